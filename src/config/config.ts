@@ -1,0 +1,155 @@
+/**
+ * The configuration as the rest of sluice sees it: parsed, validated, defaulted, every quantity in the
+ * unit its name ends in. Parsed once at the edge (`parse.ts`) and trusted afterwards.
+ *
+ * Owns: the shape and the meaning of each key. Does not own: the text of the file.
+ * Invariant: a value of this type is immutable and complete; swapping it whole is how a reload works.
+ */
+
+import type { ProviderType } from "../exchange.ts";
+
+export interface Config {
+  readonly http: EndpointConfig | null;
+  /** TLS beside or instead of cleartext. */
+  readonly https: (EndpointConfig & { readonly certFile: string; readonly keyFile: string }) | null;
+  /** Request line and headers together. Beyond: 431. */
+  readonly headerBytesMax: number;
+  readonly admin: EndpointConfig & { readonly token: string | null };
+  readonly dataDir: string;
+  /** Null: SQLite in `dataDir`. */
+  readonly databaseUrl: string | null;
+  readonly workers: number;
+  /** Newest first; the rest only decrypt. Empty: made in `dataDir` (SQLite only). */
+  readonly encryptionKeys: readonly EncryptionKeyConfig[];
+  readonly auth: AuthMode;
+  readonly authOpenAnywhere: boolean;
+  readonly authKeys: readonly string[];
+  readonly tokens: TokensConfig;
+  readonly providers: readonly ProviderConfig[];
+  /** Name of the provider that takes what host and path do not decide; null: none. */
+  readonly defaultProvider: string | null;
+  readonly timeouts: TimeoutsConfig;
+  readonly limits: LimitsConfig;
+  readonly gracefulShutdownTimeoutMs: number;
+  readonly retry: RetryConfig;
+  readonly usage: UsageConfig;
+  readonly timingHeaders: boolean;
+  readonly log: LogConfig;
+}
+
+export interface EndpointConfig {
+  readonly hostname: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+}
+
+export interface EncryptionKeyConfig {
+  readonly id: string;
+  /** 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** `open` lets anyone in; it is written out, never inferred. */
+export type AuthMode = "required" | "open";
+
+export interface TokensConfig {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly algorithm: "EdDSA";
+  readonly maxLifetimeMs: number;
+  /** Clock difference that `exp` and `nbf` forgive. */
+  readonly leewayMs: number;
+}
+
+export interface ProviderConfig {
+  readonly name: string;
+  readonly type: ProviderType;
+  /** Lower-cased host without port that this provider serves; null: any. */
+  readonly host: string | null;
+  /** Path prefix without trailing slash, removed before forwarding; "" for none. */
+  readonly pathPrefix: string;
+  readonly upstream: UpstreamConfig;
+  readonly weight: number;
+  readonly priority: number;
+  readonly isFallback: boolean;
+  readonly apiKeys: readonly ApiKeyConfig[];
+  /** Replaces where the credential goes (jisr's `auth_header`); null: as the provider does. */
+  readonly authHeader: string | null;
+  /** Replaces the whole header value; "" injects nothing, null: as the provider does. */
+  readonly authValue: string | null;
+  readonly auth: AuthMode;
+  readonly authKeys: readonly string[];
+  readonly headersStrip: readonly string[];
+  readonly headersInject: Readonly<Record<string, string>>;
+  readonly timeouts: TimeoutsConfig;
+  readonly retry: RetryConfig;
+  readonly injectStreamUsage: boolean;
+  readonly xForwardedFor: "strip" | "pass" | "append";
+  readonly connection: { readonly idleMax: number; readonly idleTimeoutMs: number };
+}
+
+export interface UpstreamConfig {
+  readonly hostname: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Put before the path, without trailing slash; "" for none. */
+  readonly basePath: string;
+}
+
+export interface ApiKeyConfig {
+  readonly key: string;
+  readonly weight: number;
+}
+
+/** 0 turns a timeout off. */
+export interface TimeoutsConfig {
+  readonly requestMs: number;
+  readonly dialMs: number;
+  readonly responseHeaderMs: number;
+  readonly idleMs: number;
+  readonly writeMs: number;
+  readonly firstFrameMs: number;
+  readonly betweenTurnsMs: number;
+  readonly pingMs: number;
+  readonly drainAfterDisconnectMs: number;
+}
+
+/** 0 turns a limit off. */
+export interface LimitsConfig {
+  readonly bodyBytesMax: number;
+  readonly inspectBodyBytesMax: number;
+  readonly inspectMemoryBytesMax: number;
+  readonly frameBytesMax: number;
+  readonly frameQueueBytesMax: number;
+  /** Null: (open-file limit - 500) / 2. */
+  readonly sessionsMax: number | null;
+  readonly sessionsPerTokenMax: number;
+  readonly headerCountMax: number;
+}
+
+export interface RetryConfig {
+  readonly attempts: number;
+  readonly on: readonly RetryCause[];
+}
+
+export type RetryCause = "connect" | "timeout" | "429" | "5xx";
+
+export interface UsageConfig {
+  readonly fsyncIntervalMs: number;
+  readonly shipIntervalMs: number;
+  readonly shipBatch: number;
+  /** `process` survives any death of the process, `power_loss` also of the machine. */
+  readonly durability: "process" | "power_loss";
+  readonly spoolBytesMax: number;
+  readonly spoolKeepMs: number;
+  readonly retentionMs: number;
+}
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: "json" | "pretty";
+  /** `-` is standard error. */
+  readonly file: string;
+}
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";

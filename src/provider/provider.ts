@@ -1,0 +1,125 @@
+/**
+ * What differs between upstreams: their endpoints, where a credential goes, and how their events read.
+ *
+ * Owns: the interface. One file a protocol family implements it.
+ * Does not own: relaying, or turns; a provider translates wire events into signals and keeps no state
+ * across exchanges.
+ * Invariant: wire names appear in this folder only.
+ */
+
+import type { ProviderType, TurnKind, TurnStatus, Usage } from "../exchange.ts";
+
+/** A place of a provider's API that we relay. */
+export interface Endpoint {
+  /** Path pattern without values, such as `/v1/responses/{id}`: the metric label and usage field. */
+  readonly name: string;
+  /** Whether an exchange here makes a usage event. */
+  readonly billing: boolean;
+  readonly kind: TurnKind;
+  /** Whether a WebSocket upgrade is relayed here; `only`: nothing else is. */
+  readonly websocket: "never" | "also" | "only";
+  /** What the request body is where it is inspected; `opaque` bodies stream through. */
+  readonly requestBody: "json" | "multipart" | "opaque";
+  /** Which reader understands its answers and messages. */
+  readonly dialect: MeterDialect;
+}
+
+/** The closed set of message formats that a meter can read. `none` reads nothing. */
+export type MeterDialect =
+  | "none"
+  | "openai_responses"
+  | "openai_chat"
+  | "openai_completions"
+  | "openai_embeddings"
+  | "openai_audio"
+  | "openai_images"
+  | "openai_moderations"
+  | "openai_realtime"
+  | "anthropic_messages"
+  | "gemini_generate"
+  | "gemini_live";
+
+/** What the client asked for, verbatim. Null: it did not say. */
+export interface RequestedTurn {
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  readonly stream: boolean;
+  /** Chat only: the client itself asked for the usage chunk. */
+  readonly includeUsage: boolean;
+  /** Responses only: the answer comes later, by GET. */
+  readonly background: boolean;
+}
+
+/** What an event says of the turns, in our words. Fields that the event does not carry are null. */
+export type TurnSignal =
+  /** A client message that asks for a turn. */
+  | {
+      readonly signal: "requested";
+      readonly lane: string | null;
+      readonly model: string | null;
+      readonly serviceTier: string | null;
+      readonly warmup: boolean;
+    }
+  /** The upstream began a turn. `key` is the response id, or the item id of a transcription. */
+  | {
+      readonly signal: "started";
+      readonly key: string;
+      readonly kind: TurnKind;
+      readonly lane: string | null;
+      readonly model: string | null;
+      readonly serviceTier: string | null;
+    }
+  /** Output of a turn. */
+  | { readonly signal: "output"; readonly key: string | null; readonly lane: string | null }
+  | {
+      readonly signal: "ended";
+      readonly key: string | null;
+      readonly kind: TurnKind;
+      readonly lane: string | null;
+      readonly status: TurnStatus;
+      readonly model: string | null;
+      readonly serviceTier: string | null;
+      readonly errorCode: string | null;
+      readonly httpStatus: number | null;
+      readonly usage: UsageReading;
+    }
+  /** What the session as a whole is set to. Null: the event leaves it as it is. */
+  | {
+      readonly signal: "session";
+      readonly model: string | null;
+      readonly transcriptionModel: string | null;
+    };
+
+/** Usage is all or nothing per event: `malformed` is counted and recorded as unknown. */
+export type UsageReading =
+  | { readonly reading: "usage"; readonly usage: Usage }
+  | { readonly reading: "absent" }
+  | { readonly reading: "none_billed" }
+  | { readonly reading: "malformed" };
+
+/** A protocol family. */
+export interface Provider {
+  readonly type: ProviderType;
+  /** The endpoint of a request, or null where there is none. `path` has no prefix and no query. */
+  endpoint(method: string, path: string): Endpoint | null;
+  /**
+   * Headers that carry a credential upstream.
+   * @param style how the client sent its own token, where the upstream accepts several ways
+   */
+  credentialHeaders(key: string, style: CredentialStyle): readonly (readonly [string, string])[];
+  /** Whether an upstream's refusal says that the credential we injected is wrong. */
+  refusesCredential(status: number, body: string): boolean;
+  /** Name of the response header with the upstream's own id of the request. */
+  readonly requestIdHeader: string | null;
+}
+
+/** Where a client put its token. */
+export type CredentialStyle =
+  | "authorization"
+  | "x_api_key"
+  | "api_key"
+  | "x_goog_api_key"
+  | "query_key"
+  | "subprotocol"
+  | "proxy_authorization"
+  | "x_sluice_token";
