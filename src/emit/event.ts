@@ -1,0 +1,31 @@
+/**
+ * Names of everything that sluice logs: a closed set, so that a dashboard can rely on them.
+ */
+
+import type { LogLevel } from "../config/config.ts";
+
+/** Each log event with the level it is written at. */
+export const LOG_EVENTS = {
+  starting: "info",
+  configuration_warning: "warn",
+  listening: "info",
+  ready: "info",
+  draining: "info",
+  stopped: "info",
+  store_failed: "error",
+  ledger_problem: "error",
+  ledger_recovered: "warn",
+  request_refused: "info",
+  relay_start: "debug",
+  relay_dial_start: "debug",
+  relay_dial_ok: "debug",
+  relay_dial_failed: "warn",
+  relay_turn_completed: "info",
+  relay_completed: "info",
+  relay_failed: "warn",
+  usage_parse_failed: "warn",
+  revoked: "info",
+  internal_error: "error",
+} as const satisfies Record<string, LogLevel>;
+
+export type LogEvent = keyof typeof LOG_EVENTS;

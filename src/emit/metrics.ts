@@ -1,0 +1,83 @@
+/**
+ * Counters and gauges in the Prometheus text format (version 0.0.4).
+ *
+ * Owns: names, help texts, label values. Does not own: when something is counted.
+ * Invariant: label values come from closed sets or from the configuration, never from a request, so
+ * that the number of series is bounded.
+ */
+
+/** Counter names with their help text and label names. */
+const COUNTERS = {
+  sluice_exchanges_total: [
+    "HTTP exchanges by provider, endpoint and status",
+    ["provider", "endpoint", "status"],
+  ],
+  sluice_sessions_total: [
+    "WebSocket sessions ended",
+    ["provider", "model", "result", "close_code"],
+  ],
+  sluice_turns_total: ["Turns ended", ["provider", "kind", "status", "usage_source"]],
+  sluice_refusals_total: ["Exchanges refused by the gateway", ["code"]],
+  sluice_frames_dropped_total: ["Frames that could not be delivered", ["reason"]],
+  sluice_usage_parse_failed_total: ["Usage objects that could not be read", ["provider"]],
+  sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],
+} as const satisfies Record<string, readonly [string, readonly string[]]>;
+
+export type CounterName = keyof typeof COUNTERS;
+
+/** Model names come from requests, so only this many become label values of their own. */
+const MODELS_MAX = 200;
+
+/** A value read at each scrape. */
+export interface Gauge {
+  readonly name: string;
+  readonly help: string;
+  read(): number;
+}
+
+export class Metrics {
+  readonly #counters = new Map<CounterName, Map<string, number>>();
+  readonly #gauges: Gauge[] = [];
+  readonly #models = new Set<string>();
+
+  /** Adds `amount` to a counter. `labels` are values in the order of the counter's label names. */
+  count(name: CounterName, labels: readonly string[], amount = 1): void {
+    const series = this.#counters.get(name) ?? new Map<string, number>();
+    this.#counters.set(name, series);
+    const key = COUNTERS[name][1]
+      .map((label, at) => `${label}="${escapeLabel(labels[at] ?? "")}"`)
+      .join(",");
+    series.set(key, (series.get(key) ?? 0) + amount);
+  }
+
+  gauge(gauge: Gauge): void {
+    this.#gauges.push(gauge);
+  }
+
+  /** A model name as a label value: `other` once there are too many to tell apart. */
+  modelLabel(model: string | null): string {
+    if (model === null) return "";
+    if (this.#models.has(model)) return model;
+    if (this.#models.size >= MODELS_MAX || model.length > 100) return "other";
+    this.#models.add(model);
+    return model;
+  }
+
+  /** The exposition that `/metrics` answers with. */
+  render(): string {
+    const lines: string[] = [];
+    for (const [name, series] of this.#counters) {
+      lines.push(`# HELP ${name} ${COUNTERS[name][0]}`, `# TYPE ${name} counter`);
+      for (const [labels, value] of series) lines.push(`${name}{${labels}} ${value}`);
+    }
+    for (const gauge of this.#gauges) {
+      lines.push(`# HELP ${gauge.name} ${gauge.help}`, `# TYPE ${gauge.name} gauge`);
+      lines.push(`${gauge.name} ${gauge.read()}`);
+    }
+    return `${lines.join("\n")}\n`;
+  }
+}
+
+function escapeLabel(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
