@@ -19,7 +19,7 @@ const COUNTERS = {
   sluice_turns_total: ["Turns ended", ["provider", "kind", "status", "usage_source"]],
   sluice_refusals_total: ["Exchanges refused by the gateway", ["code"]],
   sluice_frames_dropped_total: ["Frames that could not be delivered", ["reason"]],
-  sluice_usage_parse_failed_total: ["Usage objects that could not be read", ["provider"]],
+  sluice_usage_parse_failed_total: ["Usage that could not be read", ["cause"]],
   sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 

@@ -1,6 +1,6 @@
 /**
- * A cipher that hides nothing and binds everything. Reveals ciphertexts that are opened for another row
- * than they were sealed for, and counts how often one is opened.
+ * A cipher that hides nothing and binds everything. Reveals ciphertexts that are opened for another
+ * row than they were sealed for, and counts how often one is opened.
  */
 
 import type { Cipher } from "../../src/auth/vault.ts";

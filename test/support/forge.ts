@@ -1,6 +1,14 @@
-/** Builds tokens by hand, the way an attacker or a careless issuer would, without any JWT library. */
+/**
+ * Builds tokens by hand, the way an attacker or a careless issuer would, without any JWT library.
+ */
 
-import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import {
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from "node:crypto";
 import type { MemoryStore } from "./memory_store.ts";
 
 export function base64Url(value: string | Uint8Array): string {

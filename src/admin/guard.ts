@@ -1,0 +1,100 @@
+/**
+ * What every management request has to pass before a route sees it.
+ *
+ * Owns: the admin token, the checks that keep a browser from being turned against the node, and
+ * reading a body. Does not own: what a body means (`fields.ts`).
+ * Invariant: nothing is answered across origins (no CORS header is ever sent), and a 401 says
+ * nothing of what was wrong.
+ */
+
+import { decodeUtf8 } from "../lib/encoding.ts";
+import { Problem } from "./problem.ts";
+
+const BODY_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Refuses a name that someone else's DNS may point at us: a page of theirs would count as
+ * same-origin then (DNS rebinding). Addresses cannot be rebound.
+ * @param hostnames names besides `localhost` that the listener is reached by, lower case
+ */
+export function requireKnownHost(request: Request, hostnames: readonly string[]): void {
+  const host = request.headers.get("host") ?? new URL(request.url).host;
+  const name = hostname(host);
+  if (name === "localhost" || isAddress(name) || hostnames.includes(name)) return;
+  throw new Problem(
+    "host_not_allowed",
+    "The Host header names a host that this listener is not known by",
+    "Use the node's address or localhost, or set admin_bind_address to this name",
+  );
+}
+
+/**
+ * @param isAdminToken compares in constant time
+ */
+export function requireAdminToken(
+  request: Request,
+  isAdminToken: (token: string) => boolean,
+): void {
+  const [scheme, token, ...rest] = (request.headers.get("authorization") ?? "").split(" ");
+  const wellFormed = scheme?.toLowerCase() === "bearer" && rest.length === 0;
+  if (wellFormed && token !== undefined && isAdminToken(token)) return;
+  throw new Problem(
+    "unauthorized",
+    "Unauthorized",
+    "Send the admin token as Authorization: Bearer",
+    { "www-authenticate": "Bearer" },
+  );
+}
+
+/**
+ * The JSON value of a body; undefined for an empty one.
+ * @throws Problem 415 unless it is declared JSON, which a page cannot send elsewhere without asking
+ *   first (CORS preflight); 413 beyond 1 MiB; 400 for what is no JSON
+ */
+export async function readJson(request: Request): Promise<unknown> {
+  const type = request.headers.get("content-type");
+  if (type !== null && !/^application\/json\s*(;|$)/i.test(type.trim())) throw notJson();
+  const bytes = await readBody(request);
+  if (bytes.byteLength === 0) return undefined;
+  if (type === null) throw notJson();
+  try {
+    return JSON.parse(decodeUtf8(bytes));
+  } catch {
+    throw new Problem("bad_request", "The body is not valid JSON", "Send one JSON object in UTF-8");
+  }
+}
+
+async function readBody(request: Request): Promise<Uint8Array> {
+  if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > BODY_BYTES_MAX) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return new Uint8Array(await new Blob(chunks.map((chunk) => chunk.slice())).arrayBuffer());
+}
+
+function tooLarge(): Problem {
+  return new Problem("body_too_large", "The body is too large", "Send at most 1 MiB");
+}
+
+function notJson(): Problem {
+  return new Problem(
+    "unsupported_media_type",
+    "The body is not declared as JSON",
+    "Send Content-Type: application/json",
+  );
+}
+
+/** The host without its port, without the root's dot, in lower case. */
+function hostname(host: string): string {
+  return host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
+}
+
+function isAddress(name: string): boolean {
+  if (name.startsWith("[") && name.endsWith("]")) return /^\[[0-9a-f:.]+\]$/.test(name);
+  const parts = name.split(".");
+  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256);
+}

@@ -1,0 +1,140 @@
+/**
+ * What an operator looks at: `/manage/usage/events`, `sessions`, `providers` and `status`.
+ *
+ * Owns: these routes and their JSON. Does not own: the ledger, or the exchanges in flight.
+ * Invariant: reading changes nothing; a provider is shown without its keys and headers.
+ */
+
+import type { ProviderConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { UsageEvent } from "../exchange.ts";
+import type { UsageQuery } from "../store/store.ts";
+import { type AdminOptions, type LiveSession, pathParameter, type Routes } from "./context.ts";
+import { readQuery } from "./fields.ts";
+import { pageOf, parseLimit } from "./page.ts";
+import { notFound } from "./problem.ts";
+import { parseTime, rfc3339 } from "./time.ts";
+
+const LIMIT_DEFAULT = 100;
+const SESSIONS_PATH = "/manage/sessions";
+
+/** The routes of this file. */
+export function observeRoutes(options: AdminOptions): Routes {
+  const startedMs = options.clock.monotonicMs();
+  return {
+    "/manage/usage/events": {
+      GET: async (context) => {
+        const query = usageQuery(context.req.raw, options.clock.nowMs());
+        const page = await options.store.listUsage(query);
+        return Response.json({ events: page.events.map(eventJson), next_cursor: page.nextCursor });
+      },
+    },
+    [SESSIONS_PATH]: {
+      GET: (context) => {
+        const names = ["project_id", "token_id", "limit", "cursor"] as const;
+        const query = readQuery(context.req.raw, names);
+        const live = options.sessions
+          .list()
+          .filter(
+            (session) =>
+              (query.project_id === undefined || session.projectId === query.project_id) &&
+              (query.token_id === undefined || session.tokenId === query.token_id),
+          );
+        const page = pageOf(live, positionOf, parseLimit(query.limit, LIMIT_DEFAULT), query.cursor);
+        const sessions = page.entries.map(sessionJson);
+        return Response.json({ sessions, next_cursor: page.nextCursor });
+      },
+    },
+    [`${SESSIONS_PATH}/:id`]: {
+      DELETE: (context) => {
+        const id = pathParameter(context, "id");
+        const session = options.sessions.get(id);
+        if (session === undefined) throw notFound("Session", id, SESSIONS_PATH);
+        const message = "The session was ended by an administrator";
+        session.end(new GatewayError("session_limit", { message }));
+        return new Response(null, { status: 204 });
+      },
+    },
+    "/manage/providers": {
+      GET: (context) => {
+        readQuery(context.req.raw, []);
+        return Response.json({
+          providers: options.providers().map(providerJson),
+          next_cursor: null,
+        });
+      },
+    },
+    "/manage/status": {
+      GET: async () => {
+        const uptimeMs = options.clock.monotonicMs() - startedMs;
+        return Response.json({
+          version: options.version,
+          uptime_seconds: Math.floor(uptimeMs / 1000),
+          sessions: options.sessions.list().length,
+          ...(await options.status()),
+        });
+      },
+    },
+  };
+}
+
+function usageQuery(request: Request, nowMs: number): UsageQuery {
+  const names = [
+    "project_id",
+    "token_id",
+    "session_id",
+    "since",
+    "until",
+    "limit",
+    "cursor",
+  ] as const;
+  const query = readQuery(request, names);
+  return {
+    limit: parseLimit(query.limit, LIMIT_DEFAULT),
+    ...(query.project_id === undefined ? {} : { projectId: query.project_id }),
+    ...(query.token_id === undefined ? {} : { tokenId: query.token_id }),
+    ...(query.session_id === undefined ? {} : { sessionId: query.session_id }),
+    ...(query.since === undefined ? {} : { sinceMs: parseTime("since", query.since, nowMs) }),
+    ...(query.until === undefined ? {} : { untilMs: parseTime("until", query.until, nowMs) }),
+    ...(query.cursor === undefined ? {} : { cursor: query.cursor }),
+  };
+}
+
+function eventJson(event: UsageEvent): object {
+  return { ...event, recorded_at: rfc3339(event.recorded_at) };
+}
+
+function positionOf(session: LiveSession): { timeMs: number; id: string } {
+  return { timeMs: Math.floor(session.startedAtMs), id: session.id };
+}
+
+function sessionJson(session: LiveSession): object {
+  return {
+    id: session.id,
+    transport: session.transport,
+    project_id: session.projectId,
+    token_id: session.tokenId,
+    provider: session.provider,
+    endpoint: session.endpoint,
+    started_at: rfc3339(session.startedAtMs),
+    remote_address: session.remoteAddress,
+    turns: session.turns,
+  };
+}
+
+function providerJson(provider: ProviderConfig): object {
+  const { hostname, port, tls, basePath } = provider.upstream;
+  return {
+    name: provider.name,
+    type: provider.type,
+    host: provider.host,
+    path_prefix: provider.pathPrefix,
+    upstream: `${tls ? "https" : "http"}://${hostname}:${port}${basePath}`,
+    weight: provider.weight,
+    priority: provider.priority,
+    is_fallback: provider.isFallback,
+    auth: provider.auth,
+    api_keys: provider.apiKeys.length,
+    auth_keys: provider.authKeys.length,
+  };
+}

@@ -1,0 +1,79 @@
+/**
+ * Refusals of the management API: `{"error": text, "code", "description": what to do}`.
+ *
+ * Owns: the shape and the codes that exist only here. Does not own: refusals on the data listener
+ * (`errors.ts`).
+ * Invariant: a description says how to mend the request, and no refusal repeats a value that may be
+ * a secret.
+ */
+
+/** The closed set of codes of the management API. */
+type ProblemCode =
+  | "bad_request"
+  | "unknown_field"
+  | "not_available"
+  | "masked_key"
+  | "unauthorized"
+  | "host_not_allowed"
+  | "not_found"
+  | "method_not_allowed"
+  | "conflict"
+  | "project_inactive"
+  | "body_too_large"
+  | "unsupported_media_type"
+  | "internal";
+
+const STATUS: Readonly<Record<ProblemCode, number>> = {
+  bad_request: 400,
+  unknown_field: 400,
+  not_available: 400,
+  masked_key: 400,
+  unauthorized: 401,
+  host_not_allowed: 403,
+  project_inactive: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  internal: 500,
+};
+
+/** A refusal. Thrown by a route, turned into an answer in `api.ts`. */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  readonly code: ProblemCode;
+  readonly description: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  /**
+   * @param message what is wrong
+   * @param description what to do about it
+   */
+  constructor(
+    code: ProblemCode,
+    message: string,
+    description: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+    this.code = code;
+    this.description = description;
+    this.headers = headers;
+  }
+}
+
+/** The HTTP answer to a refusal. */
+export function problemResponse(problem: Problem): Response {
+  const { message: error, code, description, headers } = problem;
+  return Response.json({ error, code, description }, { status: STATUS[code], headers });
+}
+
+export function notFound(what: string, id: string, listPath: string): Problem {
+  const shown = JSON.stringify(id.slice(0, 100));
+  return new Problem(
+    "not_found",
+    `${what} ${shown} not found`,
+    `GET ${listPath} lists what there is`,
+  );
+}

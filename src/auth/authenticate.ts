@@ -1,0 +1,159 @@
+/**
+ * The first phase of an exchange: who is calling.
+ *
+ * Owns: the decision, from what was found (`credential.ts`), the configured keys, our tokens, the
+ * revocation list and the projects. Does not own: any of these.
+ * Invariant: a token that was verified before costs no promise, no signature and no database.
+ */
+
+import type { AuthMode, Config, ProviderConfig } from "../config/config.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
+import type { Principal } from "../exchange.ts";
+import type { MaybePromise } from "../runtime/runtime.ts";
+import type { FoundCredentials } from "./credential.ts";
+import { DEFAULT_PROJECT_ID, StaticKeys } from "./static_key.ts";
+import { CREDENTIAL_LENGTH_MAX } from "./token.ts";
+
+/** Who may use a provider. */
+export interface Access {
+  readonly auth: AuthMode;
+  /** The global static keys and the provider's own. */
+  readonly keys: StaticKeys;
+}
+
+/** Verifies tokens; see `Tokens`. */
+interface TokenVerifier {
+  cached(token: string): Principal | undefined;
+  verify(token: string): Promise<Principal>;
+  recognizes(credential: string): boolean;
+  isExpired(principal: Principal): boolean;
+}
+
+/** What may have changed since a token was signed. */
+interface Standing {
+  isRevoked(jti: string): boolean;
+  isActive(projectId: string): boolean;
+}
+
+/** The caller under `auth: open` who shows nothing of ours. */
+const OPEN: Principal = {
+  kind: "open",
+  projectId: DEFAULT_PROJECT_ID,
+  tokenId: null,
+  expiresAtMs: null,
+  issuedAtMs: null,
+};
+
+/** Who may use `provider` under `config`. Digests every key: make it once per configuration. */
+export function accessOf(
+  config: Pick<Config, "authKeys">,
+  provider: Pick<ProviderConfig, "auth" | "authKeys">,
+): Access {
+  return { auth: provider.auth, keys: new StaticKeys([...config.authKeys, ...provider.authKeys]) };
+}
+
+export class Authenticator {
+  readonly #tokens: TokenVerifier;
+  readonly #standing: Standing;
+
+  constructor(tokens: TokenVerifier, standing: Standing) {
+    this.#tokens = tokens;
+    this.#standing = standing;
+  }
+
+  /**
+   * Who is calling. Not a promise for a token that is in the cache, a static key, or nobody.
+   * @throws GatewayError `token_missing` (407 where a proxy is asked), `token_invalid`,
+   *   `token_expired`, `token_revoked` or `project_inactive`
+   */
+  authenticate(found: FoundCredentials, access: Access): MaybePromise<Principal> {
+    const credentials =
+      access.auth === "open" ? this.#ours(found, access.keys) : found.credentials.map(valueOf);
+    const [credential] = credentials;
+    if (credential === undefined) {
+      if (access.auth === "open") return this.#admit(OPEN);
+      throw missing(found);
+    }
+    if (credentials.length > 1 || credential.length > CREDENTIAL_LENGTH_MAX) {
+      throw new GatewayError("token_invalid");
+    }
+    return this.#identify(credential, access.keys);
+  }
+
+  /**
+   * Whether a principal may go on. To be called again once an exchange is registered where
+   * revocations reach it, because dialling takes time.
+   * @throws GatewayError `token_expired`, `token_revoked` or `project_inactive`
+   */
+  recheck(principal: Principal): void {
+    const code = this.#refusal(principal);
+    if (code !== null) throw new GatewayError(code);
+  }
+
+  #identify(credential: string, keys: StaticKeys): MaybePromise<Principal> {
+    const known = this.#tokens.cached(credential) ?? keys.match(credential);
+    if (known !== undefined && known !== null) return this.#admit(known);
+    return this.#tokens.verify(credential).then((principal) => this.#admit(principal));
+  }
+
+  /** Under `auth: open` a provider's own key is not ours to judge; what claims to be ours is. */
+  #ours(found: FoundCredentials, keys: StaticKeys): string[] {
+    return found.credentials
+      .map(valueOf)
+      .filter((value) => this.#tokens.recognizes(value) || keys.match(value) !== null);
+  }
+
+  #admit(principal: Principal): Principal {
+    this.recheck(principal);
+    return principal;
+  }
+
+  #refusal(principal: Principal): ErrorCode | null {
+    if (this.#tokens.isExpired(principal)) return "token_expired";
+    const { kind, tokenId, projectId } = principal;
+    if (kind === "token" && tokenId !== null && this.#standing.isRevoked(tokenId)) {
+      return "token_revoked";
+    }
+    return this.#standing.isActive(projectId) ? null : "project_inactive";
+  }
+}
+
+/** A live exchange as far as revocation is concerned. */
+export interface LiveSession {
+  readonly projectId: string;
+  readonly tokenId: string | null;
+}
+
+/** Ends every live session and stream that matches, telling each client why. */
+interface LiveSessions {
+  endWhere(matches: (session: LiveSession) => boolean, error: GatewayError): number;
+}
+
+/** Lets revocations and deactivations reach what is already running. Call it once, at start. */
+export function endWhenRefused(
+  revocations: { onRevoked(listener: (jtis: ReadonlySet<string>) => void): void },
+  directory: { onDeactivated(listener: (projectIds: ReadonlySet<string>) => void): void },
+  sessions: LiveSessions,
+): void {
+  revocations.onRevoked((jtis) => {
+    const named = ({ tokenId }: LiveSession) => tokenId !== null && jtis.has(tokenId);
+    sessions.endWhere(named, new GatewayError("token_revoked"));
+  });
+  directory.onDeactivated((projectIds) => {
+    const named = ({ projectId }: LiveSession) => projectIds.has(projectId);
+    sessions.endWhere(named, new GatewayError("project_inactive"));
+  });
+}
+
+function valueOf(credential: { readonly value: string }): string {
+  return credential.value;
+}
+
+function missing(found: FoundCredentials): GatewayError {
+  if (found.placement !== "proxy") return new GatewayError("token_missing");
+  return new GatewayError("token_missing", {
+    message: "No token was sent. Send a sluice token as Proxy-Authorization: Bearer",
+    status: 407,
+    headers: { "proxy-authenticate": 'Bearer realm="sluice", Basic realm="sluice"' },
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * Takes secrets out of free text before anyone sees it.
+ *
+ * Owns: what a secret looks like, and the mark left in its place.
+ * Does not own: fields; those that hold a secret are never given to an emitter in the first place.
+ * Invariant: scrubbing scrubbed text changes nothing, and the mark says nothing of what it
+ * replaced.
+ */
+
+const MARK = "[redacted]";
+
+/** A known value shorter than this would blot out ordinary words; it is left to the patterns. */
+const KNOWN_SECRET_LENGTH_MIN = 6;
+
+/**
+ * In the order tried: a JWT (with or without `sk-sluice-`), keys by their prefixes (OpenAI and
+ * Anthropic `sk-`, OpenAI's ephemeral `ek_`, Google `AIza` and `auth_tokens/`), our subprotocol,
+ * `key=` in a query, and whatever follows an authorization scheme.
+ */
+const PATTERNS: readonly (readonly [RegExp, string])[] = [
+  [/(?:sk-sluice-)?eyJ[\w-]{8,1024}\.[\w-]{4,}(?:\.[\w-]*)?/g, MARK],
+  [/openai-insecure-api-key\.[^\s,;"']+/gi, `openai-insecure-api-key.${MARK}`],
+  [/\b(?:sk|ek)[-_][\w-]{6,}/g, MARK],
+  [/\bAIza[\w-]{10,}/g, MARK],
+  [/\bauth_tokens\/[\w-]+/g, MARK],
+  [/([?&](?:key|access_token|api_key)=)[^\s&#"']+/gi, `$1${MARK}`],
+  [/\b(Bearer|Basic)(\s+)(?!\[redacted\])[^\s,;"']+/gi, `$1$2${MARK}`],
+];
+
+/**
+ * The text with each secret replaced by `[redacted]`.
+ * @param secrets values that this node holds: provider credentials, static keys, the admin token
+ */
+export function scrub(text: string, secrets: Iterable<string> = []): string {
+  let clean = text;
+  for (const secret of longestFirst(text, secrets)) clean = clean.replaceAll(secret, MARK);
+  for (const [pattern, mark] of PATTERNS) clean = clean.replace(pattern, mark);
+  return clean;
+}
+
+/** Those that occur. Longest first, or the rest of a secret that begins with another would stay. */
+function longestFirst(text: string, secrets: Iterable<string>): string[] {
+  const found: string[] = [];
+  for (const secret of secrets) {
+    if (secret.length >= KNOWN_SECRET_LENGTH_MIN && text.includes(secret)) found.push(secret);
+  }
+  return found.sort((left, right) => right.length - left.length);
+}

@@ -1,0 +1,47 @@
+/**
+ * Bytes that wait to be written, in order.
+ *
+ * Owns: a first-in first-out queue of views. Does not own: its bound, which the caller keeps by
+ * stopping whoever fills it.
+ * Invariant: `size` is the sum of what was pushed and not yet dropped.
+ */
+
+export class ByteQueue {
+  #views: Uint8Array[] = [];
+  #head = 0;
+  #size = 0;
+
+  /** Bytes waiting. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes `view` as it is: the caller gives it away. */
+  push(view: Uint8Array): void {
+    if (view.length === 0) return;
+    this.#views.push(view);
+    this.#size += view.length;
+  }
+
+  /** The oldest bytes that lie in one piece, or null. */
+  peek(): Uint8Array | null {
+    return this.#views[this.#head] ?? null;
+  }
+
+  /** Removes `count` bytes of what `peek` returned. */
+  drop(count: number): void {
+    const view = this.#views[this.#head];
+    if (view === undefined || count > view.length) throw new RangeError("Dropped unseen bytes");
+    this.#size -= count;
+    if (count < view.length) this.#views[this.#head] = view.subarray(count);
+    else this.#advance();
+  }
+
+  /** Moves the head, and now and then the array, so that a queue that never empties stays small. */
+  #advance(): void {
+    this.#head += 1;
+    if (this.#head < 64 && this.#head < this.#views.length) return;
+    this.#views = this.#views.slice(this.#head);
+    this.#head = 0;
+  }
+}

@@ -1,0 +1,258 @@
+/** Who gets in, as whom, and when that ends. */
+
+import { describe, expect, test } from "bun:test";
+import {
+  type Access,
+  accessOf,
+  endWhenRefused,
+  type LiveSession,
+} from "../../src/auth/authenticate.ts";
+import { findCredentials } from "../../src/auth/credential.ts";
+import { StaticKeys } from "../../src/auth/static_key.ts";
+import { asGatewayError, GatewayError } from "../../src/errors.ts";
+import type { Principal } from "../../src/exchange.ts";
+import { ed25519, forge, strangersKey } from "../support/forge.ts";
+import { type Identity, openIdentity } from "../support/identity.ts";
+
+const REQUIRED: Access = { auth: "required", keys: new StaticKeys(["static-key-1"]) };
+const OPEN: Access = { auth: "open", keys: new StaticKeys(["static-key-1"]) };
+const FOREIGN_JWT = forge(
+  { alg: "EdDSA", typ: "JWT", kid: "theirs" },
+  { iss: "https://auth.example.com" },
+  ed25519(strangersKey()),
+);
+const OPEN_PRINCIPAL = { kind: "open" as const, projectId: "default", tokenId: null };
+
+type Headers_ = Record<string, string>;
+
+function found(headers: Headers_, placement: "api" | "gemini" | "proxy" = "api") {
+  return findCredentials({ headers: new Headers(headers), placement, query: "" });
+}
+
+async function outcome(
+  node: Identity,
+  headers: Headers_,
+  access: Access,
+): Promise<Principal | string> {
+  try {
+    return await node.authenticator.authenticate(found(headers), access);
+  } catch (thrown) {
+    return asGatewayError(thrown).code;
+  }
+}
+
+function bearer(token: string): Headers_ {
+  return { authorization: `Bearer ${token}` };
+}
+
+describe("Authenticator.authenticate() with auth: required", () => {
+  test.each<[string, Headers_, string]>([
+    ["nothing", {}, "token_missing"],
+    ["a foreign key", bearer("sk-proj-foreign"), "token_invalid"],
+    ["a foreign JWT", bearer(FOREIGN_JWT), "token_invalid"],
+    ["half a static key", bearer("static-key-"), "token_invalid"],
+    ["two tokens in one header", bearer("static-key-1, Bearer static-key-1"), "token_invalid"],
+    [
+      "a good and a different one",
+      { ...bearer("static-key-1"), "x-api-key": "other" },
+      "token_invalid",
+    ],
+    ["9000 characters", bearer("A".repeat(9000)), "token_invalid"],
+  ])("refuses %s", async (_what, headers, code) => {
+    expect(await outcome(await openIdentity(), headers, REQUIRED)).toBe(code);
+  });
+
+  test("knows a static key, without a promise", async () => {
+    const node = await openIdentity();
+    expect(node.authenticator.authenticate(found(bearer("static-key-1")), REQUIRED)).toMatchObject({
+      kind: "static_key",
+      projectId: "default",
+    });
+  });
+
+  test("knows the same token in two places", async () => {
+    const node = await openIdentity();
+    const headers = { ...bearer("static-key-1"), "api-key": "static-key-1" };
+    expect(await outcome(node, headers, REQUIRED)).toMatchObject({ kind: "static_key" });
+  });
+
+  test("needs no promise and no store for a token seen before", async () => {
+    const node = await openIdentity();
+    const { token, jti } = await node.tokens.mint("default", 60_000);
+    const first = node.authenticator.authenticate(found(bearer(token)), REQUIRED);
+    expect(first).toBeInstanceOf(Promise);
+    await first;
+    const calls = node.store.calls.length;
+    const second = node.authenticator.authenticate(found(bearer(token)), REQUIRED);
+    expect(second).toMatchObject({ kind: "token", tokenId: jti, projectId: "default" });
+    expect(node.store.calls).toHaveLength(calls);
+  });
+
+  test("asks for proxy authentication where a proxy is addressed", async () => {
+    const node = await openIdentity();
+    const ask = () => node.authenticator.authenticate(found({}, "proxy"), REQUIRED);
+    expect(ask).toThrow(GatewayError);
+    try {
+      await ask();
+    } catch (thrown) {
+      const error = asGatewayError(thrown);
+      expect(error.status).toBe(407);
+      expect(error.headers["proxy-authenticate"]).toContain("Basic");
+    }
+  });
+});
+
+describe("Authenticator.authenticate() refuses a genuine token", () => {
+  async function seen(): Promise<{ node: Identity; token: string; jti: string; exp: number }> {
+    const node = await openIdentity();
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000);
+    await node.authenticator.authenticate(found(bearer(token)), REQUIRED);
+    return { node, token, jti, exp: expiresAtMs };
+  }
+
+  test("that was revoked, from the next request on", async () => {
+    const { node, token, jti, exp } = await seen();
+    node.revocations.revoke([{ jti, expires_at: exp }]);
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_revoked");
+  });
+
+  test("that was revoked before this node ever saw it", async () => {
+    const { node, token, jti, exp } = await seen();
+    await node.store.insertRevocation({ jti, revoked_at: 0, expires_at: exp });
+    const other = await openIdentity(node.store, node.clock);
+    expect(await outcome(other, bearer(token), REQUIRED)).toBe("token_revoked");
+  });
+
+  test("that has expired, cached or not", async () => {
+    const { node, token } = await seen();
+    node.clock.advance(66_000);
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_expired");
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_expired");
+  });
+
+  test("whose project is inactive", async () => {
+    const { node, token } = await seen();
+    const row = await node.store.updateProject("default", { is_active: false }, 0);
+    if (row !== null) node.directory.putProject(row);
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("project_inactive");
+    expect(await outcome(node, bearer("static-key-1"), REQUIRED)).toBe("project_inactive");
+    expect(await outcome(node, {}, OPEN)).toBe("project_inactive");
+  });
+
+  test("whose project does not exist", async () => {
+    const { node } = await seen();
+    const { token } = await node.tokens.mint("gone", 60_000);
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("project_inactive");
+  });
+});
+
+describe("Authenticator.authenticate() with auth: open", () => {
+  test.each<[string, Headers_]>([
+    ["nothing", {}],
+    ["a foreign key", bearer("sk-proj-foreign")],
+    ["a foreign JWT", bearer(FOREIGN_JWT)],
+    ["two foreign keys", { ...bearer("sk-one"), "x-api-key": "sk-two" }],
+    ["a foreign key of 9000 characters", bearer("A".repeat(9000))],
+  ])("lets in %s as the default project, without a promise", async (_what, headers) => {
+    const node = await openIdentity();
+    expect(node.authenticator.authenticate(found(headers), OPEN)).toMatchObject(OPEN_PRINCIPAL);
+  });
+
+  test("counts a token of ours as its principal, also beside a foreign key", async () => {
+    const node = await openIdentity();
+    const { token, jti } = await node.tokens.mint("default", 60_000);
+    for (const sent of [token, token.slice("sk-sluice-".length)]) {
+      const headers = { ...bearer("sk-proj-foreign"), "x-api-key": sent };
+      expect(await outcome(node, headers, OPEN)).toMatchObject({ kind: "token", tokenId: jti });
+    }
+  });
+
+  test("counts a static key as its principal", async () => {
+    const node = await openIdentity();
+    expect(await outcome(node, bearer("static-key-1"), OPEN)).toMatchObject({ kind: "static_key" });
+  });
+
+  test.each<[string, (node: Identity) => Promise<Headers_>, string]>([
+    ["forged", async () => bearer("sk-sluice-forged"), "token_invalid"],
+    ["of 9000 characters", async () => bearer(`sk-sluice-${"A".repeat(9000)}`), "token_invalid"],
+    [
+      "expired",
+      async (node) => {
+        const { token } = await node.tokens.mint("default", 1000);
+        node.clock.advance(7000);
+        return bearer(token.slice("sk-sluice-".length));
+      },
+      "token_expired",
+    ],
+    [
+      "one of two",
+      async (node) => {
+        const { token } = await node.tokens.mint("default", 60_000);
+        return { ...bearer(token), "x-api-key": "static-key-1" };
+      },
+      "token_invalid",
+    ],
+  ])("still refuses a token of ours that is %s", async (_what, headers, code) => {
+    const node = await openIdentity();
+    expect(await outcome(node, await headers(node), OPEN)).toBe(code);
+  });
+});
+
+describe("Authenticator.recheck()", () => {
+  test("throws once the principal was revoked, expired or its project deactivated", async () => {
+    const node = await openIdentity();
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000);
+    const principal = await node.authenticator.authenticate(found(bearer(token)), REQUIRED);
+    const code = () => {
+      try {
+        node.authenticator.recheck(principal);
+        return "good";
+      } catch (thrown) {
+        return asGatewayError(thrown).code;
+      }
+    };
+    expect(code()).toBe("good");
+    node.directory.removeProject("default");
+    expect(code()).toBe("project_inactive");
+    node.revocations.revoke([{ jti, expires_at: expiresAtMs }]);
+    expect(code()).toBe("token_revoked");
+    node.clock.advance(65_000);
+    expect(code()).toBe("token_expired");
+  });
+});
+
+describe("endWhenRefused()", () => {
+  test("ends sessions of revoked tokens and deactivated projects, and no other", async () => {
+    const node = await openIdentity();
+    let live: LiveSession[] = [
+      { projectId: "default", tokenId: "a" },
+      { projectId: "default", tokenId: "b" },
+      { projectId: "default", tokenId: null },
+      { projectId: "other", tokenId: "c" },
+    ];
+    const ended: string[] = [];
+    endWhenRefused(node.revocations, node.directory, {
+      endWhere(matches, error) {
+        const ending = live.filter(matches);
+        live = live.filter((session) => !matches(session));
+        ended.push(`${error.code}: ${ending.map(({ tokenId }) => tokenId).join(" ")}`);
+        return ending.length;
+      },
+    });
+    node.revocations.revoke([{ jti: "a", expires_at: node.clock.nowMs() + 1000 }]);
+    node.directory.removeProject("default");
+    expect(ended).toEqual(["token_revoked: a", "project_inactive: b "]);
+    expect(live).toEqual([{ projectId: "other", tokenId: "c" }]);
+  });
+});
+
+describe("accessOf()", () => {
+  test("takes global keys and the provider's own", () => {
+    const config = { authKeys: ["global"] };
+    const access = accessOf(config, { auth: "required", authKeys: ["own"] });
+    expect(access.auth).toBe("required");
+    expect(access.keys.size).toBe(2);
+    expect(access.keys.match("own")).not.toBeNull();
+    expect(access.keys.match("global")).not.toBeNull();
+  });
+});

@@ -1,0 +1,36 @@
+/** Runs commands in this process against the real management API. */
+
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { runCommand } from "../../src/cli/run.ts";
+import { ADMIN_TOKEN, type AdminSetup, setUpAdmin } from "./admin.ts";
+import { FakeIo, type FakeIoOptions } from "./fake_io.ts";
+
+export const ADMIN_URL = "http://127.0.0.1:9090";
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly io: FakeIo;
+}
+
+export interface CliSetup extends AdminSetup {
+  sluice(args: readonly string[], options?: FakeIoOptions): Promise<Ran>;
+}
+
+export async function setUpCli(): Promise<CliSetup> {
+  const admin = await setUpAdmin();
+  const env = { SLUICE_ADMIN_URL: ADMIN_URL, SLUICE_ADMIN_TOKEN: ADMIN_TOKEN };
+  return {
+    ...admin,
+    async sluice(args, options = {}) {
+      const io = new FakeIo({
+        fetch: admin.handle,
+        ...options,
+        env: { ...env, ...options.env },
+      });
+      const code = await runCommand(COMMANDS, args, io);
+      return { code, out: io.out, err: io.err, io };
+    },
+  };
+}

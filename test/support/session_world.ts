@@ -1,0 +1,123 @@
+/** A session between two in-memory sockets, on a clock that stands still. */
+
+import type { TimeoutsConfig } from "../../src/config/config.ts";
+import type { Message, SessionTap } from "../../src/exchange.ts";
+import { Outbox } from "../../src/relay/outbox.ts";
+import { Session } from "../../src/relay/session.ts";
+import type { SessionOutcome } from "../../src/relay/session_record.ts";
+import { SessionSweep } from "../../src/relay/session_sweep.ts";
+import { UpstreamSocket } from "../../src/relay/upstream_socket.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { MemorySocket, MemoryStream } from "./socket_pair.ts";
+
+/** Everything off, so that a test turns on what it is about. */
+export const NO_TIMEOUTS: TimeoutsConfig = {
+  requestMs: 0,
+  dialMs: 0,
+  responseHeaderMs: 0,
+  idleMs: 0,
+  writeMs: 0,
+  firstFrameMs: 0,
+  betweenTurnsMs: 0,
+  pingMs: 0,
+  drainAfterDisconnectMs: 0,
+};
+
+/** A tap that keeps what it saw and does as the test says. */
+export class RecordingTap implements SessionTap {
+  readonly fromClient: Message[] = [];
+  readonly fromUpstream: Message[] = [];
+  turnsRunning = 0;
+  turns = 0;
+  ends = 0;
+  onClient: (message: Message) => void = () => {};
+  onUpstream: (message: Message) => Promise<void> | undefined = () => undefined;
+
+  clientMessage(message: Message): void {
+    this.fromClient.push(message);
+    this.onClient(message);
+  }
+
+  upstreamMessage(message: Message): Promise<void> | undefined {
+    this.fromUpstream.push(message);
+    return this.onUpstream(message);
+  }
+
+  end(): undefined {
+    this.ends += 1;
+    return undefined;
+  }
+}
+
+export interface World {
+  readonly clock: FakeClock;
+  readonly client: MemorySocket;
+  readonly upstream: MemoryStream;
+  readonly tap: RecordingTap;
+  readonly session: Session;
+  readonly outcomes: SessionOutcome[];
+  /** Lets happen what follows from what was done. */
+  readonly settle: () => void;
+}
+
+export interface WorldOptions {
+  readonly timeouts?: Partial<TimeoutsConfig>;
+  readonly queueBytesMax?: number;
+  readonly kernelBytes?: number;
+  readonly sendsErrorEvents?: boolean;
+  readonly messageBytesMax?: number;
+  /** Shared by several sessions of one node. */
+  readonly node?: Node;
+  /** Leaves the client's socket unopened. */
+  readonly unopened?: boolean;
+}
+
+/** What the sessions of one node share. */
+export interface Node {
+  readonly clock: FakeClock;
+  readonly outbox: Outbox;
+  readonly sweep: SessionSweep;
+}
+
+export function newNode(): Node {
+  const clock = new FakeClock();
+  return { clock, outbox: new Outbox(clock), sweep: new SessionSweep(clock) };
+}
+
+export function openSession(options: WorldOptions = {}): World {
+  const { clock, outbox, sweep } = options.node ?? newNode();
+  const client = new MemorySocket(options.kernelBytes);
+  const stream = new MemoryStream((run) => clock.soon(run), options.kernelBytes);
+  const upstream = new UpstreamSocket(stream, outbox, options.messageBytesMax ?? 0);
+  stream.pause();
+  stream.handOver(upstream);
+  const tap = new RecordingTap();
+  const outcomes: SessionOutcome[] = [];
+  const session = new Session({
+    upstream,
+    tap,
+    timeouts: { ...NO_TIMEOUTS, ...options.timeouts },
+    queueBytesMax: options.queueBytesMax ?? 256 * 1024,
+    sendsErrorEvents: options.sendsErrorEvents ?? true,
+    clock,
+    sweep,
+    onEnd: (outcome) => outcomes.push(outcome),
+  });
+  if (options.unopened !== true) client.open(session);
+  return {
+    clock,
+    client,
+    upstream: stream,
+    tap,
+    session,
+    outcomes,
+    settle: () => clock.flushSoon(),
+  };
+}
+
+/** The error events among what a client received. */
+export function errorEvents(client: MemorySocket): { status: number; error: { code: string } }[] {
+  return client.received
+    .filter((message) => typeof message === "string" && message.includes('"type":"error"'))
+    .map((message) => JSON.parse(String(message)));
+}
