@@ -7,7 +7,7 @@
  * Invariant: wire names appear in this folder only.
  */
 
-import type { ProviderType, TurnKind, TurnStatus, Usage } from "../exchange.ts";
+import type { Message, ProviderType, TurnKind, TurnStatus, Usage } from "../exchange.ts";
 
 /** A place of a provider's API that we relay. */
 export interface Endpoint {
@@ -16,7 +16,7 @@ export interface Endpoint {
   /** Whether an exchange here makes a usage event. */
   readonly billing: boolean;
   readonly kind: TurnKind;
-  /** Whether a WebSocket upgrade is relayed here; `only`: nothing else is. */
+  /** Whether a WebSocket upgrade is relayed here; `only`: nothing else is, so its lack is a 426. */
   readonly websocket: "never" | "also" | "only";
   /** What the request body is where it is inspected; `opaque` bodies stream through. */
   readonly requestBody: "json" | "multipart" | "opaque";
@@ -48,47 +48,91 @@ export interface RequestedTurn {
   readonly includeUsage: boolean;
   /** Responses only: the answer comes later, by GET. */
   readonly background: boolean;
+  /** A field above that the body names twice, for the policy to refuse; null: none. */
+  readonly duplicate: string | null;
 }
 
 /** What an event says of the turns, in our words. Fields that the event does not carry are null. */
 export type TurnSignal =
-  /** A client message that asks for a turn. */
-  | {
-      readonly signal: "requested";
-      readonly lane: string | null;
-      readonly model: string | null;
-      readonly serviceTier: string | null;
-      readonly warmup: boolean;
-    }
-  /** The upstream began a turn. `key` is the response id, or the item id of a transcription. */
-  | {
-      readonly signal: "started";
-      readonly key: string;
-      readonly kind: TurnKind;
-      readonly lane: string | null;
-      readonly model: string | null;
-      readonly serviceTier: string | null;
-    }
-  /** Output of a turn. */
-  | { readonly signal: "output"; readonly key: string | null; readonly lane: string | null }
-  | {
-      readonly signal: "ended";
-      readonly key: string | null;
-      readonly kind: TurnKind;
-      readonly lane: string | null;
-      readonly status: TurnStatus;
-      readonly model: string | null;
-      readonly serviceTier: string | null;
-      readonly errorCode: string | null;
-      readonly httpStatus: number | null;
-      readonly usage: UsageReading;
-    }
-  /** What the session as a whole is set to. Null: the event leaves it as it is. */
-  | {
-      readonly signal: "session";
-      readonly model: string | null;
-      readonly transcriptionModel: string | null;
-    };
+  | RequestedSignal
+  | StartedSignal
+  | OutputSignal
+  | ProgressSignal
+  | EndedSignal
+  | RefusedSignal
+  | SessionSignal;
+
+/** A client message that asks for a turn. */
+export interface RequestedSignal {
+  readonly signal: "requested";
+  readonly lane: string | null;
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  readonly warmup: boolean;
+}
+
+/** The upstream began a turn. `key` is the response id, or the item id of a transcription. */
+export interface StartedSignal {
+  readonly signal: "started";
+  readonly key: string;
+  readonly kind: TurnKind;
+  readonly lane: string | null;
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  readonly background: boolean;
+}
+
+/** Output of some turn. Which one, `MessageReader.outputOf` says where it has to be known. */
+export interface OutputSignal {
+  readonly signal: "output";
+}
+
+/** More about the one turn of an HTTP exchange, before its end. */
+export interface ProgressSignal {
+  readonly signal: "progress";
+  readonly key: string | null;
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  readonly usage: UsageReading;
+  /** Whether the event is output too. */
+  readonly output: boolean;
+}
+
+export interface EndedSignal {
+  readonly signal: "ended";
+  readonly key: string | null;
+  readonly kind: TurnKind;
+  readonly lane: string | null;
+  /** The event's name on the wire, for the log. */
+  readonly terminal: string;
+  readonly status: TurnStatus;
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  readonly errorCode: string | null;
+  readonly usage: UsageReading;
+  /** The upstream goes on in this lane with a response that nobody asked for (`response.steer`). */
+  readonly continues: boolean;
+}
+
+/** An error event. What it ends is the turn table's decision. */
+export interface RefusedSignal {
+  readonly signal: "refused";
+  readonly lane: string | null;
+  /** False: it can only be about a request that is not answered yet, in whatever lane. */
+  readonly laneKnown: boolean;
+  readonly terminal: string;
+  readonly errorCode: string | null;
+  readonly httpStatus: number | null;
+}
+
+/** What the session as a whole is set to. */
+export interface SessionSignal {
+  readonly signal: "session";
+  /** Null: the event leaves it as it is. */
+  readonly model: string | null;
+  /** Null: input is not transcribed. Absent: the event leaves it as it is. */
+  readonly transcriptionModel?: string | null;
+}
 
 /** Usage is all or nothing per event: `malformed` is counted and recorded as unknown. */
 export type UsageReading =
@@ -96,6 +140,30 @@ export type UsageReading =
   | { readonly reading: "absent" }
   | { readonly reading: "none_billed" }
   | { readonly reading: "malformed" };
+
+/** Reads the messages of a session, or the events of an SSE stream. */
+export interface MessageReader {
+  /**
+   * When a turn begins: with the client's request, which the upstream then answers or refuses, or
+   * only with the upstream's own event, an error being about no turn.
+   */
+  readonly turnsBegin: "at_request" | "at_answer";
+  /** What a client message means for the turns; null: nothing. */
+  clientSignal(message: Message): TurnSignal | null;
+  /** What an upstream message means for the turns; null: nothing. */
+  upstreamSignal(message: Message): TurnSignal | null;
+  /** Whose output a message is that reads as an `OutputSignal`. */
+  outputOf(message: Message): OutputOwner;
+}
+
+export interface OutputOwner {
+  /** Response id or item id; null: not named. */
+  readonly key: string | null;
+  readonly lane: string | null;
+}
+
+/** Reads a whole answer that is one JSON text. Null: it says nothing of the turn. */
+export type JsonBodyReader = (text: string) => EndedSignal | null;
 
 /** A protocol family. */
 export interface Provider {

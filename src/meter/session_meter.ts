@@ -1,0 +1,273 @@
+/**
+ * The meter of a WebSocket session: sees every message, and writes a row for every turn.
+ *
+ * Owns: what each signal of the provider's reader does to the turn table and the ledger, and the counts
+ * of frames and bytes.
+ * Does not own: forwarding. The row of a turn is in the ledger when `upstreamMessage` returns, or when
+ * the promise it returns resolves; only then may the caller forward that message.
+ * Invariant: a turn's row is opened when it starts and closed once. A message that does not matter
+ * costs no allocation.
+ */
+
+import { Buffer } from "node:buffer";
+import type {
+  ExchangeContext,
+  Message,
+  SessionTap,
+  TurnStatus,
+  UsageDetails,
+} from "../exchange.ts";
+import { messageReaderOf } from "../provider/dialect.ts";
+import type {
+  EndedSignal,
+  MessageReader,
+  MeterDialect,
+  RefusedSignal,
+  RequestedSignal,
+  SessionSignal,
+  StartedSignal,
+  TurnSignal,
+  UsageReading,
+} from "../provider/provider.ts";
+import type { MeterOptions, RowFacts, Traffic } from "./row.ts";
+import { NO_TRAFFIC, rowOf } from "./row.ts";
+import type { Turn } from "./turn.ts";
+import { TurnTable } from "./turn.ts";
+
+export interface SessionMeterOptions extends MeterOptions {
+  readonly context: ExchangeContext;
+  readonly dialect: MeterDialect;
+}
+
+/** Times of requests kept while the upstream has not begun their responses (`at_answer`). */
+const REQUEST_TIMES_MAX = 64;
+
+/**
+ * @returns the tap of one session
+ * @throws from its methods what the ledger throws; the message must then not be forwarded
+ */
+export function createSessionMeter(options: SessionMeterOptions): SessionTap {
+  return new SessionMeter(options);
+}
+
+/** How a turn ended, beside what the turn itself knows. */
+interface Ending {
+  readonly status: TurnStatus;
+  readonly usage: UsageReading;
+  readonly terminal: string;
+  readonly errorCode: string | null;
+  readonly httpStatus: number | null;
+}
+
+class SessionMeter implements SessionTap {
+  readonly #options: SessionMeterOptions;
+  readonly #reader: MessageReader | null;
+  readonly #table: TurnTable;
+  #sessionModel: string | null = null;
+  #transcriptionModel: string | null = null;
+  /** When requests were made whose responses begin a turn only with the upstream's answer. */
+  readonly #requestTimesMs: number[] = [];
+  /** Since the last turn ended, or the session began. The ended turn is charged with all of it. */
+  #framesUp = 0;
+  #framesDown = 0;
+  #bytesUp = 0;
+  #bytesDown = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: SessionMeterOptions) {
+    this.#options = options;
+    this.#reader = messageReaderOf(options.dialect);
+    this.#table = new TurnTable(
+      (turn) => this.#open(turn),
+      (turn) => this.#close(turn, interruption(turn)),
+    );
+  }
+
+  get turns(): number {
+    return this.#table.count;
+  }
+
+  get turnsRunning(): number {
+    return this.#table.runningCount;
+  }
+
+  clientMessage(message: Message): void {
+    this.#framesUp++;
+    this.#bytesUp += byteLengthOf(message);
+    const signal = this.#reader?.clientSignal(message) ?? null;
+    if (signal?.signal === "requested") this.#requested(signal);
+  }
+
+  upstreamMessage(message: Message): Promise<void> | undefined {
+    this.#framesDown++;
+    this.#bytesDown += byteLengthOf(message);
+    const signal = this.#reader?.upstreamSignal(message) ?? null;
+    if (signal === null) return undefined;
+    if (signal.signal === "output") {
+      if (this.#table.awaitsOutput) this.#output(message);
+      return undefined;
+    }
+    this.#apply(signal);
+    return this.#takeClosing();
+  }
+
+  end(): Promise<void> | undefined {
+    for (const turn of this.#table.drain()) this.#close(turn, interruption(turn));
+    return this.#takeClosing();
+  }
+
+  /** What has to be on disk before more is forwarded. */
+  #takeClosing(): Promise<void> | undefined {
+    const closing = this.#closing;
+    this.#closing = undefined;
+    return closing;
+  }
+
+  #apply(signal: TurnSignal): void {
+    if (signal.signal === "started") this.#started(signal);
+    else if (signal.signal === "ended") this.#ended(signal);
+    else if (signal.signal === "refused") this.#refused(signal);
+    else if (signal.signal === "session") this.#session(signal);
+  }
+
+  #requested(signal: RequestedSignal): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#reader?.turnsBegin === "at_request") {
+      this.#table.requested(signal, nowMs);
+    } else if (this.#requestTimesMs.length < REQUEST_TIMES_MAX) {
+      this.#requestTimesMs.push(nowMs);
+    }
+  }
+
+  #started(signal: StartedSignal): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (signal.kind === "transcription") {
+      // Committed input is transcribed only where the session says so.
+      if (this.#transcriptionModel === null) return;
+      this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs);
+      return;
+    }
+    const startedMs = this.#requestTimesMs.shift() ?? nowMs;
+    this.#table.started({ ...signal, model: signal.model ?? this.#sessionModel }, startedMs);
+  }
+
+  #output(message: Message): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const owner = this.#table.isAlone ? null : (this.#reader?.outputOf(message) ?? null);
+    this.#table.output(owner, nowMs);
+  }
+
+  #ended(signal: EndedSignal): void {
+    const turn = this.#table.ended(signal, this.#options.clock.monotonicMs());
+    if (turn === null) return;
+    turn.key ??= signal.key;
+    turn.model = signal.model ?? turn.model ?? this.#modelOf(signal);
+    turn.serviceTier = signal.serviceTier ?? turn.serviceTier;
+    const { status, usage, terminal, errorCode } = signal;
+    this.#close(turn, { status, usage, terminal, errorCode, httpStatus: null });
+  }
+
+  #modelOf(signal: EndedSignal): string | null {
+    return signal.kind === "transcription" ? this.#transcriptionModel : this.#sessionModel;
+  }
+
+  #refused(signal: RefusedSignal): void {
+    if (this.#reader?.turnsBegin === "at_answer") {
+      // Which request it answers is not said. A response that comes late is only timed from its start.
+      this.#requestTimesMs.length = 0;
+      return;
+    }
+    const turn = this.#table.refused(signal);
+    if (turn === null) return;
+    const { terminal, errorCode, httpStatus } = signal;
+    // What was refused before it began cost nothing; what broke off may have cost something.
+    const usage: UsageReading = { reading: turn.key === null ? "none_billed" : "absent" };
+    this.#close(turn, { status: "error", usage, terminal, errorCode, httpStatus });
+  }
+
+  #session(signal: SessionSignal): void {
+    this.#sessionModel = signal.model ?? this.#sessionModel;
+    if (signal.transcriptionModel !== undefined) {
+      this.#transcriptionModel = signal.transcriptionModel;
+    }
+  }
+
+  #open(turn: Turn): void {
+    const facts = this.#factsOf(turn, interruption(turn), null, NO_TRAFFIC);
+    this.#options.ledger.open(rowOf(this.#options, this.#options.context, facts));
+  }
+
+  #close(turn: Turn, ending: Ending): void {
+    const { ledger, report, clock, context } = this.#options;
+    if (ending.usage.reading === "malformed") {
+      report({ event: "usage_parse_failed", turn: turn.number, cause: "malformed_usage" });
+    }
+    const durationMs = clock.monotonicMs() - turn.startedMs;
+    const facts = this.#factsOf(turn, ending, durationMs, this.#takeTraffic());
+    const row = rowOf(this.#options, context, facts);
+    const written = ledger.close(row);
+    if (written !== undefined) {
+      this.#closing = Promise.all([this.#closing, written]).then(() => undefined);
+    }
+    report({ event: "relay_turn_completed", row, terminal: ending.terminal });
+  }
+
+  #factsOf(turn: Turn, ending: Ending, durationMs: number | null, traffic: Traffic): RowFacts {
+    return {
+      turn: turn.number,
+      kind: turn.kind,
+      transport: "websocket",
+      requestedModel: turn.requestedModel,
+      model: turn.model,
+      requestedServiceTier: turn.requestedServiceTier,
+      decidedServiceTier: turn.decidedServiceTier,
+      serviceTier: turn.serviceTier,
+      status: ending.status,
+      errorCode: ending.errorCode,
+      httpStatus: ending.httpStatus,
+      responseId: turn.kind === "response" ? turn.key : null,
+      usage: ending.usage,
+      isPartial: false,
+      details: detailsOf(turn),
+      firstTokenMs: turn.firstTokenMs,
+      durationMs,
+      traffic,
+    };
+  }
+
+  #takeTraffic(): Traffic {
+    const traffic = {
+      framesUp: this.#framesUp,
+      framesDown: this.#framesDown,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
+    };
+    this.#framesUp = 0;
+    this.#framesDown = 0;
+    this.#bytesUp = 0;
+    this.#bytesDown = 0;
+    return traffic;
+  }
+}
+
+/** No terminal event was seen; a response in the background goes on without us. */
+function interruption(turn: Turn): Ending {
+  return {
+    status: turn.background ? "pending" : "interrupted",
+    usage: { reading: "absent" },
+    terminal: "none",
+    errorCode: null,
+    httpStatus: null,
+  };
+}
+
+function detailsOf(turn: Turn): UsageDetails {
+  const details: UsageDetails = {};
+  if (turn.lane !== null) details.stream_id = turn.lane;
+  if (turn.warmup) details.warmup = true;
+  return details;
+}
+
+function byteLengthOf(message: Message): number {
+  return typeof message === "string" ? Buffer.byteLength(message) : message.length;
+}

@@ -1,0 +1,47 @@
+/**
+ * Anthropic: its endpoints and where its credential goes.
+ *
+ * Owns: the list of paths, which of them bill, and the two headers that carry a key.
+ * Does not own: the events of a message; without a reader a billed exchange is recorded with its usage
+ * missing.
+ * Invariant: `anthropic-version` and `anthropic-beta` are the client's and are never touched.
+ */
+
+import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
+import { RouteTable, billed, free } from "./route_table.ts";
+
+const TABLE = new RouteTable([
+  billed("/v1/messages", "response", "anthropic_messages"),
+  free("/v1/messages/count_tokens"),
+  // Each result has its own usage, in a file that is fetched later.
+  billed("/v1/messages/batches", "response", "none"),
+  free("/v1/messages/batches/{id}"),
+  free("/v1/messages/batches/{id}/results"),
+  free("/v1/messages/batches/{id}/cancel"),
+  billed("/v1/complete", "response", "none"),
+  free("/v1/models"),
+  free("/v1/models/{id}"),
+  free("/v1/files"),
+  free("/v1/files/{id}"),
+  free("/v1/files/{id}/content"),
+]);
+
+/** An OAuth token, which only goes as Bearer. */
+const OAUTH_PREFIX = "sk-ant-oat";
+
+export const anthropic: Provider = {
+  type: "anthropic",
+  endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
+  credentialHeaders,
+  refusesCredential: (status) => status === 401 || status === 403,
+  requestIdHeader: "request-id",
+};
+
+/** A key goes the way the client sent its token, because that depends on the version it speaks. */
+function credentialHeaders(
+  key: string,
+  style: CredentialStyle,
+): readonly (readonly [string, string])[] {
+  const bearer = style === "authorization" || key.startsWith(OAUTH_PREFIX);
+  return bearer ? [["authorization", `Bearer ${key}`]] : [["x-api-key", key]];
+}

@@ -1,0 +1,60 @@
+/**
+ * The provider of each type, and the readers of each message format.
+ *
+ * Owns: the two tables. A reader that is added here is in use.
+ * Does not own: anything else.
+ * Invariant: a format without a reader is relayed all the same; its usage is recorded as missing.
+ */
+
+import type { ProviderType } from "../exchange.ts";
+import { anthropic } from "./anthropic.ts";
+import { forward } from "./forward.ts";
+import { gemini } from "./gemini.ts";
+import { openai } from "./openai.ts";
+import { chatReader, readChatBody } from "./openai_chat.ts";
+import {
+  mediaReader,
+  readEmbeddingsBody,
+  readMediaBody,
+  readModerationBody,
+} from "./openai_media.ts";
+import { realtimeReader } from "./openai_realtime.ts";
+import { readResponseBody, responsesReader } from "./openai_responses.ts";
+import type { JsonBodyReader, MessageReader, MeterDialect, Provider } from "./provider.ts";
+
+const PROVIDERS: Readonly<Record<ProviderType, Provider>> = { openai, anthropic, gemini, forward };
+
+interface Readers {
+  readonly messages: MessageReader | null;
+  readonly body: JsonBodyReader | null;
+}
+
+const NONE: Readers = { messages: null, body: null };
+const READERS: Readonly<Record<MeterDialect, Readers>> = {
+  none: NONE,
+  openai_responses: { messages: responsesReader, body: readResponseBody },
+  openai_chat: { messages: chatReader, body: readChatBody },
+  openai_completions: { messages: chatReader, body: readChatBody },
+  openai_embeddings: { messages: null, body: readEmbeddingsBody },
+  openai_audio: { messages: mediaReader, body: readMediaBody },
+  openai_images: { messages: mediaReader, body: readMediaBody },
+  openai_moderations: { messages: null, body: readModerationBody },
+  openai_realtime: { messages: realtimeReader, body: null },
+  anthropic_messages: NONE,
+  gemini_generate: NONE,
+  gemini_live: NONE,
+};
+
+export function providerOf(type: ProviderType): Provider {
+  return PROVIDERS[type];
+}
+
+/** Reads session messages and SSE events; null: nobody can. */
+export function messageReaderOf(dialect: MeterDialect): MessageReader | null {
+  return READERS[dialect].messages;
+}
+
+/** Reads whole JSON bodies; null: nobody can. */
+export function bodyReaderOf(dialect: MeterDialect): JsonBodyReader | null {
+  return READERS[dialect].body;
+}

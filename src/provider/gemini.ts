@@ -1,0 +1,97 @@
+/**
+ * Gemini: its endpoints and where its credential goes.
+ *
+ * Owns: paths of the form `/v1beta/models/{model}:method`, of the Live API, and of the OpenAI-compatible
+ * interface.
+ * Does not own: the events; without a reader a billed exchange is recorded with its usage missing.
+ * Invariant: a method that is not in the list does not exist.
+ */
+
+import type { TurnKind } from "../exchange.ts";
+import type { CredentialStyle, Endpoint, MeterDialect, Provider } from "./provider.ts";
+import { RouteTable, billed, endpoint, free } from "./route_table.ts";
+
+interface Method {
+  readonly billing: boolean;
+  readonly kind: TurnKind;
+  readonly dialect: MeterDialect;
+}
+
+const METHODS: ReadonlyMap<string, Method> = new Map([
+  ["generateContent", { billing: true, kind: "response", dialect: "gemini_generate" }],
+  ["streamGenerateContent", { billing: true, kind: "response", dialect: "gemini_generate" }],
+  ["batchGenerateContent", { billing: true, kind: "response", dialect: "none" }],
+  ["embedContent", { billing: true, kind: "embedding", dialect: "none" }],
+  ["batchEmbedContents", { billing: true, kind: "embedding", dialect: "none" }],
+  ["predict", { billing: true, kind: "image", dialect: "none" }],
+  ["countTokens", { billing: false, kind: "response", dialect: "none" }],
+]);
+
+const MODEL_PATH = /^\/(v1(?:beta|alpha)?)\/(models|tunedModels)\/[^/:]+:([A-Za-z]+)$/;
+const LIVE_PATH =
+  /^\/+ws\/google\.ai\.generativelanguage\.(v1(?:beta|alpha)?)\.GenerativeService\./;
+const LIVE_METHODS = ["BidiGenerateContent", "BidiGenerateContentConstrained"];
+const VERSION = /^\/v1(?:alpha)?\//;
+
+/** Looked up with the version written `/v1beta/`. */
+const TABLE = new RouteTable([
+  free("/v1beta/models"),
+  free("/v1beta/models/{model}"),
+  free("/v1beta/tunedModels"),
+  free("/v1beta/tunedModels/{model}"),
+  free("/v1beta/files"),
+  free("/v1beta/files/*"),
+  free("/upload/v1beta/files"),
+  free("/v1beta/cachedContents"),
+  free("/v1beta/cachedContents/{id}"),
+  free("/v1beta/batches"),
+  free("/v1beta/batches/{id}"),
+  free("/v1beta/operations/{id}"),
+  billed("/v1beta/openai/chat/completions", "response", "openai_chat"),
+  billed("/v1beta/openai/embeddings", "embedding", "openai_embeddings"),
+  free("/v1beta/openai/models"),
+  free("/v1beta/openai/models/{id}"),
+]);
+
+export const gemini: Provider = {
+  type: "gemini",
+  endpoint: find,
+  credentialHeaders,
+  refusesCredential: (status, body) =>
+    status === 401 || status === 403 || (status === 400 && body.includes("API_KEY_INVALID")),
+  requestIdHeader: null,
+};
+
+function find(method: string, path: string): Endpoint | null {
+  const live = LIVE_PATH.exec(path);
+  if (live !== null) return liveEndpoint(method, path.slice(live[0].length));
+  const call = MODEL_PATH.exec(path);
+  if (call !== null) return modelEndpoint(method, call[1] ?? "", call[2] ?? "", call[3] ?? "");
+  return TABLE.find(method, path.replace(VERSION, "/v1beta/"));
+}
+
+function liveEndpoint(method: string, rpc: string): Endpoint | null {
+  if (method !== "GET" || !LIVE_METHODS.includes(rpc)) return null;
+  return endpoint(`/ws/${rpc}`, true, "response", "gemini_live", { websocket: "only" });
+}
+
+function modelEndpoint(
+  method: string,
+  version: string,
+  collection: string,
+  verb: string,
+): Endpoint | null {
+  const known = METHODS.get(verb);
+  if (known === undefined) return null;
+  const name = `/${version}/${collection}/{model}:${verb}`;
+  const billing = known.billing && method === "POST";
+  return endpoint(name, billing, known.kind, billing ? known.dialect : "none");
+}
+
+/** OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not. */
+function credentialHeaders(
+  key: string,
+  _style: CredentialStyle,
+): readonly (readonly [string, string])[] {
+  return key.startsWith("ya29.") ? [["authorization", `Bearer ${key}`]] : [["x-goog-api-key", key]];
+}

@@ -1,0 +1,101 @@
+/**
+ * OpenAI: its endpoints and where its credential goes.
+ *
+ * Owns: the list of paths that are relayed, which of them bill, and which take a WebSocket.
+ * Does not own: the events (`openai_responses.ts`, `openai_realtime.ts`, `openai_chat.ts`,
+ * `openai_media.ts`).
+ * Invariant: a path that bills in a way that nobody can meter (`/v1/live/sessions`, fine-tuning, videos)
+ * is not in the list, so it does not exist.
+ */
+
+import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
+import type { Route } from "./route_table.ts";
+import { RouteTable, billed, endpoint, free } from "./route_table.ts";
+
+/** `GET` is the upgrade, `POST` the same call over HTTP. */
+const RESPONSES: Route = {
+  pattern: "/v1/responses",
+  billed: {
+    method: "POST",
+    endpoint: endpoint("/v1/responses", true, "response", "openai_responses", {
+      websocket: "also",
+    }),
+  },
+  upgrade: endpoint("/v1/responses", true, "response", "openai_responses", { websocket: "only" }),
+  other: null,
+};
+
+const REALTIME: Route = {
+  pattern: "/v1/realtime",
+  billed: null,
+  upgrade: endpoint("/v1/realtime", true, "response", "openai_realtime", { websocket: "only" }),
+  other: null,
+};
+
+const MULTIPART = { requestBody: "multipart" } as const;
+const OPAQUE = { requestBody: "opaque" } as const;
+
+const TABLE = new RouteTable([
+  RESPONSES,
+  billed("/v1/responses/compact", "compaction", "openai_responses"),
+  free("/v1/responses/input_tokens"),
+  free("/v1/responses/{id}"),
+  free("/v1/responses/{id}/cancel"),
+  free("/v1/responses/{id}/input_items"),
+  billed("/v1/chat/completions", "response", "openai_chat"),
+  free("/v1/chat/completions/{id}"),
+  free("/v1/chat/completions/{id}/messages"),
+  billed("/v1/completions", "response", "openai_completions"),
+  billed("/v1/embeddings", "embedding", "openai_embeddings"),
+  billed("/v1/moderations", "moderation", "openai_moderations"),
+  billed("/v1/audio/transcriptions", "transcription", "openai_audio", MULTIPART),
+  billed("/v1/audio/translations", "translation", "openai_audio", MULTIPART),
+  billed("/v1/audio/speech", "speech", "openai_audio"),
+  free("/v1/audio/voices"),
+  billed("/v1/images/generations", "image", "openai_images"),
+  billed("/v1/images/edits", "image", "openai_images", MULTIPART),
+  billed("/v1/images/variations", "image", "openai_images", MULTIPART),
+  REALTIME,
+  free("/v1/realtime/client_secrets"),
+  free("/v1/realtime/sessions"),
+  free("/v1/realtime/transcription_sessions"),
+  // The media of a call go past sluice: the row says that something was billed, and not how much.
+  billed("/v1/realtime/calls", "response", "none", OPAQUE),
+  free("/v1/realtime/calls/{id}/accept"),
+  free("/v1/realtime/calls/{id}/reject"),
+  free("/v1/realtime/calls/{id}/refer"),
+  free("/v1/realtime/calls/{id}/hangup"),
+  // Its usage arrives in the output file, which is a download like any other.
+  billed("/v1/batches", "response", "none"),
+  free("/v1/batches/{id}"),
+  free("/v1/batches/{id}/cancel"),
+  free("/v1/models"),
+  free("/v1/models/{id}"),
+  free("/v1/files"),
+  free("/v1/files/{id}"),
+  free("/v1/files/{id}/content"),
+  free("/v1/uploads"),
+  free("/v1/uploads/*"),
+  free("/v1/conversations"),
+  free("/v1/conversations/*"),
+  free("/v1/vector_stores"),
+  free("/v1/vector_stores/*"),
+  free("/v1/containers"),
+  free("/v1/containers/*"),
+]);
+
+export const openai: Provider = {
+  type: "openai",
+  endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
+  credentialHeaders,
+  refusesCredential: (status) => status === 401 || status === 403,
+  requestIdHeader: "x-request-id",
+};
+
+/** Azure takes its key in `api-key`; who sent a token there talks to Azure. */
+function credentialHeaders(
+  key: string,
+  style: CredentialStyle,
+): readonly (readonly [string, string])[] {
+  return style === "api_key" ? [["api-key", key]] : [["authorization", `Bearer ${key}`]];
+}

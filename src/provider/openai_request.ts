@@ -1,0 +1,112 @@
+/**
+ * What a JSON request asks for, and the one field that sluice adds to it.
+ *
+ * Owns: reading model, tier and streaming from a request body, and asking for the usage of chat streams.
+ * Does not own: whether the request is allowed.
+ * Invariant: the injection changes `stream_options.include_usage` and no other byte.
+ */
+
+import { GatewayError } from "../errors.ts";
+import {
+  byteText,
+  editBytes,
+  insertField,
+  literalAt,
+  replaceValue,
+  scanObject,
+  scanWithin,
+} from "../lib/json_scan.ts";
+import type { ObjectScan } from "../lib/json_scan.ts";
+import type { MeterDialect, RequestedTurn } from "./provider.ts";
+import { WireObject, textOf } from "./wire_text.ts";
+
+const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background"];
+
+/**
+ * @param dialect of the endpoint; those without a reader have the same names at the top level
+ * @param body the whole request body
+ * @throws GatewayError `invalid_json`: not one JSON object in UTF-8
+ */
+export function readRequestedTurn(dialect: MeterDialect, body: Uint8Array): RequestedTurn {
+  const text = textOf(body);
+  if (text === null) throw notJson("The body is not valid UTF-8");
+  const request = WireObject.read(text, REQUEST_KEYS);
+  if (request === null) throw notJson(reasonNotObject(text));
+  const options = request.object("stream_options", ["include_usage"]);
+  return {
+    model: request.string("model"),
+    serviceTier: request.string("service_tier"),
+    stream: request.isTrue("stream"),
+    includeUsage: options?.isTrue("include_usage") ?? false,
+    background: dialect === "openai_responses" && request.isTrue("background"),
+    duplicate: request.duplicate ?? options?.duplicate ?? null,
+  };
+}
+
+/**
+ * What the fields of a multipart form ask for.
+ * @param fields values by field name, as `MultipartFields` finds them
+ */
+export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedTurn {
+  return {
+    model: fields.get("model") ?? null,
+    serviceTier: fields.get("service_tier") ?? null,
+    stream: fields.get("stream") === "true",
+    includeUsage: false,
+    background: false,
+    duplicate: null,
+  };
+}
+
+/**
+ * Asks for the usage chunk of a chat stream.
+ * @param body a whole JSON request body
+ * @returns the body with `stream_options.include_usage` true; null where it does not stream, asks for
+ *   it already, or is no JSON object
+ * @throws GatewayError `ambiguous_json`: a field that decides this is named twice, and which of the two
+ *   the upstream reads is not known
+ */
+export function injectStreamUsage(body: Uint8Array): Uint8Array | null {
+  const text = byteText(body);
+  const request = text === null ? null : scanObject(text, ["stream", "stream_options"]);
+  if (text === null || request === null) return null;
+  refuseDuplicate(request);
+  const [stream, options] = request.fields;
+  if (!literalAt(text, stream, "true")) return null;
+  if (!options) {
+    const edit = insertField(text, request.span, "stream_options", '{"include_usage":true}');
+    return editBytes(body, edit);
+  }
+  if (literalAt(text, options, "null")) {
+    return editBytes(body, replaceValue(options, '{"include_usage":true}'));
+  }
+  const inner = scanWithin(text, options, ["include_usage"]);
+  if (inner === null) return null;
+  refuseDuplicate(inner);
+  const asked = inner.fields[0];
+  if (!asked) return editBytes(body, insertField(text, inner.span, "include_usage", "true"));
+  return literalAt(text, asked, "true") ? null : editBytes(body, replaceValue(asked, "true"));
+}
+
+function refuseDuplicate(scan: ObjectScan): void {
+  if (scan.duplicate === null) return;
+  const message = `The JSON names "${scan.duplicate}" twice. Send it once`;
+  throw new GatewayError("ambiguous_json", { message, param: scan.duplicate });
+}
+
+function notJson(message: string): GatewayError {
+  return new GatewayError("invalid_json", { message });
+}
+
+function reasonNotObject(text: string): string {
+  if (text.trim() === "") return "The body is empty. Send a JSON object";
+  if (text.startsWith("\ufeff")) {
+    return "The body begins with a byte order mark. Send JSON without one";
+  }
+  try {
+    JSON.parse(text);
+  } catch {
+    return "The body is not valid JSON, or is cut off";
+  }
+  return "The body is not a JSON object";
+}

@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import type { RowFacts } from "../../src/meter/row.ts";
+import { NO_TRAFFIC, completedRow, rowOf } from "../../src/meter/row.ts";
+import type { UsageReading } from "../../src/provider/provider.ts";
+import { readResponseBody } from "../../src/provider/openai_responses.ts";
+import { readUsage } from "../../src/provider/openai_usage.ts";
+import { CONTEXT, MeterWorld } from "../support/meter_world.ts";
+
+function row(usage: UsageReading, more: Partial<RowFacts> = {}) {
+  const world = new MeterWorld();
+  const facts: RowFacts = {
+    turn: 3,
+    kind: "response",
+    transport: "websocket",
+    requestedModel: "asked",
+    model: null,
+    requestedServiceTier: "fast",
+    decidedServiceTier: "priority",
+    serviceTier: null,
+    status: "completed",
+    errorCode: null,
+    httpStatus: null,
+    responseId: null,
+    usage,
+    isPartial: false,
+    details: { warmup: true },
+    firstTokenMs: 1.4,
+    durationMs: 2.6,
+    traffic: NO_TRAFFIC,
+    ...more,
+  };
+  return rowOf(world.body("none", null), CONTEXT, facts);
+}
+
+const USED = readUsage('{"input_tokens":1,"output_tokens":2}');
+
+describe("rowOf()", () => {
+  test("makes the event id from session and turn", () => {
+    expect(row(USED).event_id).toBe("sess_1_3");
+  });
+
+  test("falls back to the model asked for and the tier decided", () => {
+    expect(row(USED)).toMatchObject({ model: "asked", service_tier: "priority" });
+    const told = row(USED, { model: "m-1", serviceTier: "default" });
+    expect(told).toMatchObject({ model: "m-1", service_tier: "default" });
+  });
+
+  test.each([
+    [USED, false, "upstream", 2],
+    [USED, true, "partial", 2],
+    [{ reading: "absent" } as const, false, "missing", null],
+    [{ reading: "malformed" } as const, false, "missing", null],
+    [{ reading: "none_billed" } as const, false, "none_billed", 0],
+  ])("says of %j (partial: %p) that usage is %s", (usage, isPartial, source, tokens) => {
+    const made = row(usage, { isPartial });
+    expect([made.usage_source, made.output_tokens]).toEqual([
+      source,
+      tokens,
+    ] as (typeof made.usage_source)[]);
+    expect(made.audio_seconds).toBeNull();
+  });
+
+  test("rounds times to whole milliseconds and keeps both kinds of details", () => {
+    const usage = '{"input_tokens":1,"output_tokens":2,"input_tokens_details":{"image_tokens":4}}';
+    const made = row(readUsage(usage));
+    expect([made.first_token_ms, made.duration_ms]).toEqual([1, 3]);
+    expect(made.details).toEqual({ warmup: true, image_input_tokens: 4 });
+  });
+});
+
+describe("completedRow()", () => {
+  test("changes what came later and nothing else", () => {
+    const pending = row({ reading: "absent" }, { status: "pending" });
+    const body = '{"id":"r","status":"failed","error":{"code":"c"},"usage":null}';
+    const ended = readResponseBody(body);
+    if (ended === null) throw new Error("The body is a response");
+    const wanted = { ...pending, status: "failed", error_code: "c", usage_source: "missing" };
+    expect(completedRow(pending, ended)).toEqual(wanted as typeof pending);
+  });
+});

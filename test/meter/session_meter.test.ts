@@ -1,0 +1,424 @@
+import { describe, expect, test } from "bun:test";
+import type { SessionTap } from "../../src/exchange.ts";
+import { GatewayError } from "../../src/errors.ts";
+import { createSessionMeter } from "../../src/meter/session_meter.ts";
+import type { MeterDialect } from "../../src/provider/provider.ts";
+import { MeterWorld } from "../support/meter_world.ts";
+
+const USAGE = { input_tokens: 5, output_tokens: 7 };
+
+function open(dialect: MeterDialect = "openai_responses") {
+  const world = new MeterWorld();
+  return { world, tap: createSessionMeter(world.session(dialect)) };
+}
+
+function up(tap: SessionTap, message: object): void {
+  tap.clientMessage(JSON.stringify(message));
+}
+
+function down(tap: SessionTap, message: object): Promise<void> | undefined {
+  return tap.upstreamMessage(JSON.stringify(message));
+}
+
+function create(model: string, more: object = {}): object {
+  return { type: "response.create", model, ...more };
+}
+
+function created(id: string, more: object = {}): object {
+  return {
+    type: "response.created",
+    response: { id, model: "m-1", service_tier: "auto" },
+    ...more,
+  };
+}
+
+function completed(id: string, more: object = {}): object {
+  return { type: "response.completed", response: { id, model: "m-1", usage: USAGE }, ...more };
+}
+
+const DELTA = { type: "response.output_text.delta", delta: "x" };
+
+/** What matters of the closed rows, in the order they were closed. */
+function closed(world: MeterWorld) {
+  return world.ledger.closed.map((row) => [
+    row.turn,
+    row.status,
+    row.requested_model,
+    row.response_id,
+    row.usage_source,
+  ]);
+}
+
+describe("createSessionMeter() on Responses", () => {
+  test("opens a row when the request passes, as it must read if the process dies now", () => {
+    const { world, tap } = open();
+    up(tap, create("a", { service_tier: "flex", stream_id: "s", generate: false }));
+    const [row] = world.ledger.opened;
+    expect(row).toMatchObject({
+      event_id: "sess_1_1",
+      status: "interrupted",
+      usage_source: "missing",
+      input_tokens: null,
+      requested_model: "a",
+      requested_service_tier: "flex",
+      decided_service_tier: "flex",
+      duration_ms: null,
+      details: { stream_id: "s", warmup: true },
+    });
+    expect([tap.turns, tap.turnsRunning]).toEqual([1, 1]);
+  });
+
+  test("times the first token and the whole turn from the request", () => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    world.clock.advance(20);
+    down(tap, created("r1"));
+    world.clock.advance(30);
+    down(tap, DELTA);
+    world.clock.advance(50);
+    down(tap, DELTA);
+    down(tap, completed("r1"));
+    const [row] = world.ledger.closed;
+    expect([row?.first_token_ms, row?.duration_ms]).toEqual([50, 100]);
+  });
+
+  test("attributes output of parallel lanes by stream_id", () => {
+    const { world, tap } = open();
+    for (const lane of ["x", "y"]) {
+      up(tap, create(lane, { stream_id: lane }));
+      down(tap, created(lane, { stream_id: lane }));
+    }
+    world.clock.advance(10);
+    down(tap, { ...DELTA, stream_id: "y" });
+    world.clock.advance(10);
+    down(tap, { ...DELTA, stream_id: "x" });
+    down(tap, completed("x", { stream_id: "x" }));
+    down(tap, completed("y", { stream_id: "y" }));
+    expect(world.ledger.closed.map((row) => row.first_token_ms)).toEqual([20, 10]);
+  });
+
+  test("matches by response id when lanes end in another order than they began", () => {
+    const { world, tap } = open();
+    up(tap, create("a", { stream_id: "x" }));
+    up(tap, create("b", { stream_id: "y" }));
+    down(tap, created("rb", { stream_id: "y" }));
+    down(tap, created("ra", { stream_id: "x" }));
+    down(tap, completed("ra", { stream_id: "x" }));
+    down(tap, completed("rb", { stream_id: "y" }));
+    expect(closed(world)).toEqual([
+      [1, "completed", "a", "ra", "upstream"],
+      [2, "completed", "b", "rb", "upstream"],
+    ]);
+  });
+
+  test("counts the successor of a steered response as a turn that nobody asked for", () => {
+    const { world, tap } = open();
+    up(tap, create("a", { service_tier: "flex" }));
+    down(tap, created("r1"));
+    up(tap, create("queued"));
+    const response = { id: "r1", incomplete_details: { reason: "steered" }, usage: USAGE };
+    down(tap, { type: "response.incomplete", response });
+    down(tap, { type: "response.created", response: { id: "r2", model: "m-1" } });
+    down(tap, completed("r2"));
+    down(tap, created("r3"));
+    down(tap, completed("r3"));
+    expect(closed(world)).toEqual([
+      [1, "incomplete", "a", "r1", "upstream"],
+      [3, "completed", null, "r2", "upstream"],
+      [2, "completed", "queued", "r3", "upstream"],
+    ]);
+    expect(world.ledger.closed[1]?.decided_service_tier).toBe("flex");
+  });
+
+  test.each([
+    ["response.completed", undefined, "completed"],
+    ["response.done", "completed", "completed"],
+    ["response.done", "cancelled", "cancelled"],
+    ["response.incomplete", undefined, "incomplete"],
+    ["response.failed", undefined, "failed"],
+    ["response.cancelled", undefined, "cancelled"],
+    ["response.canceled", undefined, "cancelled"],
+  ] as const)("takes %s with status %p as %s", (type, status, wanted) => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    down(tap, created("r1"));
+    down(tap, { type, response: { id: "r1", status, usage: USAGE } });
+    expect(world.ledger.closed.map((row) => row.status)).toEqual([wanted]);
+    expect(tap.turnsRunning).toBe(0);
+  });
+
+  test("records a response once, though two terminal events name it", () => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    down(tap, created("r1"));
+    down(tap, completed("r1"));
+    down(tap, { type: "response.done", response: { id: "r1", usage: USAGE } });
+    expect(world.ledger.closed.length).toBe(1);
+  });
+
+  test("records two turns whose upstream gives both the same response id", () => {
+    const { world, tap } = open();
+    for (const model of ["a", "b"]) {
+      up(tap, create(model));
+      down(tap, completed("same"));
+    }
+    expect(closed(world).map(([turn, , model]) => [turn, model])).toEqual([
+      [1, "a"],
+      [2, "b"],
+    ]);
+  });
+
+  test("records a response that the session never saw begin", () => {
+    const { world, tap } = open();
+    down(tap, completed("r9"));
+    expect(closed(world)).toEqual([[1, "completed", null, "r9", "upstream"]]);
+  });
+
+  describe("an error", () => {
+    const error = (code: string) => ({ type: "error", status: 400, error: { code } });
+
+    test("ends the started response of its lane, usage unknown", () => {
+      const { world, tap } = open();
+      up(tap, create("a"));
+      down(tap, created("r1"));
+      up(tap, create("b"));
+      down(tap, { type: "error", code: "server_error", message: "m" });
+      expect(closed(world)).toEqual([[1, "error", "a", "r1", "missing"]]);
+      expect(world.ledger.closed[0]).toMatchObject({ error_code: "server_error", model: "m-1" });
+    });
+
+    test("else ends the lane's oldest create that is not answered, nothing billed", () => {
+      const { world, tap } = open();
+      up(tap, create("a"));
+      up(tap, create("b"));
+      down(tap, error("x"));
+      expect(closed(world)).toEqual([[1, "error", "a", null, "none_billed"]]);
+      expect(world.ledger.closed[0]).toMatchObject({ http_status: 400, output_tokens: 0 });
+    });
+
+    test("else ends the newest create that is not answered", () => {
+      const { world, tap } = open();
+      up(tap, create("a", { stream_id: "x" }));
+      up(tap, create("b", { stream_id: "y" }));
+      down(tap, error("x"));
+      expect(closed(world)).toEqual([[2, "error", "b", null, "none_billed"]]);
+    });
+
+    test("about a stream_id leaves the response that runs in the default lane alone", () => {
+      const { world, tap } = open();
+      up(tap, create("a"));
+      down(tap, created("r1"));
+      up(tap, create("b", { stream_id: "bad lane!" }));
+      down(tap, { type: "error", status: 400, error: { code: "e", param: "stream_id" } });
+      down(tap, completed("r1"));
+      expect(closed(world)).toEqual([
+        [2, "error", "b", null, "none_billed"],
+        [1, "completed", "a", "r1", "upstream"],
+      ]);
+    });
+
+    test("when nothing runs is about no turn", () => {
+      const { world, tap } = open();
+      down(tap, error("x"));
+      expect(world.ledger.closed).toEqual([]);
+    });
+  });
+
+  test("end() closes what still runs as interrupted, with what its last event carried", () => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    down(tap, created("r1"));
+    up(tap, create("b"));
+    tap.end();
+    expect(closed(world)).toEqual([
+      [1, "interrupted", "a", "r1", "missing"],
+      [2, "interrupted", "b", null, "missing"],
+    ]);
+    expect(world.ledger.closed[0]).toMatchObject({ model: "m-1", service_tier: "auto" });
+    expect(tap.turnsRunning).toBe(0);
+  });
+
+  test("end() leaves a response in the background pending", () => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    down(tap, { type: "response.created", response: { id: "r1", background: true } });
+    tap.end();
+    expect(closed(world)).toEqual([[1, "pending", "a", "r1", "missing"]]);
+  });
+
+  test.each([
+    [{ input_tokens: "5", output_tokens: 1 }],
+    [{ input_tokens: -1, output_tokens: 1 }],
+    [{ input_tokens: 1.5, output_tokens: 1 }],
+    [{ output_tokens: 1 }],
+    [{ input_tokens: 1, output_tokens: 1, input_tokens_details: { cached_tokens: "x" } }],
+    [{ input_tokens: 1, output_tokens: 1, output_tokens_details: [] }],
+    [[]],
+    ["many"],
+  ])("reports a malformed usage object and records null: %j", (usage) => {
+    const { world, tap } = open();
+    up(tap, create("a"));
+    down(tap, { type: "response.completed", response: { id: "r1", usage } });
+    expect(world.reports.map((each) => each.event)).toEqual([
+      "usage_parse_failed",
+      "relay_turn_completed",
+    ]);
+    expect(closed(world)).toEqual([[1, "completed", "a", "r1", "missing"]]);
+    expect(world.ledger.closed[0]?.output_tokens).toBeNull();
+  });
+
+  test("counts web searches, and not the pages they open", () => {
+    const { world, tap } = open();
+    const output = [
+      { type: "web_search_call", action: { type: "search" } },
+      { type: "web_search_call", action: { type: "open_page" } },
+      { type: "message" },
+    ];
+    down(tap, { type: "response.completed", response: { id: "r1", usage: USAGE, output } });
+    expect(world.ledger.closed[0]?.web_search_requests).toBe(1);
+  });
+
+  test("charges frames and bytes since the turn before", () => {
+    const { world, tap } = open();
+    const sent = JSON.stringify(create("é"));
+    tap.clientMessage(sent);
+    tap.upstreamMessage("not JSON");
+    tap.upstreamMessage(JSON.stringify(completed("r1")));
+    up(tap, create("b"));
+    down(tap, completed("r2"));
+    const [first, second] = world.ledger.closed;
+    expect(first).toMatchObject({ frames_up: 1, frames_down: 2 });
+    expect(first?.bytes_up).toBe(new TextEncoder().encode(sent).length);
+    expect(second).toMatchObject({ frames_up: 1, frames_down: 1 });
+  });
+
+  test("upstreamMessage() holds the terminal event until its record is on disk", async () => {
+    const { world, tap } = open();
+    const disk = Promise.withResolvers<void>();
+    world.ledger.pending = disk.promise;
+    up(tap, create("a"));
+    expect(down(tap, created("r1"))).toBeUndefined();
+    expect(down(tap, DELTA)).toBeUndefined();
+    const held = down(tap, completed("r1"));
+    expect(held).toBeInstanceOf(Promise);
+    disk.resolve();
+    await held;
+    expect(down(tap, DELTA)).toBeUndefined();
+  });
+
+  test("clientMessage() throws when the ledger cannot keep the row, and counts no turn", () => {
+    const { world, tap } = open();
+    world.ledger.failure = new GatewayError("ledger_unavailable");
+    expect(() => up(tap, create("a"))).toThrow("Usage cannot be recorded");
+    expect([tap.turns, tap.turnsRunning]).toEqual([0, 0]);
+  });
+
+  test("bounds the turns that never end, the oldest being interrupted", () => {
+    const { world, tap } = open();
+    for (let count = 0; count < 1025; count++) up(tap, create("a"));
+    expect(tap.turnsRunning).toBe(1024);
+    expect(closed(world)).toEqual([[1, "interrupted", "a", null, "missing"]]);
+  });
+
+  test.each([["not JSON"], ["[]"], ['"response.create"'], ['{"type":"response.create"'], ["{}"]])(
+    "passes by what is no event: %s",
+    (text) => {
+      const { world, tap } = open();
+      tap.clientMessage(text);
+      tap.upstreamMessage(text.replace("create", "completed"));
+      tap.upstreamMessage(Uint8Array.of(0xff, 0xfe));
+      expect(world.ledger.opened).toEqual([]);
+    },
+  );
+});
+
+describe("createSessionMeter() on Realtime", () => {
+  const session = (transcription: object | null) => ({
+    type: "session.updated",
+    session: { model: "rt-1", audio: { input: { transcription } } },
+  });
+  const done = (id: string) => ({
+    type: "response.done",
+    response: { id, status: "completed", usage: USAGE },
+  });
+
+  test("begins a turn with the upstream's event, so that an error ends none", () => {
+    const { world, tap } = open("openai_realtime");
+    down(tap, session(null));
+    up(tap, { type: "response.create" });
+    down(tap, { type: "error", error: { code: "conversation_already_has_active_response" } });
+    tap.end();
+    expect(world.ledger.opened).toEqual([]);
+  });
+
+  test("counts a response that voice detection began, and takes its model from the session", () => {
+    const { world, tap } = open("openai_realtime");
+    down(tap, session(null));
+    down(tap, { type: "response.created", response: { id: "r1" } });
+    down(tap, { type: "error", error: { code: "invalid_value" } });
+    down(tap, done("r1"));
+    expect(closed(world)).toEqual([[1, "completed", null, "r1", "upstream"]]);
+    expect(world.ledger.closed[0]?.model).toBe("rt-1");
+  });
+
+  test("times a response from the request that asked for it", () => {
+    const { world, tap } = open("openai_realtime");
+    up(tap, { type: "response.create" });
+    world.clock.advance(40);
+    down(tap, { type: "response.created", response: { id: "r1" } });
+    world.clock.advance(2);
+    down(tap, { type: "response.output_audio.delta", response_id: "r1", delta: "AA==" });
+    down(tap, done("r1"));
+    expect(world.ledger.closed[0]).toMatchObject({ first_token_ms: 42, duration_ms: 42 });
+  });
+
+  test("begins a transcription when input is committed, if the session transcribes", () => {
+    const { world, tap } = open("openai_realtime");
+    down(tap, session(null));
+    down(tap, { type: "input_audio_buffer.committed", item_id: "i0" });
+    down(tap, session({ model: "asr-1" }));
+    down(tap, { type: "input_audio_buffer.committed", item_id: "i1" });
+    down(tap, session({ model: "asr-2" }));
+    tap.end();
+    expect(world.ledger.closed).toHaveLength(1);
+    expect(world.ledger.closed[0]).toMatchObject({
+      kind: "transcription",
+      model: "asr-1",
+      status: "interrupted",
+    });
+  });
+
+  test("reads the beta's session fields", () => {
+    const { world, tap } = open("openai_realtime");
+    const input_audio_transcription = { model: "whisper-1" };
+    down(tap, { type: "session.created", session: { model: "b", input_audio_transcription } });
+    const type = "conversation.item.input_audio_transcription.completed";
+    down(tap, { type, item_id: "i", usage: { type: "duration", seconds: 2.5 } });
+    expect(world.ledger.closed[0]).toMatchObject({ model: "whisper-1", audio_seconds: 2.5 });
+  });
+
+  test("tells a transcription's output from that of the response beside it", () => {
+    const { world, tap } = open("openai_realtime");
+    down(tap, session({ model: "asr" }));
+    down(tap, { type: "input_audio_buffer.committed", item_id: "i" });
+    down(tap, { type: "response.created", response: { id: "r" } });
+    world.clock.advance(5);
+    const type = "conversation.item.input_audio_transcription";
+    down(tap, { type: `${type}.delta`, item_id: "i", delta: "a" });
+    world.clock.advance(5);
+    down(tap, { type: "response.output_audio.delta", response_id: "r", delta: "AA==" });
+    down(tap, { type: `${type}.completed`, item_id: "i", usage: USAGE });
+    down(tap, done("r"));
+    expect(world.ledger.closed.map((row) => row.first_token_ms)).toEqual([5, 10]);
+  });
+});
+
+describe("createSessionMeter() on a format without a reader", () => {
+  test("relays and records nothing", () => {
+    const { world, tap } = open("gemini_live");
+    up(tap, { setup: { model: "models/x" } });
+    expect(down(tap, { setupComplete: {} })).toBeUndefined();
+    tap.end();
+    expect(world.ledger.opened).toEqual([]);
+  });
+});

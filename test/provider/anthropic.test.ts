@@ -1,0 +1,31 @@
+import { describe, expect, test } from "bun:test";
+import { anthropic } from "../../src/provider/anthropic.ts";
+
+describe("anthropic.endpoint()", () => {
+  test.each([
+    ["POST", "/v1/messages", "/v1/messages", true, "never"],
+    ["POST", "/v1/messages/count_tokens", "/v1/messages/count_tokens", false, "never"],
+  ] as const)("finds %s %s as %s", (method, path, name, billing, websocket) => {
+    expect(anthropic.endpoint(method, path)).toMatchObject({ name, billing, websocket });
+  });
+
+  test.each([["POST", "/v1/chat/completions"]])("has no %s %s", (method, path) => {
+    expect(anthropic.endpoint(method, path)).toBeNull();
+  });
+});
+
+describe("anthropic.credentialHeaders()", () => {
+  test.each([
+    ["sk-ant-api", "x_api_key", "x-api-key", "sk-ant-api"],
+    ["sk-ant-api", "authorization", "authorization", "Bearer sk-ant-api"],
+    ["sk-ant-oat01", "x_api_key", "authorization", "Bearer sk-ant-oat01"],
+  ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
+    expect(anthropic.credentialHeaders(key, style)).toEqual([[name, value]]);
+  });
+});
+
+describe("anthropic.refusesCredential()", () => {
+  test.each([[401, "", true]])("of %d %s is %p", (status, body, refused) => {
+    expect(anthropic.refusesCredential(status, body)).toBe(refused);
+  });
+});

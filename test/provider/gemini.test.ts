@@ -1,0 +1,52 @@
+import { describe, expect, test } from "bun:test";
+import { gemini } from "../../src/provider/gemini.ts";
+
+describe("gemini.endpoint()", () => {
+  test.each([
+    [
+      "POST",
+      "/v1beta/models/gemini-3-flash:generateContent",
+      "/v1beta/models/{model}:generateContent",
+      true,
+      "never",
+    ],
+    ["POST", "/v1/models/m:countTokens", "/v1/models/{model}:countTokens", false, "never"],
+    ["GET", "/v1/models/m", "/v1beta/models/{model}", false, "never"],
+    [
+      "GET",
+      "//ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent",
+      "/ws/BidiGenerateContent",
+      true,
+      "only",
+    ],
+    ["POST", "/v1beta/openai/chat/completions", "/v1beta/openai/chat/completions", true, "never"],
+  ] as const)("finds %s %s as %s", (method, path, name, billing, websocket) => {
+    expect(gemini.endpoint(method, path)).toMatchObject({ name, billing, websocket });
+  });
+
+  test.each([
+    ["POST", "/v1beta/models/m:train"],
+    ["POST", "/v1beta/interactions"],
+    ["GET", "/ws/google.ai.generativelanguage.v1.GenerativeService.Other"],
+  ])("has no %s %s", (method, path) => {
+    expect(gemini.endpoint(method, path)).toBeNull();
+  });
+});
+
+describe("gemini.credentialHeaders()", () => {
+  test.each([
+    ["AIza1", "query_key", "x-goog-api-key", "AIza1"],
+    ["ya29.1", "authorization", "authorization", "Bearer ya29.1"],
+  ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
+    expect(gemini.credentialHeaders(key, style)).toEqual([[name, value]]);
+  });
+});
+
+describe("gemini.refusesCredential()", () => {
+  test.each([
+    [400, '{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}', true],
+    [400, '{"error":{"status":"INVALID_ARGUMENT"}}', false],
+  ])("of %d %s is %p", (status, body, refused) => {
+    expect(gemini.refusesCredential(status, body)).toBe(refused);
+  });
+});

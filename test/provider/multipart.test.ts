@@ -1,0 +1,95 @@
+import { describe, expect, test } from "bun:test";
+import { MultipartFields, multipartBoundary } from "../../src/provider/multipart.ts";
+
+const utf8 = new TextEncoder();
+const BOUNDARY = "----x";
+
+function part(headers: string, content: string): string {
+  return `--${BOUNDARY}\r\n${headers}\r\n\r\n${content}\r\n`;
+}
+
+const FILE = part(
+  'Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav',
+  `RIFF\r\n--${BOUNDARY.slice(0, -1)}\r\n\r\nname="model"`,
+);
+const MODEL = part('content-disposition: form-data; name="model"', "whisper-1");
+const END = `--${BOUNDARY}--\r\n`;
+
+function find(chunks: readonly Uint8Array[], names = ["model"], valueBytesMax = 64) {
+  const fields = new MultipartFields(BOUNDARY, names, valueBytesMax);
+  for (const chunk of chunks) {
+    const lent = chunk.slice();
+    fields.push(lent);
+    lent.fill(0x58);
+  }
+  return fields;
+}
+
+describe("MultipartFields", () => {
+  test.each([
+    ["before the file", MODEL + FILE + END],
+    ["after the file", FILE + MODEL + END],
+    [
+      "with an unquoted name",
+      part("Content-Disposition: form-data; name=model", "whisper-1") + END,
+    ],
+    ["after a preamble", `preamble\r\n${MODEL}${END}`],
+  ])("finds the field %s, at every split", (_, body) => {
+    const bytes = utf8.encode(body);
+    for (let at = 0; at <= bytes.length; at++) {
+      const { values } = find([bytes.subarray(0, at), bytes.subarray(at)]);
+      if (values.get("model") !== "whisper-1") throw new Error(`Split at ${at} finds nothing`);
+    }
+    expect(find([bytes]).values).toEqual(new Map([["model", "whisper-1"]]));
+  });
+
+  test("finds it byte by byte", () => {
+    const bytes = Array.from(utf8.encode(FILE + MODEL + END), (byte) => Uint8Array.of(byte));
+    expect(find(bytes).values.get("model")).toBe("whisper-1");
+  });
+
+  test.each([
+    [
+      "a file called model",
+      part('content-disposition: form-data; name="model"; filename="m"', "x"),
+    ],
+    ["a field of another name", part('content-disposition: form-data; name="modes"', "x")],
+    ["a part without a name", part("content-type: text/plain", "x")],
+    ["a part without headers", `--${BOUNDARY}\r\n\r\nx\r\n`],
+    [
+      "a value that is too long",
+      part('content-disposition: form-data; name="model"', "x".repeat(65)),
+    ],
+    ["a body without a delimiter", 'name="model"\r\n\r\nwhisper-1'],
+    ["what comes after the end", END + MODEL],
+  ])("does not take %s", (_, body) => {
+    expect(find([utf8.encode(body + END)]).values.size).toBe(0);
+  });
+
+  test("finds an empty value and reports a field that is sent twice", () => {
+    const empty = part('content-disposition: form-data; name="model"', "");
+    const fields = find([utf8.encode(MODEL + empty + END)]);
+    expect([fields.values.get("model"), fields.duplicate]).toEqual(["", "model"]);
+  });
+
+  test("gives up on a part whose headers never end", () => {
+    const fields = find([
+      utf8.encode(`--${BOUNDARY}\r\n${"x".repeat(20_000)}`),
+      utf8.encode(MODEL),
+    ]);
+    expect(fields.values.size).toBe(0);
+  });
+});
+
+describe("multipartBoundary()", () => {
+  test.each([
+    ["multipart/form-data; boundary=abc", "abc"],
+    ['Multipart/Form-Data; charset=utf-8; Boundary="a b"', "a b"],
+    ["multipart/form-data", null],
+    ["multipart/mixed; boundary=abc", null],
+    ["application/json", null],
+    [null, null],
+  ])("reads %p as %p", (contentType, boundary) => {
+    expect(multipartBoundary(contentType)).toBe(boundary);
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { openai } from "../../src/provider/openai.ts";
+
+describe("openai.endpoint()", () => {
+  test.each([
+    ["POST", "/v1/responses", "/v1/responses", true, "also"],
+    ["GET", "/v1/responses", "/v1/responses", true, "only"],
+    ["POST", "/v1/responses/compact", "/v1/responses/compact", true, "never"],
+    ["POST", "/v1/responses/input_tokens", "/v1/responses/input_tokens", false, "never"],
+    ["GET", "/v1/responses/resp_1", "/v1/responses/{id}", false, "never"],
+    ["DELETE", "/v1/responses/resp_1", "/v1/responses/{id}", false, "never"],
+    ["POST", "/v1/responses/r/cancel", "/v1/responses/{id}/cancel", false, "never"],
+    ["GET", "/v1/realtime", "/v1/realtime", true, "only"],
+    ["POST", "/v1/realtime/client_secrets", "/v1/realtime/client_secrets", false, "never"],
+    ["POST", "/v1/chat/completions", "/v1/chat/completions", true, "never"],
+    ["GET", "/v1/chat/completions", "/v1/chat/completions", false, "never"],
+    ["POST", "/v1/embeddings", "/v1/embeddings", true, "never"],
+    ["POST", "/v1/audio/transcriptions", "/v1/audio/transcriptions", true, "never"],
+    ["GET", "/v1/models", "/v1/models", false, "never"],
+    ["GET", "/v1/models/gpt-5.5", "/v1/models/{id}", false, "never"],
+    ["POST", "/v1/files", "/v1/files", false, "never"],
+    ["GET", "/v1/vector_stores/v/files/f", "/v1/vector_stores/*", false, "never"],
+  ] as const)("finds %s %s as %s", (method, path, name, billing, websocket) => {
+    expect(openai.endpoint(method, path)).toMatchObject({ name, billing, websocket });
+  });
+
+  test.each([
+    ["GET", "/v1/live/sessions"],
+    ["POST", "/v1/realtime"],
+    ["DELETE", "/v1/responses"],
+    ["GET", "/v1/realtime/translations"],
+    ["POST", "/v1/fine_tuning/jobs"],
+    ["GET", "/v1/models/"],
+    ["GET", "/v1/models/a/b"],
+    ["GET", "/v1/responses//input_items"],
+    ["GET", "/v2/models"],
+    ["GET", "/"],
+    ["GET", "/v1/uploads/"],
+  ])("has no %s %s", (method, path) => {
+    expect(openai.endpoint(method, path)).toBeNull();
+  });
+
+  test("says which bodies are forms, and which nobody looks into", () => {
+    const bodies = ["/v1/audio/transcriptions", "/v1/audio/speech", "/v1/realtime/calls"].map(
+      (path) => openai.endpoint("POST", path)?.requestBody,
+    );
+    expect(bodies).toEqual(["multipart", "json", "opaque"]);
+  });
+});
+
+describe("openai.credentialHeaders()", () => {
+  test.each([
+    ["sk-1", "authorization", "authorization", "Bearer sk-1"],
+    ["sk-1", "subprotocol", "authorization", "Bearer sk-1"],
+    ["k", "api_key", "api-key", "k"],
+  ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
+    expect(openai.credentialHeaders(key, style)).toEqual([[name, value]]);
+  });
+});
+
+describe("openai.refusesCredential()", () => {
+  test.each([
+    [401, "", true],
+    [403, "", true],
+    [429, "", false],
+  ])("of %d %s is %p", (status, body, refused) => {
+    expect(openai.refusesCredential(status, body)).toBe(refused);
+  });
+});

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "bun:test";
+import { readResponseBody, responsesReader } from "../../src/provider/openai_responses.ts";
+
+const read = (event: object) => responsesReader.upstreamSignal(JSON.stringify(event));
+
+describe("responsesReader", () => {
+  test.each([
+    [{ generate: false }, true],
+    [{ prompt_cache_options: { prewarm: true } }, true],
+    [{ generate: true }, false],
+    [{ generate: 0 }, false],
+    [{}, false],
+  ])("takes a create with %j as a warm-up: %p", (more, warmup) => {
+    const text = JSON.stringify({ ...more, model: "m", type: "response.create" });
+    expect(responsesReader.clientSignal(text)).toMatchObject({ signal: "requested", warmup });
+  });
+
+  test("takes the last of two types, as a parser would", () => {
+    const text = '{"type":"x","model":"m","type":"response.create"}';
+    expect(responsesReader.clientSignal(text)?.signal).toBe("requested");
+  });
+
+  test.each([
+    ["response.output_text.delta", "output"],
+    ["response.output_text.done", undefined],
+    ["response.in_progress", undefined],
+    ["codex.rate_limits", undefined],
+    ["error", "refused"],
+    ["response.completed", "ended"],
+  ])("takes %s as %p, wherever its type stands", (type, signal) => {
+    expect(read({ type })?.signal).toBe(signal as "ended");
+    expect(read({ x: 1, type })?.signal).toBe(signal as "ended");
+  });
+
+  test.each([
+    [{ status: 429, error: { type: "usage_limit_reached" } }, "usage_limit_reached", 429],
+    [{ status: 400, error: { code: "c", type: "t" }, stream_id: "s" }, "c", 400],
+    [{ code: "server_error", message: "m", param: null }, "server_error", null],
+  ])("reads the error %j", (more, errorCode, httpStatus) => {
+    expect(read({ type: "error", ...more })).toMatchObject({ errorCode, httpStatus });
+  });
+
+  test("names the lane of an output", () => {
+    const text = '{"type":"response.output_text.delta","delta":"x","stream_id":"s"}';
+    expect(responsesReader.outputOf(text)).toEqual({ key: null, lane: "s" });
+  });
+});
+
+describe("readResponseBody()", () => {
+  test.each([
+    ["completed", "completed"],
+    ["incomplete", "incomplete"],
+    ["failed", "failed"],
+    ["cancelled", "cancelled"],
+    ["queued", "pending"],
+    ["in_progress", "pending"],
+  ])("takes %s as %s", (status, wanted) => {
+    const signal = readResponseBody(JSON.stringify({ id: "r", status }));
+    expect(signal).toMatchObject({ status: wanted, key: "r", usage: { reading: "absent" } });
+  });
+});
