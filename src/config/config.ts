@@ -1,9 +1,9 @@
 /**
- * The configuration as the rest of sluice sees it: parsed, validated, defaulted, every quantity in the
- * unit its name ends in. Parsed once at the edge (`parse.ts`) and trusted afterwards.
+ * The configuration as the rest of sluice sees it: parsed, validated, defaulted, every quantity in
+ * the unit its name ends in. Parsed once at the edge (`parse.ts`) and trusted afterwards.
  *
  * Owns: the shape and the meaning of each key. Does not own: the text of the file.
- * Invariant: a value of this type is immutable and complete; swapping it whole is how a reload works.
+ * Invariant: a value of this type is immutable and complete; a reload swaps it whole.
  */
 
 import type { ProviderType } from "../exchange.ts";
@@ -38,6 +38,7 @@ export interface Config {
 }
 
 export interface EndpointConfig {
+  /** IPv6 without brackets. */
   readonly hostname: string;
   /** 0 takes any free port. */
   readonly port: number;
@@ -69,6 +70,7 @@ export interface ProviderConfig {
   /** Path prefix without trailing slash, removed before forwarding; "" for none. */
   readonly pathPrefix: string;
   readonly upstream: UpstreamConfig;
+  /** Share among equals; of a provider with several keys, what they weigh together. May be 0. */
   readonly weight: number;
   readonly priority: number;
   readonly isFallback: boolean;
@@ -89,6 +91,7 @@ export interface ProviderConfig {
 }
 
 export interface UpstreamConfig {
+  /** Lower-cased; IPv6 in brackets, as in a URL. */
   readonly hostname: string;
   readonly port: number;
   readonly tls: boolean;

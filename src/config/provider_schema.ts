@@ -1,0 +1,279 @@
+/**
+ * The keys of one provider, and of one entry of a llm-proxy file.
+ *
+ * Owns: their names, rules, defaults and meanings. Does not own: how they combine (`providers.ts`).
+ * Invariant: every key of the contract is here and checked, also before its function is built.
+ */
+
+import type { RetryCause } from "./config.ts";
+import type { ConfigNode } from "./document.ts";
+import type { Reader } from "./reader.ts";
+import {
+  inherited,
+  key,
+  list,
+  many,
+  oneOrMany,
+  optional,
+  record,
+  required,
+  type Rule,
+  scalar,
+  secret,
+  section,
+  table,
+  type Values,
+} from "./rule.ts";
+import {
+  anyText,
+  choice,
+  decimal,
+  duration,
+  flag,
+  headerName,
+  headerSecret,
+  headerValue,
+  integer,
+  matching,
+  settableHeaderName,
+  text,
+  url,
+} from "./scalars.ts";
+import { passwordsOf } from "./secret_text.ts";
+import { parseBasePath, parseEndpoint, parseServedHost } from "./upstream.ts";
+
+const CAUSES: readonly RetryCause[] = ["connect", "timeout", "429", "5xx"];
+
+export const TIMEOUT_KEYS = {
+  request: key(duration(), "0", "the whole exchange"),
+  dial: key(duration(), "10s", "connecting to the upstream"),
+  response_header: key(duration(), "10m", "until the upstream's response headers"),
+  idle: key(duration(), "15m", "without a data frame either way"),
+  write: key(duration(), "2m", "a write that the peer does not take"),
+  first_frame: key(duration(), "30s", "the client's first frame, where it decides the route"),
+  between_turns: key(duration(), "0", "without a turn on an open session"),
+  ping: key(duration(), "30s", "between our pings"),
+  drain_after_disconnect: key(duration(), "1200ms", "reading on for usage after the client left"),
+};
+
+export const RETRY_KEYS = {
+  attempts: key(integer(1, 10), "2", "upstreams tried, the first one included"),
+  on: {
+    rule: list(choice(CAUSES), 10),
+    fallback: CAUSES,
+    required: false,
+    defaultText: "[connect, timeout, 429, 5xx]",
+    meaning: "causes that the next candidate may mend",
+  },
+};
+
+const STATUS = integer(100, 599);
+
+export const BREAKER_KEYS = {
+  failures: key(integer(1, 10_000), "5", "failures in a row that open it"),
+  cooldown: key(duration("1ms"), "30s", "until one probe is let through"),
+  statuses: {
+    rule: list(STATUS, 100),
+    fallback: [502, 503, 504],
+    required: false,
+    defaultText: "[502, 503, 504]",
+    meaning: "answers that count as failures",
+  },
+};
+
+/** A credential: text, or `$(command)` that prints it. "" is none, for upstreams without keys. */
+interface CredentialText {
+  readonly key: string;
+  readonly isCommand: boolean;
+}
+
+const credential: Rule<CredentialText> = {
+  expects: "a credential that a header can carry",
+  parts: { kind: "scalar" },
+  read(node: ConfigNode, shared: Reader) {
+    const reader = shared.secret();
+    if (node.kind !== "scalar" || node.text === null) return reader.refuse(node, this.expects);
+    const read = reader.text(node, true);
+    if (read === undefined) return undefined;
+    if (read.isCommand) {
+      // Under its own name, because it may stand in several keys.
+      reader.see({ ...node, path: `${node.path}.$(command)` }, true);
+      return { key: "", isCommand: true };
+    }
+    if (read.text === "") return { key: "", isCommand: false };
+    const value = headerSecret.convert(read.text);
+    if (value === undefined) return reader.refuse(node, this.expects);
+    return { key: value, isCommand: false };
+  },
+};
+
+const API_KEY_ENTRY = {
+  key: required(credential, "a credential"),
+  weight: optional(decimal(0, 1_000_000), "share of the requests", "the provider's"),
+};
+
+const METHOD = matching(/^[A-Z]{1,16}$/, "an HTTP method in upper case");
+const PATH = matching(/^\/[\u0021-\u007e]*$/, "a path beginning with /");
+const MODEL = text("a model name");
+const ORIGIN = matching(
+  /^(?:\*|https?:\/\/(?:(?:\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)$/,
+  "an origin like https://app.example.com or https://*.example.com",
+);
+const HEADER_LINE = scalar('a header line like "name: value"', (line) => {
+  const colon = line.indexOf(":");
+  const name = headerName.convert(line.slice(0, Math.max(colon, 0)).trim());
+  const value = headerValue.convert(line.slice(colon + 1).trim());
+  return name === undefined || value === undefined ? undefined : ([name, value] as const);
+});
+
+export const origins = (meaning: string) => many(list(ORIGIN), meaning);
+
+/** A URL whose password is a secret; only its parts are shown. */
+export function secretUrl(schemes: readonly string[]): Rule<URL> {
+  const rule = secret(url(schemes));
+  return {
+    ...rule,
+    read(node, reader) {
+      const read = rule.read(node, reader);
+      if (read !== undefined) for (const password of passwordsOf(read)) reader.addSecret(password);
+      return read;
+    },
+  };
+}
+
+const HEALTH_CHECK = {
+  method: key(METHOD, "GET", "of the probe"),
+  path: optional(PATH, "of the probe"),
+  body: optional(anyText(), "of the probe"),
+  headers: many(secret(list(HEADER_LINE, 100)), '"name: value" lines of the probe'),
+};
+
+const HEADERS = {
+  strip: many(list(headerName, 100), "request headers that are not forwarded"),
+  inject: {
+    rule: table(settableHeaderName, secret(headerValue)),
+    fallback: [],
+    required: false,
+    defaultText: "{}",
+    meaning: "request headers that are added or replaced",
+  },
+};
+
+const CONNECTION = {
+  max_idle: key(integer(0, 100_000), "256", "idle upstream connections kept"),
+  idle_timeout: key(duration(), "90s", "after which an idle one is closed"),
+};
+
+/** Keys that narrow what a provider may be used for; a llm-proxy file has the same. */
+const RESTRICTION_KEYS = {
+  allowed_endpoints: optional(list(PATH), "paths, others are refused"),
+  allowed_methods: optional(list(METHOD, 100), "methods, others are refused"),
+  param_whitelist: optional(
+    table(text("a parameter name"), oneOrMany(text("a pattern"))),
+    "patterns a request parameter must match",
+  ),
+  allowed_origins: optional(list(ORIGIN), "origins of browsers"),
+  required_headers: optional(list(headerName, 100), "headers a request must have"),
+};
+
+export const PROVIDER_NAME = matching(
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  "a name of letters, digits, dots, dashes and underscores",
+);
+
+const ENDPOINT = scalar("a host, host:port or URL without query and password", parseEndpoint);
+
+export const PROVIDER_KEYS = {
+  name: optional(PROVIDER_NAME, "names it in credentials, usage and logs", "its type, numbered"),
+  type: required(
+    choice(["openai", "anthropic", "gemini", "forward"]),
+    "openai, anthropic, gemini or forward",
+  ),
+  host: optional(
+    scalar("host[:port][/prefix]", parseServedHost),
+    "host[:port][/prefix] that it serves",
+    "any host",
+  ),
+  endpoint: optional(
+    ENDPOINT,
+    "host, host:port or URL of the upstream",
+    "the provider's public API",
+  ),
+  base_url: optional(ENDPOINT, "the same as endpoint"),
+  port: optional(integer(1, 65_535), "of the upstream", "443, without TLS 80"),
+  tls: optional(flag(), "to the upstream", "true"),
+  base_path: optional(
+    scalar("a path beginning with /, or nothing", parseBasePath),
+    "put before the path of each request",
+    "the path of endpoint",
+  ),
+  weight: key(decimal(0, 1_000_000), "1", "share of the requests among equals"),
+  priority: key(integer(-2_147_483_648, 2_147_483_647), "0", "only the highest is used"),
+  is_fallback: key(flag(), "false", "used only when no other is left"),
+  api_key: optional(
+    oneOrMany(credential, 1_000),
+    'the provider\'s credential, or a list; "" sends none',
+  ),
+  api_keys: many(list(record(API_KEY_ENTRY), 1_000), "credentials with weights: {key, weight}"),
+  auth: optional(
+    choice(["required", "open"]),
+    "whether a caller needs a token or key",
+    "the global one",
+  ),
+  auth_keys: many(oneOrMany(secret(headerSecret), 10_000), "static client keys for this provider"),
+  auth_header: optional(
+    settableHeaderName,
+    "header that the credential goes into",
+    "the provider's",
+  ),
+  auth_value: optional(
+    credential,
+    'the whole value of that header; "" sends none',
+    "made of the api_key",
+  ),
+  credential_kind: optional(choice(["api_key", "oauth"]), "what the credential is", "api_key"),
+  credential_ttl: optional(duration("1s"), "how long the result of $(command) is used", "60s"),
+  headers: section(HEADERS, "changes to the request headers"),
+  models: optional(table(MODEL, MODEL), "alias: name of the upstream"),
+  allowed_models: optional(list(MODEL), "models, others are refused"),
+  ...RESTRICTION_KEYS,
+  egress_proxy: optional(secretUrl(["http"]), "http://user:pass@host:port to go through"),
+  timeouts: section(inherited(TIMEOUT_KEYS), "each as in timeouts, which they replace"),
+  retry: section(inherited(RETRY_KEYS), "as retry, which it replaces"),
+  circuit_breaker: optional(record(BREAKER_KEYS), "as circuit_breaker, which it replaces"),
+  health_check: optional(record(HEALTH_CHECK), "the request that shows that it is healthy"),
+  inject_stream_usage: key(flag(), "true", "ask for usage on chat streams, and take it out again"),
+  x_forwarded_for: optional(
+    choice(["strip", "pass", "append"]),
+    "what happens to that header",
+    "strip; forward: append",
+  ),
+  connection: section(CONNECTION, "connections to the upstream"),
+};
+
+export type ProviderValues = Values<typeof PROVIDER_KEYS>;
+
+/** `apis.<name>` of a llm-proxy file. */
+export const API_KEYS = {
+  type: optional(PROVIDER_KEYS.type.rule, "of the provider", "told by base_url, else openai"),
+  base_url: required(ENDPOINT, "the URL of the API"),
+  ...RESTRICTION_KEYS,
+  timeouts: section(
+    {
+      request: optional(duration(), "the whole exchange"),
+      response_header: optional(duration(), "until the upstream's response headers"),
+      idle_connection: optional(duration(), "after which an idle connection is closed"),
+      flush_interval: optional(duration(), "not needed: every chunk is passed on at once"),
+    },
+    "of this API",
+  ),
+  connection: section(
+    {
+      max_idle_conns: optional(integer(0, 100_000), "idle connections kept"),
+      max_idle_conns_per_host: optional(integer(0, 100_000), "idle connections kept to this API"),
+    },
+    "connections to the upstream",
+  ),
+};
+
+export type ApiValues = Values<typeof API_KEYS>;

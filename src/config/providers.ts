@@ -1,0 +1,261 @@
+/**
+ * The providers that a configuration means: of the file, of a llm-proxy file, or built in.
+ *
+ * Owns: names, keys that inherit or exclude one another, credentials with their weights.
+ * Does not own: choosing among providers.
+ * Invariant: names are unique, and every provider returned has an upstream.
+ */
+
+import type { ProviderType } from "../exchange.ts";
+import type {
+  ApiKeyConfig,
+  Config,
+  ProviderConfig,
+  RetryConfig,
+  TimeoutsConfig,
+} from "./config.ts";
+import { pathOf } from "./document.ts";
+import type { Environment } from "./expand.ts";
+import { type ApiValues, PROVIDER_KEYS, type ProviderValues } from "./provider_schema.ts";
+import type { Reader } from "./reader.ts";
+import { fallbacksOf } from "./rule.ts";
+import { headerSecret } from "./scalars.ts";
+import type { RootValues } from "./schema.ts";
+import { parseEndpoint, upstreamOf } from "./upstream.ts";
+
+/** What every provider starts from. */
+export interface Inherited {
+  readonly timeouts: TimeoutsConfig;
+  readonly retry: RetryConfig;
+  readonly auth: Config["auth"];
+}
+
+/** Reports at the key below `path`. */
+type Report = (path: string, message: string) => void;
+
+const BUILT_IN = ["openai", "anthropic", "gemini"] as const;
+
+/**
+ * The providers in the order of the file.
+ * @param report called with the path of a key and what is wrong with it
+ * @param warn the same for what is only worth knowing
+ */
+export function providersOf(
+  values: RootValues,
+  inherited: Inherited,
+  report: Report,
+  warn: Report,
+): ProviderConfig[] {
+  const given = values.providers ?? [];
+  const taken = new Set(given.flatMap(({ name }) => name ?? []));
+  const providers = given.flatMap((provider, index) => {
+    const path = `providers[${index}]`;
+    const type = provider.type;
+    // That it is missing or wrong has been reported.
+    if (type === null) return [];
+    const name = provider.name ?? freeName(type, taken);
+    const at: Report = (name, message) => report(pathOf(path, name), message);
+    const hint: Report = (name, message) => warn(pathOf(path, name), message);
+    return build(provider, { name, type }, inherited, at, hint) ?? [];
+  });
+  reportSameNames(given, report);
+  return providers;
+}
+
+/** The providers of a llm-proxy file's `apis`, as `providers` has them. */
+export function providersOfApis(
+  apis: readonly (readonly [string, ApiValues])[],
+  inherited: Inherited,
+  report: Report,
+): ProviderConfig[] {
+  return apis.flatMap(([name, api]) => {
+    const at: Report = (key, message) => report(pathOf(pathOf("apis", name), key), message);
+    for (const key of ["allowed_endpoints", "allowed_methods"] as const) {
+      if (api[key] === null || api[key].length === 0)
+        at(key, "is missing: a llm-proxy file names them");
+    }
+    if (api.base_url === null) return [];
+    const type = api.type ?? typeOfApi(name, api.base_url.hostname);
+    const { timeouts, connection } = api;
+    const provider: ProviderValues = {
+      ...fallbacksOf(PROVIDER_KEYS),
+      endpoint: api.base_url,
+      timeouts: {
+        ...fallbacksOf(PROVIDER_KEYS).timeouts,
+        request: timeouts.request,
+        response_header: timeouts.response_header,
+      },
+      connection: {
+        max_idle:
+          connection.max_idle_conns_per_host ??
+          connection.max_idle_conns ??
+          PROVIDER_KEYS.connection.fallback.max_idle,
+        idle_timeout: timeouts.idle_connection ?? PROVIDER_KEYS.connection.fallback.idle_timeout,
+      },
+    };
+    return build(provider, { name, type }, inherited, at, at) ?? [];
+  });
+}
+
+/** openai, anthropic and gemini, with the credential and address the environment has for them. */
+export function builtInProviders(
+  env: Environment,
+  inherited: Inherited,
+  reader: Reader,
+): ProviderConfig[] {
+  return BUILT_IN.flatMap((type) => {
+    const [apiKey, baseUrl] = [`${type.toUpperCase()}_API_KEY`, `${type.toUpperCase()}_BASE_URL`];
+    const problem = (variable: string, message: string) =>
+      reader.problem(
+        { path: "", line: null, variable: null },
+        `the variable ${variable} ${message}`,
+      );
+    const key = env[apiKey] ?? "";
+    const endpoint = env[baseUrl] ? parseEndpoint(env[baseUrl]) : null;
+    reader.addSecret(key);
+    if (endpoint === undefined) problem(baseUrl, "must be a URL without query and password");
+    if (key !== "" && headerSecret.convert(key) === undefined) {
+      problem(apiKey, `must be ${headerSecret.expects}`);
+    }
+    const provider: ProviderValues = {
+      ...fallbacksOf(PROVIDER_KEYS),
+      endpoint: endpoint ?? null,
+      api_key: key === "" ? null : [{ key, isCommand: false }],
+    };
+    return build(provider, { name: type, type }, inherited, problem, problem) ?? [];
+  });
+}
+
+function build(
+  values: ProviderValues,
+  { name, type }: { name: string; type: ProviderType },
+  inherited: Inherited,
+  report: Report,
+  warn: Report,
+): ProviderConfig | null {
+  if (values.endpoint !== null && values.base_url !== null) {
+    report("base_url", "says the same as endpoint; keep one of them");
+  }
+  const endpoint = values.endpoint ?? values.base_url;
+  const keys = { type, endpoint, port: values.port, tls: values.tls, basePath: values.base_path };
+  const upstream = upstreamOf(keys, report);
+  const credentials = credentialsOf(values, type, report, warn);
+  if (upstream === null) return null;
+  return {
+    name,
+    type,
+    host: values.host?.host ?? null,
+    pathPrefix: values.host?.pathPrefix ?? "",
+    upstream,
+    weight: credentials.weight,
+    priority: values.priority,
+    isFallback: values.is_fallback,
+    apiKeys: credentials.apiKeys,
+    authHeader: values.auth_header,
+    authValue: credentials.authValue,
+    auth: values.auth ?? inherited.auth,
+    authKeys: values.auth_keys,
+    headersStrip: values.headers.strip,
+    headersInject: Object.fromEntries(values.headers.inject),
+    timeouts: timeoutsOf(values.timeouts, inherited.timeouts),
+    retry: {
+      attempts: values.retry.attempts ?? inherited.retry.attempts,
+      on: values.retry.on ?? inherited.retry.on,
+    },
+    injectStreamUsage: values.inject_stream_usage,
+    xForwardedFor: values.x_forwarded_for ?? (type === "forward" ? "append" : "strip"),
+    connection: {
+      idleMax: values.connection.max_idle,
+      idleTimeoutMs: values.connection.idle_timeout,
+    },
+  };
+}
+
+/** Each timeout of `values`, or where it is null the one of `base`. */
+export function timeoutsOf(
+  values: ProviderValues["timeouts"],
+  base: TimeoutsConfig,
+): TimeoutsConfig {
+  return {
+    requestMs: values.request ?? base.requestMs,
+    dialMs: values.dial ?? base.dialMs,
+    responseHeaderMs: values.response_header ?? base.responseHeaderMs,
+    idleMs: values.idle ?? base.idleMs,
+    writeMs: values.write ?? base.writeMs,
+    firstFrameMs: values.first_frame ?? base.firstFrameMs,
+    betweenTurnsMs: values.between_turns ?? base.betweenTurnsMs,
+    pingMs: values.ping ?? base.pingMs,
+    drainAfterDisconnectMs: values.drain_after_disconnect ?? base.drainAfterDisconnectMs,
+  };
+}
+
+interface Credentials {
+  readonly apiKeys: readonly ApiKeyConfig[];
+  readonly authValue: string | null;
+  readonly weight: number;
+}
+
+/**
+ * `api_key` behind `api_keys`, as OpenProxy has it. There each key is a provider of its own with
+ * the key's weight, so the provider as a whole weighs what its keys weigh together.
+ */
+function credentialsOf(
+  values: ProviderValues,
+  type: ProviderType,
+  report: Report,
+  warn: Report,
+): Credentials {
+  const listed = values.api_keys.flatMap(({ key, weight }) =>
+    key === null || key.isCommand ? [] : { key: key.key, weight: weight ?? values.weight },
+  );
+  const single = (values.api_key ?? []).flatMap(({ key, isCommand }) =>
+    isCommand ? [] : { key, weight: values.weight },
+  );
+  const all = [...listed, ...single];
+  const sendsNone = all.length > 0 && all.every(({ key }) => key === "");
+  if (!sendsNone && all.some(({ key }) => key === "")) {
+    report("api_key", 'has an empty credential beside others; "" alone means that none is sent');
+  }
+  if (values.auth_value !== null && all.length > 0 && !sendsNone) {
+    report("auth_value", "is the whole header value, so the api_key would not be used; keep one");
+  }
+  if (type === "forward" && all.length > 0) {
+    warn(
+      "api_key",
+      "is not used: a provider of type forward passes on the caller's own credential",
+    );
+    return { apiKeys: [], authValue: values.auth_value?.key ?? null, weight: values.weight };
+  }
+  const weight = all.length === 0 ? values.weight : all.reduce((sum, one) => sum + one.weight, 0);
+  if (all.length > 1 && weight === 0) report("api_keys", "all have weight 0; one must have more");
+  return {
+    apiKeys: sendsNone ? [] : all,
+    authValue: values.auth_value?.key ?? (sendsNone ? "" : null),
+    weight,
+  };
+}
+
+function freeName(type: string, taken: Set<string>): string {
+  let name = type;
+  for (let number = 2; taken.has(name); number++) name = `${type}-${number}`;
+  taken.add(name);
+  return name;
+}
+
+function reportSameNames(given: readonly ProviderValues[], report: Report): void {
+  const first = new Map<string, number>();
+  for (const [index, { name }] of given.entries()) {
+    if (name === null) continue;
+    const earlier = first.get(name);
+    if (earlier === undefined) first.set(name, index);
+    else report(`providers[${index}].name`, `"${name}" is also the name of providers[${earlier}]`);
+  }
+}
+
+/** A llm-proxy file says nothing of the protocol; its address does, or its name. */
+function typeOfApi(name: string, hostname: string): ProviderType {
+  const known = (part: string): boolean =>
+    hostname.includes(part) || name.toLowerCase().includes(part);
+  if (known("anthropic")) return "anthropic";
+  return known("generativelanguage") || known("gemini") ? "gemini" : "openai";
+}

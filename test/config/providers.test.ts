@@ -1,0 +1,203 @@
+import { describe, expect, test } from "bun:test";
+
+import { configOf, parse, problemsOf, providerOf, warningsOf } from "./support.ts";
+
+describe("builtInProviders()", () => {
+  test("are openai, anthropic and gemini, without credentials", () => {
+    for (const text of [null, "", "http_port: 1", "providers:"]) {
+      const { providers, defaultProvider } = configOf(text);
+      expect(
+        providers.map(({ name, upstream, apiKeys }) => [name, upstream.hostname, apiKeys]),
+      ).toEqual([
+        ["openai", "api.openai.com", []],
+        ["anthropic", "api.anthropic.com", []],
+        ["gemini", "generativelanguage.googleapis.com", []],
+      ]);
+      expect(defaultProvider).toBeNull();
+    }
+  });
+
+  test("take credential and address from the environment", () => {
+    const { config, secrets } = parse(null, {
+      OPENAI_API_KEY: "sk-one",
+      OPENAI_BASE_URL: "http://127.0.0.1:9/v1",
+      GEMINI_API_KEY: "",
+      ANTHROPIC_BASE_URL: "",
+    });
+    const [openai, anthropic, gemini] = config.providers;
+    expect(openai).toMatchObject({
+      apiKeys: [{ key: "sk-one", weight: 1 }],
+      upstream: { hostname: "127.0.0.1", port: 9, tls: false, basePath: "" },
+    });
+    expect([anthropic?.apiKeys, gemini?.apiKeys]).toEqual([[], []]);
+    expect(secrets).toEqual(["sk-one"]);
+  });
+
+  test("refuse a bad variable without showing it", () => {
+    expect(problemsOf(null, { OPENAI_API_KEY: "a\nb", GEMINI_BASE_URL: "http://u:pw@h" })).toEqual([
+      "- : the variable OPENAI_API_KEY must be text of at least one character that a header can " +
+        "carry",
+      "- : the variable GEMINI_BASE_URL must be a URL without query and password",
+    ]);
+  });
+
+  test("give way to the providers of the file", () => {
+    const config = configOf("providers: [{type: forward, endpoint: a}]", { OPENAI_API_KEY: "k" });
+    expect(config.providers.map(({ name }) => name)).toEqual(["forward"]);
+  });
+});
+
+describe("providersOf()", () => {
+  test("names the nameless by type, without taking a given name", () => {
+    const text =
+      "providers: [{type: openai}, {type: openai}, {type: gemini, name: openai-2}, {type: openai}]";
+    expect(configOf(text).providers.map(({ name }) => name)).toEqual([
+      "openai",
+      "openai-3",
+      "openai-2",
+      "openai-4",
+    ]);
+  });
+
+  test("inherits timeouts, retry and auth, and replaces one by one", () => {
+    const text = `
+auth: open
+timeouts: {dial: 3s, idle: 4s}
+retry: {attempts: 5}
+providers:
+  - {type: openai, timeouts: {dial: 0}, retry: {on: [connect]}}
+  - {type: gemini, auth: required}
+`;
+    const [openai, gemini] = configOf(text).providers;
+    expect(openai).toMatchObject({
+      auth: "open",
+      timeouts: { dialMs: 0, idleMs: 4_000, pingMs: 30_000 },
+      retry: { attempts: 5, on: ["connect"] },
+    });
+    expect(gemini).toMatchObject({ auth: "required", retry: { attempts: 5 } });
+  });
+
+  test("puts api_key behind api_keys, with the provider's weight where a key has none", () => {
+    const provider = providerOf(
+      "type: openai\nweight: 2\napi_keys: [{key: a, weight: 5}]\napi_key: [b, c]",
+    );
+    expect(provider.apiKeys).toEqual([
+      { key: "a", weight: 5 },
+      { key: "b", weight: 2 },
+      { key: "c", weight: 2 },
+    ]);
+    expect(provider.weight).toBe(9);
+  });
+
+  test("takes one key's weight for the provider's, as OpenProxy does", () => {
+    expect(providerOf("type: openai\nweight: 2\napi_keys: [{key: a, weight: 5}]").weight).toBe(5);
+    expect(providerOf("type: openai\nweight: 2\napi_key: a").weight).toBe(2);
+    expect(providerOf("type: openai\nweight: 2").weight).toBe(2);
+  });
+
+  test.each([
+    'api_key: ""',
+    'api_keys: [{key: ""}]',
+    'auth_value: ""',
+    "api_key: ''\nauth_value: ''",
+  ])("injects nothing with %p", (keys) => {
+    expect(providerOf(`type: openai\n${keys}`)).toMatchObject({ apiKeys: [], authValue: "" });
+  });
+
+  test("a missing or null api_key leaves the credential to the project", () => {
+    expect(providerOf("type: openai\napi_key:")).toMatchObject({ apiKeys: [], authValue: null });
+  });
+
+  test("defaults x_forwarded_for by type", () => {
+    expect(providerOf("type: openai").xForwardedFor).toBe("strip");
+    expect(providerOf("type: forward\nendpoint: a").xForwardedFor).toBe("append");
+  });
+
+  test("warns that a forward provider does not use an api_key", () => {
+    const text = "providers: [{type: forward, endpoint: a, api_key: sk-x}]";
+    expect(configOf(text).providers[0]?.apiKeys).toEqual([]);
+    expect(warningsOf(text)).toEqual([
+      "1 providers[0].api_key: is not used: a provider of type forward passes on the caller's " +
+        "own credential",
+    ]);
+  });
+
+  test.each([
+    [
+      "{type: openai, name: a}, {type: gemini, name: a}",
+      'providers[1].name: "a" is also the name of providers[0]',
+    ],
+    ["{name: a}", "providers[0].type: is missing: openai, anthropic, gemini or forward"],
+    ["{type: forward}", "providers[0].endpoint: is missing: a provider of type forward"],
+    [
+      "{type: openai, endpoint: a, base_url: b}",
+      "providers[0].base_url: says the same as endpoint",
+    ],
+    ["{type: openai, endpoint: 'http://a', tls: true}", "providers[0].tls: contradicts"],
+    ["{type: openai, endpoint: 'a:1', port: 2}", "providers[0].port: contradicts"],
+    [
+      "{type: openai, base_url: 'http://a/b', base_path: /c}",
+      "providers[0].base_path: contradicts",
+    ],
+    ["{type: openai, api_key: [a, '']}", "providers[0].api_key: has an empty credential beside"],
+    [
+      "{type: openai, api_key: a, auth_value: b}",
+      "providers[0].auth_value: is the whole header value",
+    ],
+    ["{type: openai, weight: 0, api_key: [a, b]}", "providers[0].api_keys: all have weight 0"],
+  ])("refuses %p", (providers, message) => {
+    expect(problemsOf(`providers: [${providers}]`)).toEqual([
+      expect.stringContaining(`1 ${message}`),
+    ]);
+  });
+});
+
+describe("providersOfApis()", () => {
+  const file = `
+default_api: openai
+apis:
+  openai:
+    base_url: https://api.openai.com
+    timeouts: {request: 120s, response_header: 30s, idle_connection: 90s, flush_interval: 10ms}
+    connection: {max_idle_conns: 100, max_idle_conns_per_host: 20}
+`;
+
+  test("refuses a whole llm-proxy file by its restrictions, with one message a key", () => {
+    const restricted = `${file}    allowed_endpoints: [/v1/models, /v1/chat/completions]
+    allowed_methods: [GET, POST, OPTIONS]
+    param_whitelist: {model: [gpt-4o, gpt-4.1-*]}
+    allowed_origins: [https://app.example.com]
+    required_headers: [origin]
+`;
+    const later = "is not available in this version yet";
+    expect(problemsOf(restricted)).toEqual([
+      `8 apis.openai.allowed_endpoints: ${later}`,
+      `9 apis.openai.allowed_methods: ${later}`,
+      `10 apis.openai.param_whitelist: ${later}`,
+      `11 apis.openai.allowed_origins: ${later}`,
+      `12 apis.openai.required_headers: ${later}`,
+    ]);
+  });
+
+  test("misses the keys that llm-proxy requires", () => {
+    expect(problemsOf(`${file}  other: {}\n`)).toEqual([
+      "4 apis.openai.allowed_endpoints: is missing: a llm-proxy file names them",
+      "4 apis.openai.allowed_methods: is missing: a llm-proxy file names them",
+      "8 apis.other.base_url: is missing: the URL of the API",
+      "8 apis.other.allowed_endpoints: is missing: a llm-proxy file names them",
+      "8 apis.other.allowed_methods: is missing: a llm-proxy file names them",
+    ]);
+  });
+
+  test.each([
+    ["apis: {}", "apis: has no API in it"],
+    [
+      "apis: {a: {base_url: 'https://a'}}\nproviders: [{type: openai}]",
+      "apis: cannot stand beside",
+    ],
+    ["apis: {a: {base_url: 'https://a'}}\ndefault_api: b", 'default_api: "b" is no provider'],
+    ["default_api: openai\ndefault_provider: openai", "default_api: cannot stand beside"],
+  ])("refuses %p", (text, message) => {
+    expect(problemsOf(text)).toContainEqual(expect.stringContaining(message));
+  });
+});
