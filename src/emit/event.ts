@@ -26,6 +26,7 @@ export const LOG_EVENTS = {
   usage_parse_failed: "warn",
   revoked: "info",
   internal_error: "error",
+  log_lines_dropped: "warn",
 } as const satisfies Record<string, LogLevel>;
 
 export type LogEvent = keyof typeof LOG_EVENTS;

@@ -23,7 +23,15 @@ import type {
   SessionSignal,
   TurnSignal,
 } from "./provider.ts";
-import { ERROR_KEYS, WireObject, errorCodeOf, isDelta, textOf, typeAtFront } from "./wire_text.ts";
+import {
+  ERROR_KEYS,
+  WireObject,
+  clientEvent,
+  errorCodeOf,
+  isDelta,
+  textOf,
+  typeAtFront,
+} from "./wire_text.ts";
 
 const TRANSCRIPTION = "conversation.item.input_audio_transcription";
 
@@ -58,9 +66,12 @@ export const realtimeReader: MessageReader = {
   outputOf,
 };
 
+/** Those that say what the message does, or what it is done with. */
+const REQUEST_KEYS = ["type", "session", "response"];
+
 function clientSignal(message: Message): TurnSignal | null {
-  const event = WireObject.read(textOf(message), ["type"]);
-  if (event === null || event.string("type") !== "response.create") return null;
+  const event = clientEvent(message, REQUEST_KEYS);
+  if (event.string("type") !== "response.create") return null;
   return { signal: "requested", lane: null, model: null, serviceTier: null, warmup: false };
 }
 

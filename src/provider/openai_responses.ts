@@ -23,7 +23,15 @@ import type {
   TurnSignal,
   UsageReading,
 } from "./provider.ts";
-import { ERROR_KEYS, WireObject, errorCodeOf, isDelta, textOf, typeAtFront } from "./wire_text.ts";
+import {
+  ERROR_KEYS,
+  WireObject,
+  clientEvent,
+  errorCodeOf,
+  isDelta,
+  textOf,
+  typeAtFront,
+} from "./wire_text.ts";
 
 export const OUTPUT: OutputSignal = { signal: "output" };
 
@@ -76,8 +84,8 @@ export const responsesReader: MessageReader = {
 };
 
 function clientSignal(message: Message): TurnSignal | null {
-  const event = WireObject.read(textOf(message), REQUEST_KEYS);
-  if (event === null || event.string("type") !== "response.create") return null;
+  const event = clientEvent(message, REQUEST_KEYS);
+  if (event.string("type") !== "response.create") return null;
   const prewarm = event.object("prompt_cache_options", ["prewarm"])?.isTrue("prewarm") ?? false;
   return {
     signal: "requested",

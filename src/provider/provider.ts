@@ -148,7 +148,10 @@ export interface MessageReader {
    * only with the upstream's own event, an error being about no turn.
    */
   readonly turnsBegin: "at_request" | "at_answer";
-  /** What a client message means for the turns; null: nothing. */
+  /**
+   * What a client message means for the turns; null: nothing.
+   * @throws GatewayError `invalid_json` or `ambiguous_json`: the message must not be forwarded
+   */
   clientSignal(message: Message): TurnSignal | null;
   /** What an upstream message means for the turns; null: nothing. */
   upstreamSignal(message: Message): TurnSignal | null;

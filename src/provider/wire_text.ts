@@ -8,6 +8,7 @@
  * cut to `VALUE_CHARS_MAX`, so that a hostile upstream cannot fill the ledger.
  */
 
+import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import type { Span } from "../lib/json_scan.ts";
 import { scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
@@ -76,6 +77,21 @@ export function typeAtFront(message: Message): string {
   const end = message.indexOf(QUOTE, TYPE_AT);
   const type = end === -1 ? message.subarray(0, 0) : message.subarray(TYPE_AT, end);
   return type.includes(BACKSLASH) ? "" : String.fromCharCode(...type.subarray(0, VALUE_CHARS_MAX));
+}
+
+/**
+ * A client's event on a socket where every message is one JSON object.
+ * @throws GatewayError `invalid_json`, or `ambiguous_json` where one of `keys` is named twice: which of
+ * the two the upstream would read is not known
+ */
+export function clientEvent(message: Message, keys: readonly string[]): WireObject {
+  const event = WireObject.read(textOf(message), keys);
+  if (event === null) {
+    throw new GatewayError("invalid_json", { message: "The message is not one JSON object" });
+  }
+  if (event.duplicate === null) return event;
+  const text = `The JSON names "${event.duplicate}" twice. Send it once`;
+  throw new GatewayError("ambiguous_json", { message: text, param: event.duplicate });
 }
 
 /** A JSON object whose fields are read by name. */

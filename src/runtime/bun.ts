@@ -4,24 +4,30 @@
  * Owns: the listener (`Bun.serve`), accepted WebSockets and outgoing connections (`Bun.connect`).
  * Does not own: policy, limits or timers; the runtime's own timers are turned off, because they are
  * shorter than ours (255 s on HTTP, 960 s on WebSocket).
- * Invariant: nothing is dropped by the runtime. `backpressureLimit` is off, so `send` queues and the
- * caller bounds the queue by pausing the other side.
+ * Invariant: nothing is dropped by the runtime. `backpressureLimit` is off, so `send` queues and
+ * the caller bounds the queue by pausing the other side.
  */
 
-import type { Server, ServerWebSocket } from "bun";
+import type {
+  Server,
+  ServerWebSocket,
+  Socket as TcpSocket,
+  SocketHandler as TcpHandler,
+} from "bun";
 
 import type { Message } from "../exchange.ts";
-import type {
-  Connection,
-  ConnectOptions,
-  Listener,
-  ListenOptions,
-  Runtime,
-  SendStatus,
-  Socket,
-  SocketHandler,
-  Stream,
-  StreamHandler,
+import {
+  type Connection,
+  type ConnectOptions,
+  type Listener,
+  type ListenOptions,
+  type Runtime,
+  type SendStatus,
+  type Socket,
+  type SocketHandler,
+  type Stream,
+  type StreamHandler,
+  TlsError,
 } from "./runtime.ts";
 
 /** An accepted WebSocket; also the `data` of Bun's, which saves an object a session. */
@@ -35,7 +41,20 @@ class BunSocket implements Socket {
 
   open(socket: ServerWebSocket<BunSocket>): void {
     this.#socket = socket;
+    // A Buffer's `slice` is no copy: not what a reader of a Uint8Array expects.
+    socket.binaryType = "uint8array";
     this.handler.opened(this);
+  }
+
+  close(code: number | null, reason: string): void {
+    this.#socket?.close(code ?? 1005, reason);
+  }
+
+  /** Lets go of Bun's socket, so that whoever still holds this one does not keep that alive. */
+  release(code: number, reason: string): void {
+    this.#socket = null;
+    const breach = code === 1006 ? breachCode(reason) : null;
+    this.handler.closed(breach ?? code, reason, breach !== null);
   }
 
   send(message: Message): SendStatus {
@@ -63,10 +82,6 @@ class BunSocket implements Socket {
     this.#socket?.resume();
   }
 
-  close(code: number | null, reason: string): void {
-    this.#socket?.close(code ?? 1005, reason);
-  }
-
   terminate(): void {
     this.#socket?.terminate();
   }
@@ -74,6 +89,16 @@ class BunSocket implements Socket {
   get bufferedBytes(): number {
     return this.#socket?.getBufferedAmount() ?? 0;
   }
+}
+
+/**
+ * The close code that Bun sent to a peer that broke the protocol, or null where none did. Bun
+ * reports 1006 with a text of its own, and a connection that just vanished without one.
+ */
+function breachCode(reason: string): number | null {
+  if (!reason.startsWith("Received ")) return null;
+  if (reason === "Received too big message") return 1009;
+  return reason === "Received invalid UTF-8" ? 1007 : 1002;
 }
 
 class BunConnection implements Connection {
@@ -122,7 +147,7 @@ function listen(options: ListenOptions): Listener {
       message: (socket, message) => socket.data.handler.message(message),
       drain: (socket) => socket.data.handler.drained(),
       pong: (socket) => socket.data.handler.ponged(),
-      close: (socket, code, reason) => socket.data.handler.closed(code, reason),
+      close: (socket, code, reason) => socket.data.release(code, reason),
     },
   });
   return {
@@ -133,55 +158,118 @@ function listen(options: ListenOptions): Listener {
   };
 }
 
+/** A connection that we opened; also the `data` of Bun's socket, so that all share one handler. */
+class BunStream implements Stream {
+  readonly secure: boolean;
+  #socket: TcpSocket<BunStream> | null = null;
+  #handler: StreamHandler;
+  #failure: Error | null = null;
+  #closed = false;
+
+  constructor(handler: StreamHandler, secure: boolean) {
+    this.#handler = handler;
+    this.secure = secure;
+  }
+
+  write(bytes: Uint8Array): number {
+    return this.#socket?.write(bytes) ?? -1;
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  end(): void {
+    this.#socket?.end();
+  }
+
+  terminate(): void {
+    this.#socket?.terminate();
+  }
+
+  handOver(handler: StreamHandler): void {
+    this.#handler = handler;
+  }
+
+  connected(socket: TcpSocket<BunStream>): void {
+    // Given up while the connection was being made.
+    if (this.#closed) {
+      socket.terminate();
+      return;
+    }
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    if (!this.secure) this.#handler.opened(this);
+  }
+
+  handshaken(authorized: boolean, error: Error | null): void {
+    if (authorized) {
+      this.#handler.opened(this);
+      return;
+    }
+    this.fail(new TlsError(error?.message ?? "The certificate is not trusted", { cause: error }));
+  }
+
+  received(bytes: Uint8Array): void {
+    this.#handler.data(bytes);
+  }
+
+  drained(): void {
+    this.#handler.drained();
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#socket?.terminate();
+  }
+
+  ended(error: Error | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket = null;
+    this.#handler.closed(this.#failure ?? error);
+  }
+
+  giveUp(): void {
+    if (this.#socket === null) this.ended(new Error("The connection attempt was given up"));
+    else this.#socket.terminate();
+  }
+}
+
+const STREAM_HANDLER: TcpHandler<BunStream, "buffer"> = {
+  open: (socket) => socket.data.connected(socket),
+  handshake: (socket, success, error) =>
+    socket.data.handshaken(success && socket.authorized, error),
+  data: (socket, bytes) => socket.data.received(bytes),
+  drain: (socket) => socket.data.drained(),
+  // Bun brings exceptions of the other callbacks here and would leave the connection open.
+  error: (socket, error) => socket.data.fail(error),
+  close: (socket, error) => socket.data.ended(error ?? null),
+  connectError: (socket, error) => socket.data.ended(error),
+};
+
 function connect(options: ConnectOptions, handler: StreamHandler): () => void {
-  let closed = false;
-  let failure: Error | null = null;
-  let live: { terminate(): void } | null = null;
-  const close = (error: Error | null) => {
-    if (closed) return;
-    closed = true;
-    handler.closed(error);
-  };
-  const open = (stream: Stream & { terminate(): void }) => {
-    live = stream;
-    if (closed) stream.terminate();
-    else handler.opened(stream);
-  };
   const { tls } = options;
-  Bun.connect({
-    hostname: options.hostname,
-    port: options.port,
-    ...(tls === undefined
-      ? {}
-      : { tls: { serverName: tls.serverName, ...(tls.ca === undefined ? {} : { ca: tls.ca }) } }),
-    socket: {
-      binaryType: "uint8array",
-      open(socket) {
-        live = socket;
-        socket.setNoDelay(true);
-        if (tls === undefined) open(socket);
-      },
-      handshake(socket, success, error) {
-        if (success && socket.authorized) {
-          open(socket);
-          return;
-        }
-        failure = error ?? new Error("TLS certificate not trusted");
-        socket.terminate();
-      },
-      data: (_, bytes) => handler.data(bytes),
-      drain: () => handler.drained(),
-      error(_, error) {
-        failure = error;
-      },
-      close: (_, error) => close(failure ?? error ?? null),
-      connectError: (_, error) => close(error),
-    },
-  }).catch(close);
-  return () => {
-    if (live === null) close(new Error("Connection attempt given up"));
-    else live.terminate();
-  };
+  const stream = new BunStream(handler, tls !== undefined);
+  const failed = (thrown: unknown) =>
+    stream.ended(thrown instanceof Error ? thrown : new Error(String(thrown)));
+  // Some bad arguments make Bun throw, others reject.
+  Promise.try(() =>
+    Bun.connect<BunStream>({
+      hostname: options.hostname,
+      port: options.port,
+      ...(tls === undefined
+        ? {}
+        : { tls: { serverName: tls.serverName, ...(tls.ca === undefined ? {} : { ca: tls.ca }) } }),
+      data: stream,
+      socket: STREAM_HANDLER,
+    }),
+  ).catch(failed);
+  return () => stream.giveUp();
 }
 
 /** sluice's runtime on Bun. */

@@ -2,8 +2,8 @@
  * What sluice needs of a JavaScript runtime, as the narrowest interface that is honest about
  * back-pressure. `bun.ts` implements it; nothing outside this folder names a runtime.
  *
- * Invariant: no method drops data silently. `send` says what became of the message, and `write` how many
- * bytes were taken.
+ * Invariant: no method drops data silently. `send` says what became of the message, and `write` how
+ * many bytes were taken.
  */
 
 import type { Message } from "../exchange.ts";
@@ -11,17 +11,27 @@ import type { Message } from "../exchange.ts";
 /** `sent`: handed to the kernel. `queued`: kept in the socket's own buffer. `dropped`: lost. */
 export type SendStatus = "sent" | "queued" | "dropped";
 
-/** A WebSocket that a listener accepted. */
+/** A WebSocket that a listener accepted. Pings are answered by the runtime. */
 export interface Socket {
   send(message: Message): SendStatus;
-  /** Runs `write` and sends everything it sent with one system call. */
+  /**
+   * Runs `write` and sends everything it sent with one system call. Until it returns, `send` may
+   * say `sent` of what is only collected, and `bufferedBytes` does not count it.
+   */
   cork(write: () => void): void;
   ping(): void;
+  /** Stops reading. Messages of the read at hand still come. */
   pause(): void;
   resume(): void;
-  /** Sends a close frame. Code null sends one without a code (RFC 6455 section 7.1.5: 1005). */
+  /**
+   * Sends a close frame behind what is buffered. Code null sends one without a code (RFC 6455
+   * section 7.1.5: 1005). `closed` follows before this returns, and nothing can stop the writing
+   * any more: to keep a hold on it, wait until `bufferedBytes` is 0.
+   */
   close(code: number | null, reason: string): void;
-  /** Drops the connection without a close frame. */
+  /**
+   * Drops the connection and what is buffered, without a close frame. `closed` follows with 1006.
+   */
   terminate(): void;
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly bufferedBytes: number;
@@ -32,11 +42,14 @@ export interface SocketHandler {
   opened(socket: Socket): void;
   /** A view is valid only during the call. */
   message(message: Message): void;
-  /** The socket's own buffer was written out. */
+  /** The kernel took some of the socket's own buffer, not always all of it. */
   drained(): void;
   ponged(): void;
-  /** Code 1005: closed without a code; 1006: vanished. Called once, last. */
-  closed(code: number, reason: string): void;
+  /**
+   * Called once, last. Code 1005: closed without a code; 1006: vanished.
+   * @param rejected the runtime closed with this code, because the peer broke the protocol
+   */
+  closed(code: number, reason: string, rejected: boolean): void;
 }
 
 /** The connection that a request came on. */
@@ -77,29 +90,43 @@ export interface Listener {
 export interface Stream {
   /** Returns how many bytes were taken; keep the rest until `drained`. -1 after the end. */
   write(bytes: Uint8Array): number;
+  /** Stops reading. The end of the connection is not noticed either, unless it is a reset. */
   pause(): void;
   resume(): void;
   /** Ends the connection after what was written. */
   end(): void;
   /** Drops the connection at once. */
   terminate(): void;
+  /** From now on `handler` is told what happens; `opened` is not repeated. */
+  handOver(handler: StreamHandler): void;
 }
 
-/** What happens on a connection that we opened. Calls never overlap. */
+/**
+ * What happens on a connection that we opened. Calls never overlap, and do not come inside `write`.
+ */
 export interface StreamHandler {
   /** Connected; with TLS, after a verified handshake. */
   opened(stream: Stream): void;
-  /** The view is valid only during the call. */
+  /** The view is valid only during the call. After a reset it may come while paused. */
   data(bytes: Uint8Array): void;
+  /** More can be written. Also comes when nothing was waiting. */
   drained(): void;
-  /** Called once, last: also when `opened` never was. Null: the peer ended in order. */
+  /**
+   * Called once, last: also when `opened` never was. Null: the peer ended in order, or we did. A
+   * `TlsError`: the peer could not be trusted.
+   */
   closed(error: Error | null): void;
+}
+
+/** No TLS session came about: no common protocol, or a certificate that does not verify. */
+export class TlsError extends Error {
+  override readonly name = "TlsError";
 }
 
 export interface ConnectOptions {
   readonly hostname: string;
   readonly port: number;
-  /** Absent: cleartext. `ca` replaces the system's roots. */
+  /** Absent: cleartext. The certificate must be valid for `serverName`; `ca` replaces the roots. */
   readonly tls?: { readonly serverName: string; readonly ca?: string };
 }
 
@@ -109,7 +136,6 @@ export interface SqlDatabase {
   exec(sql: string): void;
   /** Runs one statement and returns its rows. `$1` … are bound by position. */
   query(sql: string, parameters: readonly SqlValue[]): Record<string, SqlValue>[];
-  transaction<T>(run: () => T): T;
   close(): void;
 }
 

@@ -320,16 +320,28 @@ describe("createSessionMeter() on Responses", () => {
     expect(closed(world)).toEqual([[1, "interrupted", "a", null, "missing"]]);
   });
 
-  test.each([["not JSON"], ["[]"], ['"response.create"'], ['{"type":"response.create"'], ["{}"]])(
-    "passes by what is no event: %s",
-    (text) => {
-      const { world, tap } = open();
-      tap.clientMessage(text);
-      tap.upstreamMessage(text.replace("create", "completed"));
-      tap.upstreamMessage(Uint8Array.of(0xff, 0xfe));
-      expect(world.ledger.opened).toEqual([]);
-    },
-  );
+  const NO_EVENTS = [
+    "not JSON",
+    "[]",
+    '"response.create"',
+    '{"type":"response.create"',
+    "\ufeff{}",
+  ];
+
+  test.each(NO_EVENTS)("passes by what is no event of the upstream's: %s", (text) => {
+    const { world, tap } = open();
+    tap.upstreamMessage(text.replace("create", "completed"));
+    tap.upstreamMessage(Uint8Array.of(0xff, 0xfe));
+    expect(world.ledger.opened).toEqual([]);
+  });
+
+  test.each([...NO_EVENTS, ""])("refuses a client's message that is no JSON object: %s", (text) => {
+    const { world, tap } = open();
+    expect(() => tap.clientMessage(text)).toThrow("The message is not one JSON object");
+    expect(() => tap.clientMessage(new TextEncoder().encode(text))).toThrow("not one JSON object");
+    expect(() => tap.clientMessage(Uint8Array.of(0xff, 0xfe))).toThrow("not one JSON object");
+    expect(world.ledger.opened).toEqual([]);
+  });
 });
 
 describe("createSessionMeter() on Realtime", () => {

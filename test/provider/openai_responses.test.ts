@@ -15,9 +15,9 @@ describe("responsesReader", () => {
     expect(responsesReader.clientSignal(text)).toMatchObject({ signal: "requested", warmup });
   });
 
-  test("takes the last of two types, as a parser would", () => {
-    const text = '{"type":"x","model":"m","type":"response.create"}';
-    expect(responsesReader.clientSignal(text)?.signal).toBe("requested");
+  test.each(["type", "model", "service_tier"])("refuses a message that names %s twice", (key) => {
+    const text = `{"type":"response.create","${key}":"a","x":1,"\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}":"b"}`;
+    expect(() => responsesReader.clientSignal(text)).toThrow(`The JSON names "${key}" twice`);
   });
 
   test.each([

@@ -1,6 +1,6 @@
 /**
- * RFC 6455 framing written for plainness: over a whole byte string, one frame after the other, nothing
- * clever. The yardstick for the codec, and the voice of the simulated upstream.
+ * RFC 6455 framing written for plainness: over a whole byte string, one frame after the other,
+ * nothing clever. The yardstick for the codec, and the voice of the simulated upstream.
  */
 
 import { Buffer } from "node:buffer";
@@ -41,7 +41,9 @@ export function serverClose(code: number | null, reason = ""): Buffer {
   return serverFrame(8, Buffer.concat([head, Buffer.from(reason)]));
 }
 
-/** The masked frames at the beginning of `bytes` that are complete, and how many bytes they take. */
+/**
+ * The masked frames at the beginning of `bytes` that are complete, and how many bytes they take.
+ */
 export function readClientFrames(bytes: Buffer): { frames: ReferenceFrame[]; used: number } {
   const frames: ReferenceFrame[] = [];
   let used = 0;
@@ -70,7 +72,9 @@ export function readClientFrames(bytes: Buffer): { frames: ReferenceFrame[]; use
   }
 }
 
-/** What a client must make of a server's bytes: items in order, then perhaps the code of a breach. */
+/**
+ * What a client must make of a server's bytes: items in order, then perhaps the code of a breach.
+ */
 export function readServerStream(bytes: Buffer, messageBytesMax: number): (string | number)[] {
   const items: (string | number)[] = [];
   let at = 0;

@@ -1,7 +1,7 @@
 /**
- * In-memory ends of a session's two sockets, each with a peer for the test to play and a kernel buffer of
- * a fixed size. They reveal reading that does not stop, writes that are lost or reordered, and a close
- * that comes before what was to be written.
+ * In-memory ends of a session's two sockets, each with a peer for the test to play and a kernel
+ * buffer of a fixed size. They reveal reading that does not stop, writes that are lost or
+ * reordered, and a close that comes before what was to be written.
  */
 
 import { Buffer } from "node:buffer";

@@ -1,0 +1,62 @@
+/**
+ * What answers on the data listeners: health, signing keys, and otherwise the gateway.
+ *
+ * Owns: which paths are sluice's own, and that every request is guarded first. Does not own: the life of an exchange (`gateway.ts`).
+ * Invariant: every request ends in exactly one answer; nothing thrown reaches the runtime.
+ */
+
+import { errorResponse } from "../errors.ts";
+import type { Gateway } from "../gateway.ts";
+import type { Connection, MaybePromise } from "../runtime/runtime.ts";
+import { guardRequest } from "./guard.ts";
+
+/** How the node is: answered by `/health/ready`. */
+export type Readiness = "starting" | "ok" | "degraded" | "draining";
+
+export interface FrontDoorOptions {
+  readonly gateway: Gateway;
+  /** `limits.header_count`; 0: no limit. */
+  readonly headerCountMax: number;
+  readonly readiness: () => Readiness;
+  /** The public signing keys, as a JWK set (RFC 7517 section 5). */
+  readonly jwks: () => unknown;
+}
+
+export type FrontDoor = (
+  request: Request,
+  connection: Connection,
+) => MaybePromise<Response | undefined>;
+
+/** The handler of the data listeners. */
+export function createFrontDoor(options: FrontDoorOptions): FrontDoor {
+  const own: Readonly<Record<string, () => Response>> = {
+    "/health": () => healthResponse(options.readiness()),
+    "/health/live": () => Response.json({ status: "ok" }),
+    "/health/ready": () => healthResponse(options.readiness()),
+    "/.well-known/jwks.json": () =>
+      Response.json(options.jwks(), { headers: { "cache-control": "public, max-age=300" } }),
+  };
+  return (request, connection) => {
+    const refusal = guardRequest(request, options.headerCountMax);
+    if (refusal !== null) return errorResponse(refusal, "openai", crypto.randomUUID());
+    const answer = isRead(request.method) ? own[pathOf(request.url)] : undefined;
+    return answer === undefined ? options.gateway.handle(request, connection) : answer();
+  };
+}
+
+/** 200 while the node takes work, 503 while it does not. */
+export function healthResponse(readiness: Readiness): Response {
+  const takesWork = readiness === "ok" || readiness === "degraded";
+  return Response.json({ status: readiness }, { status: takesWork ? 200 : 503 });
+}
+
+function isRead(method: string): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+/** The path of an absolute URL, without parsing the rest: this runs for every request. */
+function pathOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  const end = url.indexOf("?", start);
+  return start === -1 ? "/" : url.slice(start, end === -1 ? undefined : end);
+}

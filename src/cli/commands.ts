@@ -1,0 +1,31 @@
+/**
+ * Every command, in the order in which `help` lists them. Owns the list and nothing else; the
+ * invariant is that no name or alias occurs twice.
+ */
+
+import { check } from "./check.ts";
+import type { Command } from "./command.ts";
+import { credential } from "./credential.ts";
+import { demo } from "./demo.ts";
+import { health } from "./health.ts";
+import { keys } from "./keys.ts";
+//MOCKIMPORT
+import { project } from "./project.ts";
+import { serve } from "./serve.ts";
+import { session } from "./session.ts";
+import { token } from "./token.ts";
+import { usage } from "./usage.ts";
+
+export const COMMANDS: readonly Command[] = [
+  serve,
+  demo,
+  //MOCK
+  check,
+  project,
+  credential,
+  token,
+  usage,
+  session,
+  keys,
+  health,
+];

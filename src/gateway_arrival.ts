@@ -1,0 +1,103 @@
+/**
+ * What the life of an exchange is made of: the node's parts, a request that came in, and its caller.
+ *
+ * Owns: these shapes, for `gateway.ts` and the two files beside it. Does not own: any phase.
+ */
+
+import type { Authenticator } from "./auth/authenticate.ts";
+import type { FoundCredentials } from "./auth/credential.ts";
+import type { Config } from "./config/config.ts";
+import type { Log } from "./emit/log.ts";
+import type { Metrics } from "./emit/metrics.ts";
+import type { GatewayError } from "./errors.ts";
+import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
+import type { MeterOptions } from "./meter/row.ts";
+import type { Fetch } from "./relay/forward.ts";
+import type { LiveExchanges } from "./relay/live.ts";
+import type { Outbox } from "./relay/outbox.ts";
+import type { Reachability } from "./relay/reachability.ts";
+import type { BodyBudget } from "./relay/request_body.ts";
+import type { SessionSweep } from "./relay/session_sweep.ts";
+import type { Candidate } from "./route/resolve.ts";
+import type { Clock } from "./runtime/clock.ts";
+import type { Connection, MaybePromise, Runtime } from "./runtime/runtime.ts";
+
+/** Where projects' own credentials are. */
+export interface CredentialSource {
+  credential(projectId: string, provider: string): MaybePromise<string | null>;
+}
+
+/** The parts of a node, built once by the composition root. */
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly nodeId: string;
+  readonly sessionsMax: number;
+  readonly authenticator: Authenticator;
+  readonly credentials: CredentialSource;
+  readonly ledger: Ledger;
+  readonly live: LiveExchanges;
+  readonly runtime: Pick<Runtime, "connect">;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Whether new exchanges are turned away. */
+  readonly isDraining: () => boolean;
+}
+
+/** The parts that `gateway.ts` itself makes, shared by all exchanges of a node. */
+export interface GatewayParts extends GatewayOptions {
+  readonly meter: MeterOptions;
+  readonly bodyBudget: BodyBudget;
+  readonly reachability: Reachability;
+  readonly outbox: Outbox;
+  readonly sweep: SessionSweep;
+}
+
+/** A request, before anything is decided about it. */
+export interface Arrival {
+  /** Of the exchange; a session's id in the ledger. */
+  readonly id: string;
+  readonly request: Request;
+  readonly connection: Connection;
+  readonly path: string;
+  /** As it came, with `?`; "" for none. */
+  readonly query: string;
+  readonly isUpgrade: boolean;
+}
+
+/** A request whose caller is known, with the upstreams that may serve it, best first. */
+export interface Admitted extends Arrival {
+  readonly principal: Principal;
+  readonly found: FoundCredentials;
+  readonly candidates: readonly [Candidate, ...Candidate[]];
+}
+
+/** The facts that every turn of the exchange repeats. */
+export function contextOf(
+  admitted: Admitted,
+  candidate: Candidate,
+  upstreamRequestId: string | null,
+): ExchangeContext {
+  return {
+    sessionId: admitted.id,
+    projectId: admitted.principal.projectId,
+    tokenId: admitted.principal.tokenId,
+    provider: candidate.provider.name,
+    endpoint: candidate.endpoint.name,
+    upstreamRequestId,
+  };
+}
+
+/** Writes what an unexpected error says to the log, which is the only place that gets to see it. */
+export function reportInternal(
+  { log }: Pick<GatewayOptions, "log">,
+  exchangeId: string,
+  { code, cause }: GatewayError,
+): void {
+  if (code !== "internal") return;
+  const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  log("internal_error", { request_id: exchangeId, reason });
+}

@@ -1,0 +1,307 @@
+/**
+ * Opening a WebSocket session: the upstream is dialled before the client is accepted.
+ *
+ * Owns: the order of admission, dial, upgrade and registration, and what is undone when one fails.
+ * Does not own: relaying (`relay/session.ts`).
+ * Invariant: a client is accepted only when the upstream has agreed; until then every refusal, the
+ * upstream's own included, is a plain HTTP answer.
+ */
+
+import { GatewayError } from "./errors.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import { createSessionMeter } from "./meter/session_meter.ts";
+import { admitSession } from "./policy/admit.ts";
+import { DialFailed, DialRefused, dialFailureAnswer, dialRefusalAnswer } from "./relay/close.ts";
+import { dial, type Dialed } from "./relay/dial.ts";
+import { ClientGone } from "./relay/forward.ts";
+import { headerValues } from "./relay/handshake.ts";
+import { credentialHeaders, downstreamHeaders, upstreamUpgradeHeaders } from "./relay/headers.ts";
+import type { LiveExchange } from "./relay/live.ts";
+import { Session } from "./relay/session.ts";
+import type { SessionOutcome } from "./relay/session_record.ts";
+import type { Candidate } from "./route/resolve.ts";
+import { upstreamPath } from "./route/target.ts";
+
+/** Headers of the 101 that belong to one leg's handshake. */
+const HANDSHAKE_PREFIX = "sec-websocket-";
+
+/** An upstream that agreed, and whose it is. */
+interface Agreement {
+  readonly candidate: Candidate;
+  readonly dialed: Dialed;
+}
+
+/**
+ * Opens a session, or answers with the upstream's refusal.
+ * @returns undefined: the connection is a WebSocket now
+ * @throws GatewayError what refused it
+ * @throws ClientGone
+ */
+export async function openSession(
+  parts: GatewayParts,
+  admitted: Admitted,
+): Promise<Response | undefined> {
+  const { principal, request, connection } = admitted;
+  checkHandshake(request);
+  admitSession(principal, parts.live, {
+    sessionsMax: parts.sessionsMax,
+    sessionsPerTokenMax: parts.config.limits.sessionsPerTokenMax,
+  });
+  connection.setIdleTimeout(0);
+  const agreed = await dialFirst(parts, admitted);
+  if (agreed instanceof Response) return agreed;
+  const { dialed, candidate } = agreed;
+  const live = new LiveSession(parts, admitted, agreed);
+  try {
+    // Dialling takes time, in which the token may have been revoked.
+    parts.authenticator.recheck(principal);
+  } catch (thrown) {
+    live.abandon();
+    throw thrown;
+  }
+  const headers = downstreamHeaders(toHeaders(dialed), {
+    method: request.method,
+    status: 101,
+    provider: candidate.provider.name,
+    requestId: admitted.id,
+    keepLength: false,
+    timing: null,
+  });
+  if (connection.upgrade(headers, dialed.subprotocol, live.session)) return undefined;
+  live.abandon();
+  throw request.signal.aborted ? new ClientGone() : new GatewayError("bad_request");
+}
+
+/** RFC 6455 section 4.2.1, for what the runtime checks too late or not at all. */
+function checkHandshake(request: Request): void {
+  const { headers, method } = request;
+  if (method !== "GET") throw new GatewayError("method_not_allowed", { headers: { allow: "GET" } });
+  if (headers.get("sec-websocket-version") !== "13") {
+    throw new GatewayError("websocket_required", {
+      message: "Only version 13 of the WebSocket protocol is spoken here",
+      headers: { "sec-websocket-version": "13", upgrade: "websocket" },
+    });
+  }
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(headers.get("sec-websocket-key") ?? "")) {
+    throw new GatewayError("bad_request", {
+      message: "Sec-WebSocket-Key must be 16 bytes in base64",
+    });
+  }
+}
+
+/** Asks the candidates in turn. A failed dial goes on to the next; the last one's answer counts. */
+async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agreement | Response> {
+  const attempts = admitted.candidates.slice(0, Math.max(1, parts.config.retry.attempts));
+  let last: DialFailed | DialRefused | null = null;
+  let lastCandidate = admitted.candidates[0];
+  for (const candidate of attempts) {
+    try {
+      return { candidate, dialed: await dialCandidate(parts, admitted, candidate) };
+    } catch (thrown) {
+      if (!(thrown instanceof DialFailed) && !(thrown instanceof DialRefused)) throw thrown;
+      reportDialFailure(parts, admitted, candidate, thrown);
+      if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
+      last = thrown;
+      lastCandidate = candidate;
+      if (!mayHelp(thrown)) break;
+    }
+  }
+  if (last instanceof DialRefused) {
+    const { family, provider } = lastCandidate;
+    const isOurs = provider.type !== "forward" && provider.authValue !== "";
+    return dialRefusalAnswer(last, (status, body) =>
+      isOurs ? family.refusesCredential(status, body) : false,
+    );
+  }
+  throw last === null ? new GatewayError("no_provider") : dialFailureAnswer(last);
+}
+
+/** Whether another candidate may do better; a refusal of the request itself stays one. */
+function mayHelp(failure: DialFailed | DialRefused): boolean {
+  return failure instanceof DialFailed || failure.status === 429 || failure.status >= 500;
+}
+
+async function dialCandidate(
+  parts: GatewayParts,
+  admitted: Admitted,
+  candidate: Candidate,
+): Promise<Dialed> {
+  const { request, connection, principal, found } = admitted;
+  const { provider, family, apiKey } = candidate;
+  const { hostname, port, tls } = provider.upstream;
+  const own = await parts.credentials.credential(principal.projectId, provider.name);
+  const style = found.credentials[0]?.style ?? "authorization";
+  const query = found.query === "" ? "" : `?${found.query}`;
+  const path = upstreamPath(provider, candidate.path);
+  parts.log("relay_dial_start", { session_id: admitted.id, host: hostname, path });
+  const dialed = await dial({
+    runtime: parts.runtime,
+    clock: parts.clock,
+    outbox: parts.outbox,
+    hostname,
+    port,
+    tls,
+    path: `${path}${query}`,
+    headers: upstreamUpgradeHeaders(request.headers, {
+      provider,
+      credential: credentialHeaders(
+        provider,
+        family,
+        own ?? apiKey,
+        style === "subprotocol" ? "authorization" : style,
+        principal.projectId,
+      ),
+      requestId: admitted.id,
+      remoteAddress: connection.remoteAddress,
+      secure: connection.secure,
+    }),
+    subprotocols: found.subprotocols,
+    timeoutMs: provider.timeouts.dialMs,
+    signal: request.signal,
+    messageBytesMax: parts.config.limits.frameBytesMax,
+  });
+  const { requestIdHeader } = family;
+  parts.log("relay_dial_ok", {
+    session_id: admitted.id,
+    host: hostname,
+    path,
+    status_code: 101,
+    upstream_request_id:
+      requestIdHeader === null ? null : headerValues(dialed.headers, requestIdHeader)[0],
+  });
+  return dialed;
+}
+
+function reportDialFailure(
+  parts: GatewayParts,
+  admitted: Admitted,
+  candidate: Candidate,
+  failure: DialFailed | DialRefused,
+): void {
+  parts.log("relay_dial_failed", {
+    session_id: admitted.id,
+    provider: candidate.provider.name,
+    host: candidate.provider.upstream.hostname,
+    path: candidate.path,
+    proxy_enabled: false,
+    status_code: failure instanceof DialRefused ? failure.status : null,
+    reason: failure.message,
+  });
+}
+
+/** The upstream's response headers, without those of its leg's handshake. */
+function toHeaders(dialed: Dialed): Headers {
+  const headers = new Headers();
+  for (const [name, value] of dialed.headers) {
+    if (!name.toLowerCase().startsWith(HANDSHAKE_PREFIX)) headers.append(name, value);
+  }
+  return headers;
+}
+
+/** A session as the registry holds it. */
+class LiveSession implements LiveExchange {
+  readonly id: string;
+  readonly transport = "websocket";
+  readonly projectId: string;
+  readonly tokenId: string | null;
+  readonly provider: string;
+  readonly endpoint: string;
+  readonly startedAtMs: number;
+  readonly remoteAddress: string;
+  readonly session: Session;
+  readonly #parts: GatewayParts;
+  readonly #tap: ReturnType<typeof createSessionMeter>;
+  readonly #model: string | null;
+
+  constructor(parts: GatewayParts, admitted: Admitted, { candidate, dialed }: Agreement) {
+    const { provider, family, endpoint } = candidate;
+    const { requestIdHeader } = family;
+    const requestId =
+      requestIdHeader === null ? null : (headerValues(dialed.headers, requestIdHeader)[0] ?? null);
+    this.#parts = parts;
+    this.#model = new URLSearchParams(admitted.found.query).get("model");
+    this.id = admitted.id;
+    this.projectId = admitted.principal.projectId;
+    this.tokenId = admitted.principal.tokenId;
+    this.provider = provider.name;
+    this.endpoint = endpoint.name;
+    this.startedAtMs = parts.clock.nowMs();
+    this.remoteAddress = admitted.connection.remoteAddress;
+    this.#tap = createSessionMeter({
+      ...parts.meter,
+      context: contextOf(admitted, candidate, requestId),
+      dialect: endpoint.dialect,
+    });
+    this.session = new Session({
+      upstream: dialed.socket,
+      tap: this.#tap,
+      timeouts: provider.timeouts,
+      queueBytesMax: parts.config.limits.frameQueueBytesMax,
+      sendsErrorEvents: provider.type === "openai",
+      clock: parts.clock,
+      sweep: parts.sweep,
+      onEnd: (outcome) => this.#ended(outcome),
+    });
+    parts.live.add(this);
+    parts.log("relay_start", {
+      session_id: this.id,
+      project_id: this.projectId,
+      provider: this.provider,
+      endpoint: this.endpoint,
+    });
+  }
+
+  get turns(): number {
+    return this.#tap.turns;
+  }
+
+  end(error: GatewayError): void {
+    this.session.fail(error);
+  }
+
+  drain(): void {
+    this.session.drain();
+  }
+
+  /** The client was not accepted after all. */
+  abandon(): void {
+    this.session.closed(1006, "", false);
+  }
+
+  #ended(outcome: SessionOutcome): void {
+    const { log, metrics, clock, live } = this.#parts;
+    live.remove(this);
+    if (outcome.error !== null) reportInternal(this.#parts, this.id, outcome.error);
+    const { closeCodeDownstream, closeCodeUpstream, droppedFrames, error } = outcome;
+    metrics.count("sluice_sessions_total", [
+      this.provider,
+      metrics.modelLabel(this.#model),
+      outcome.result,
+      String(closeCodeDownstream),
+    ]);
+    let dropped = 0;
+    for (const [reason, count] of Object.entries(droppedFrames)) {
+      dropped += count;
+      metrics.count("sluice_frames_dropped_total", [reason], count);
+    }
+    log(outcome.result === "completed" ? "relay_completed" : "relay_failed", {
+      session_id: this.id,
+      transport: this.transport,
+      provider: this.provider,
+      endpoint: this.endpoint,
+      stage: outcome.stage,
+      reason: error?.message,
+      code: error?.code,
+      close_code_downstream: closeCodeDownstream,
+      close_code_upstream: closeCodeUpstream,
+      frames_up: outcome.framesUp,
+      frames_down: outcome.framesDown,
+      bytes_up: outcome.bytesUp,
+      bytes_down: outcome.bytesDown,
+      dropped_frames: dropped,
+      turns: this.turns,
+      duration_ms: clock.nowMs() - this.startedAtMs,
+      graceful: outcome.graceful,
+    });
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * One HTTP request to one upstream, up to the head of its answer.
+ *
+ * Owns: the call of `fetch`, its timeouts, and what its failures mean.
+ * Does not own: header rules, the relaying of the answer's body, or trying another candidate.
+ * Invariant: when the client leaves or the exchange is ended from outside, the upstream is aborted
+ * at once; no timer and no listener outlives `UpstreamAnswer.done`.
+ */
+
+import type { TimeoutsConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { Clock, Timer } from "../runtime/clock.ts";
+import type { Upload } from "./request_body.ts";
+
+/** What the runtime's `fetch` is asked beside the standard's fields. */
+interface UpstreamInit extends RequestInit {
+  /** The body passes as it came. */
+  readonly decompress: false;
+  /** The runtime's own idle timer is shorter than ours. */
+  readonly timeout: false;
+  /** The environment's proxy is not for the providers' credentials. */
+  readonly proxy: false;
+  /**
+   * Required with a streamed body (Fetch standard): the request is sent before the answer is read.
+   */
+  readonly duplex?: "half";
+}
+
+/** The runtime's `fetch`. */
+export type Fetch = (url: string, init: UpstreamInit) => Promise<Response>;
+
+export interface ForwardOptions {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly method: string;
+  /** From `upstreamUrl`. */
+  readonly url: string;
+  readonly headers: Headers;
+  /** Null: the request has none. */
+  readonly body: Uint8Array<ArrayBuffer> | Upload | null;
+  readonly timeouts: Pick<TimeoutsConfig, "requestMs" | "dialMs" | "responseHeaderMs">;
+  /**
+   * Ends the exchange: with a `GatewayError` as reason by our decision, with any other reason
+   * because the client is gone.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * Whether a connection to the upstream opens in `withinMs`. `fetch` does not tell when it has
+   * connected, so this is asked when half of `dialMs` passed without an answer. Null: not asked.
+   */
+  readonly reachable: ((withinMs: number) => Promise<boolean>) | null;
+}
+
+/** The client left: nobody is there to be told. */
+export class ClientGone extends Error {
+  override readonly name = "ClientGone";
+}
+
+/** The head of the upstream's answer and the hold on its body. */
+export interface UpstreamAnswer {
+  /** 200 to 599. */
+  readonly status: number;
+  readonly headers: Headers;
+  /** Null where the status or method has none. */
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Milliseconds since the epoch, with fractions. */
+  readonly sentAtMs: number;
+  readonly answeredAtMs: number;
+  /** Breaks the connection to the upstream. */
+  abort(): void;
+  /** What a failed read of the body means. */
+  failure(thrown: unknown): GatewayError | ClientGone;
+  /** To be called once when the body has ended, either way. */
+  done(): void;
+}
+
+/**
+ * Sends a request and resolves with the head of the answer, whatever its status.
+ *
+ * `response_header` counts from when the request's body has been sent, `request` from the start to
+ * the end of the answer's body.
+ *
+ * @throws GatewayError `upstream_timeout`, `upstream_unreachable` (nothing was sent: another
+ * candidate may be tried), `upstream_closed`, what ended the upload, or the reason of `signal`
+ * @throws ClientGone
+ */
+export async function forward(options: ForwardOptions): Promise<UpstreamAnswer> {
+  const attempt = new Attempt(options);
+  const startMs = options.clock.monotonicMs();
+  const sentAtMs = options.clock.nowMs();
+  try {
+    const response = await attempt.send();
+    refuseMalformed(response);
+    attempt.answered();
+    const { status, headers, body } = response;
+    return {
+      status,
+      headers,
+      body,
+      sentAtMs,
+      answeredAtMs: sentAtMs + (options.clock.monotonicMs() - startMs),
+      abort: () => attempt.abort(null),
+      failure: (thrown) => attempt.failure(thrown),
+      done: () => attempt.done(),
+    };
+  } catch (thrown) {
+    const failure = attempt.failure(thrown);
+    attempt.abort(null);
+    attempt.done();
+    throw failure;
+  }
+}
+
+class Attempt {
+  readonly #options: ForwardOptions;
+  readonly #controller = new AbortController();
+  readonly #onSignal: () => void;
+  #reason: GatewayError | ClientGone | null = null;
+  #requestTimer: Timer | null = null;
+  #headTimer: Timer | null = null;
+  #dialTimer: Timer | null = null;
+
+  constructor(options: ForwardOptions) {
+    this.#options = options;
+    this.#onSignal = () => {
+      const { reason } = options.signal;
+      this.abort(reason instanceof GatewayError ? reason : new ClientGone());
+    };
+  }
+
+  async send(): Promise<Response> {
+    const { fetch, url, method, headers, body, signal } = this.#options;
+    const { signal: own } = this.#controller;
+    if (signal.aborted) this.#onSignal();
+    signal.addEventListener("abort", this.#onSignal);
+    this.#startTimers();
+    const init: UpstreamInit = {
+      method,
+      headers,
+      signal: own,
+      redirect: "manual",
+      decompress: false,
+      timeout: false,
+      proxy: false,
+    };
+    if (body === null) return await fetch(url, init);
+    if (body instanceof Uint8Array) return await fetch(url, { ...init, body });
+    return await fetch(url, { ...init, body: body.stream, duplex: "half" });
+  }
+
+  /** The head has come: only the limit on the whole exchange still runs. */
+  answered(): void {
+    this.#headTimer?.cancel();
+    this.#dialTimer?.cancel();
+    this.#headTimer = null;
+    this.#dialTimer = null;
+  }
+
+  /** Breaks off. The first reason counts; null: nobody will ask for one. */
+  abort(reason: GatewayError | ClientGone | null): void {
+    this.#reason ??= reason;
+    this.#controller.abort();
+  }
+
+  done(): void {
+    this.answered();
+    this.#requestTimer?.cancel();
+    this.#requestTimer = null;
+    this.#options.signal.removeEventListener("abort", this.#onSignal);
+  }
+
+  failure(thrown: unknown): GatewayError | ClientGone {
+    if (this.#reason !== null) return this.#reason;
+    const { body } = this.#options;
+    const upload = body === null || body instanceof Uint8Array ? null : body.failure;
+    if (upload !== null) return upload;
+    return thrown instanceof GatewayError ? thrown : fetchFailure(thrown);
+  }
+
+  #startTimers(): void {
+    const { clock, timeouts, body, reachable } = this.#options;
+    const { requestMs, dialMs } = timeouts;
+    if (requestMs > 0) {
+      const error = timedOut(`The request took longer than ${requestMs} ms`);
+      this.#requestTimer = clock.after(requestMs, () => this.abort(error));
+    }
+    if (dialMs > 0 && reachable !== null) {
+      this.#dialTimer = clock.after(dialMs / 2, () => void this.#probe(reachable, dialMs / 2));
+    }
+    if (body === null || body instanceof Uint8Array) this.#awaitHead();
+    else body.whenEnded(() => this.#awaitHead());
+  }
+
+  #awaitHead(): void {
+    const { clock, timeouts } = this.#options;
+    const { responseHeaderMs } = timeouts;
+    if (responseHeaderMs === 0 || this.#controller.signal.aborted) return;
+    const error = timedOut(`The upstream did not answer in ${responseHeaderMs} ms`);
+    this.#headTimer = clock.after(responseHeaderMs, () => this.abort(error));
+  }
+
+  async #probe(reachable: (withinMs: number) => Promise<boolean>, withinMs: number): Promise<void> {
+    const open = await reachable(withinMs);
+    // `answered` and `done` take the timer away, so a late verdict harms nobody.
+    if (!open && this.#dialTimer !== null) {
+      this.abort(timedOut("The upstream did not accept a connection in time"));
+    }
+  }
+}
+
+function timedOut(message: string): GatewayError {
+  return new GatewayError("upstream_timeout", { message });
+}
+
+/**
+ * Answers whose end cannot be told for sure (RFC 9112 section 6.3), or that no server may send. The
+ * runtime does not use such a connection again.
+ */
+function refuseMalformed(response: Response): void {
+  const { status, headers } = response;
+  const coding = headers.get("transfer-encoding");
+  const length = headers.get("content-length");
+  const framed =
+    (coding === null || (coding.toLowerCase() === "chunked" && length === null)) &&
+    (length === null || /^\d+$/.test(length));
+  if (framed && status >= 200 && status <= 599) return;
+  throw malformed(null);
+}
+
+function malformed(cause: unknown): GatewayError {
+  const message = "The upstream's answer is not valid HTTP";
+  return new GatewayError("upstream_closed", { message, cause });
+}
+
+/** Codes of the runtime's `fetch` that mean that no byte of the request arrived. */
+const UNREACHABLE = new Set([
+  "ECONNREFUSED",
+  "EADDRNOTAVAIL",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EPROTO",
+]);
+
+/** OpenSSL's verdicts on a certificate, and failed handshakes. */
+const TLS_CODE = /CERT|SELF_SIGNED|UNABLE_TO_|TLS|SSL|CRL|HOSTNAME_MISMATCH/;
+
+const CLOSED = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED"]);
+
+/** What a failed `fetch`, or a failed read of its body, means. */
+function fetchFailure(thrown: unknown): GatewayError {
+  const code = codeOf(thrown);
+  const options = { cause: thrown };
+  if (code === "ETIMEDOUT") return new GatewayError("upstream_timeout", options);
+  const known: ErrorCode | null =
+    UNREACHABLE.has(code) || TLS_CODE.test(code)
+      ? "upstream_unreachable"
+      : CLOSED.has(code)
+        ? "upstream_closed"
+        : null;
+  return known === null ? malformed(thrown) : new GatewayError(known, options);
+}
+
+function codeOf(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
+  return String(thrown.code);
+}

@@ -1,0 +1,221 @@
+/**
+ * Which header fields cross the gateway, and which it adds.
+ *
+ * Owns: request headers for the upstream (HTTP and upgrade), response headers for the client.
+ * Does not own: the credential itself, or the framing of bodies.
+ * Invariant: nothing of ours and no credential of the client's goes upstream, nothing that only
+ * concerns one connection crosses (RFC 9110 section 7.6.1), and no value can start another header
+ * line.
+ */
+
+import type { ProviderConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { CredentialStyle, Provider } from "../provider/provider.ts";
+
+export type HeaderPair = readonly [name: string, value: string];
+
+/** What of a provider's configuration decides headers. */
+export type HeaderPolicy = Pick<
+  ProviderConfig,
+  "name" | "type" | "headersStrip" | "headersInject" | "xForwardedFor" | "authHeader" | "authValue"
+>;
+
+interface UpstreamHeaderOptions {
+  readonly provider: HeaderPolicy;
+  /** From `credentialHeaders`. */
+  readonly credential: readonly HeaderPair[];
+  /** Becomes `x-request-id` where the client sent none. */
+  readonly requestId: string;
+  readonly remoteAddress: string;
+  /** Whether the client came over TLS. */
+  readonly secure: boolean;
+}
+
+const HOP_BY_HOP = new Set([
+  "connection",
+  "http2-settings",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Set by whoever sends the message; never copied. `expect` was answered by the listener. */
+const PER_MESSAGE = new Set(["content-length", "expect", "host"]);
+
+const CREDENTIALS = new Set(["authorization", "x-api-key", "api-key", "x-goog-api-key"]);
+
+/** Say who the client is or what stands between it and us. */
+const CLIENT_ADDRESS = new Set([
+  "cf-connecting-ip",
+  "fly-client-ip",
+  "forwarded",
+  "true-client-ip",
+  "via",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-original-forwarded-for",
+  "x-real-ip",
+]);
+
+/**
+ * What a field value may hold (RFC 9110 section 5.5): no CR, LF, NUL or other control character.
+ */
+// deno-lint-ignore no-control-regex
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * The provider's credential as headers.
+ *
+ * `auth_header` replaces the name (with `Bearer` only on `authorization`), `auth_value` the whole
+ * value; an empty `auth_value` injects nothing.
+ *
+ * @param key null: there is none
+ * @param projectId whose request it is, for the message that says that nothing was sent
+ * @throws GatewayError `upstream_auth_failed` when a key is needed and missing, or no header can
+ * carry it
+ */
+export function credentialHeaders(
+  provider: HeaderPolicy,
+  family: Provider,
+  key: string | null,
+  style: CredentialStyle,
+  projectId: string,
+): readonly HeaderPair[] {
+  const pairs = configuredCredential(provider, family, key, style, projectId);
+  if (pairs.every(([, value]) => FIELD_VALUE.test(value))) return pairs;
+  throw new GatewayError("upstream_auth_failed", {
+    message: `The credential for provider ${provider.name} does not fit into a header`,
+  });
+}
+
+function configuredCredential(
+  provider: HeaderPolicy,
+  family: Provider,
+  key: string | null,
+  style: CredentialStyle,
+  projectId: string,
+): readonly HeaderPair[] {
+  const { authHeader, authValue, type } = provider;
+  if (authValue === "" || key === "" || (type === "forward" && key === null)) return [];
+  if (authValue !== null) return [[authHeader ?? "authorization", authValue]];
+  if (key === null) {
+    throw new GatewayError("upstream_auth_failed", {
+      message: `Project ${projectId} has no credential for provider ${provider.name}`,
+    });
+  }
+  if (authHeader === null) return family.credentialHeaders(key, style);
+  const bearer = authHeader.toLowerCase() === "authorization";
+  return [[authHeader, bearer ? `Bearer ${key}` : key]];
+}
+
+/** The headers of a request to the upstream. */
+export function upstreamHeaders(client: Headers, options: UpstreamHeaderOptions): Headers {
+  const headers = new Headers();
+  for (const [name, value] of endToEnd(client, options.provider)) headers.append(name, value);
+  addForwarded(headers, options);
+  if (!headers.has("x-request-id")) headers.set("x-request-id", options.requestId);
+  for (const name of options.provider.headersStrip) headers.delete(name);
+  for (const [name, value] of options.credential) headers.set(name, value);
+  for (const [name, value] of Object.entries(options.provider.headersInject)) {
+    headers.set(name, value);
+  }
+  // The runtime's `fetch` would put its own name and `*/*` where there is none.
+  if (!headers.has("user-agent")) headers.set("user-agent", "");
+  if (!headers.has("accept")) headers.set("accept", "");
+  return headers;
+}
+
+/**
+ * The headers of a WebSocket upgrade at the upstream, without those that the handshake itself
+ * consists of (`host`, `connection`, `upgrade`, `sec-websocket-*`).
+ */
+export function upstreamUpgradeHeaders(
+  client: Headers,
+  options: UpstreamHeaderOptions,
+): HeaderPair[] {
+  const headers = upstreamHeaders(client, options);
+  return [...headers].filter(([name, value]) => {
+    if (name.startsWith("sec-websocket-") || HOP_BY_HOP.has(name) || PER_MESSAGE.has(name)) {
+      return false;
+    }
+    // The empty ones only silence `fetch`; here nothing is added, so nothing has to be silenced.
+    return value !== "" && FIELD_VALUE.test(value);
+  });
+}
+
+/** Those of the client's headers that concern the upstream. */
+function* endToEnd(client: Headers, provider: HeaderPolicy): Generator<HeaderPair> {
+  const hops = namedByConnection(client);
+  const understood = provider.type !== "forward";
+  for (const [name, value] of client) {
+    if (HOP_BY_HOP.has(name) || PER_MESSAGE.has(name) || hops?.has(name) === true) continue;
+    if (name.startsWith("x-sluice-") || name.startsWith("proxy-")) continue;
+    if (understood && (name === "cookie" || CREDENTIALS.has(name))) continue;
+    if (provider.xForwardedFor === "strip" && tellsClientAddress(name)) continue;
+    if (FIELD_VALUE.test(value)) yield [name, value];
+  }
+}
+
+function tellsClientAddress(name: string): boolean {
+  return CLIENT_ADDRESS.has(name) || name.startsWith("x-forwarded-");
+}
+
+/** Names that `Connection` declares to be for this hop only; null: none beside the known ones. */
+function namedByConnection(headers: Headers): Set<string> | null {
+  const connection = headers.get("connection")?.toLowerCase();
+  if (connection === undefined || connection === "keep-alive" || connection === "close")
+    return null;
+  return new Set(connection.split(",").map((name) => name.trim()));
+}
+
+function addForwarded(headers: Headers, options: UpstreamHeaderOptions): void {
+  if (options.provider.xForwardedFor !== "append") return;
+  headers.append("x-forwarded-for", options.remoteAddress);
+  if (!headers.has("x-forwarded-proto")) {
+    headers.set("x-forwarded-proto", options.secure ? "https" : "http");
+  }
+}
+
+interface DownstreamHeaderOptions {
+  readonly method: string;
+  readonly status: number;
+  readonly provider: string;
+  readonly requestId: string;
+  /** Whether the body's length is the upstream's. */
+  readonly keepLength: boolean;
+  /** Null: no timing headers. Milliseconds since the epoch, with fractions. */
+  readonly timing: { readonly sentAtMs: number; readonly answeredAtMs: number } | null;
+}
+
+/** The headers of the answer to the client, from those of the upstream. */
+export function downstreamHeaders(upstream: Headers, options: DownstreamHeaderOptions): Headers {
+  const headers = new Headers();
+  const hops = namedByConnection(upstream);
+  for (const [name, value] of upstream) {
+    if (HOP_BY_HOP.has(name) || hops?.has(name) === true || name.startsWith("x-sluice-")) continue;
+    if (name === "content-length" && !options.keepLength) continue;
+    headers.append(name, value);
+  }
+  headers.set("x-sluice-request-id", options.requestId);
+  headers.set("x-sluice-provider", options.provider);
+  if (options.timing !== null) {
+    headers.set("x-upstream-request-start", nanoseconds(options.timing.sentAtMs));
+    headers.set("x-upstream-request-stop", nanoseconds(options.timing.answeredAtMs));
+  }
+  // Without either the runtime would claim a length of 0 for what HEAD asks about.
+  if (options.method === "HEAD" && options.status >= 200 && !headers.has("content-length")) {
+    headers.set("transfer-encoding", "chunked");
+  }
+  return headers;
+}
+
+/** Nanoseconds since the epoch, exact to a microsecond: what a double can hold. */
+function nanoseconds(epochMs: number): string {
+  return `${Math.round(epochMs * 1_000)}000`;
+}

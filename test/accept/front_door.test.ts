@@ -1,0 +1,62 @@
+import { describe, expect, test } from "bun:test";
+
+import { createFrontDoor, type Readiness } from "../../src/accept/front_door.ts";
+import type { Connection } from "../../src/runtime/runtime.ts";
+
+const connection: Connection = {
+  remoteAddress: "127.0.0.1",
+  secure: false,
+  upgrade: () => false,
+  setIdleTimeout: () => {},
+};
+
+function door(readiness: Readiness = "ok") {
+  return createFrontDoor({
+    gateway: { handle: async () => new Response("gateway") },
+    headerCountMax: 0,
+    readiness: () => readiness,
+    jwks: () => ({ keys: [] }),
+  });
+}
+
+async function answer(path: string, readiness: Readiness = "ok", method = "GET") {
+  const response = await door(readiness)(
+    new Request(`http://node:8080${path}`, { method, headers: { host: "node:8080" } }),
+    connection,
+  );
+  return { status: response?.status, body: await response?.text() };
+}
+
+describe("createFrontDoor()", () => {
+  test.each<[Readiness, number]>([
+    ["ok", 200],
+    ["degraded", 200],
+    ["starting", 503],
+    ["draining", 503],
+  ])("answers /health/ready with the state %s and %d", async (readiness, status) => {
+    expect(await answer("/health/ready", readiness)).toEqual({
+      status,
+      body: JSON.stringify({ status: readiness }),
+    });
+  });
+
+  test("is live as long as it answers", async () => {
+    expect((await answer("/health/live", "draining")).status).toBe(200);
+  });
+
+  test("serves the signing keys", async () => {
+    expect((await answer("/.well-known/jwks.json")).body).toBe('{"keys":[]}');
+  });
+
+  test.each(["/v1/models", "/", "/health/ready/x", "/health?x=1#y", "/healthy"])(
+    "hands %s to the gateway unless it is its own",
+    async (path) => {
+      const expected = path.startsWith("/health?") ? '{"status":"ok"}' : "gateway";
+      expect((await answer(path)).body).toBe(expected);
+    },
+  );
+
+  test("hands a POST to its own paths to the gateway", async () => {
+    expect((await answer("/health", "ok", "POST")).body).toBe("gateway");
+  });
+});

@@ -1,0 +1,275 @@
+/** Which provider a request goes to, and in which order they are tried. */
+
+import { describe, expect, test } from "bun:test";
+
+import type { ProviderConfig } from "../../src/config/config.ts";
+import { GatewayError } from "../../src/errors.ts";
+import type { ProviderType } from "../../src/exchange.ts";
+import { anthropic } from "../../src/provider/anthropic.ts";
+import { forward } from "../../src/provider/forward.ts";
+import { gemini } from "../../src/provider/gemini.ts";
+import { openai } from "../../src/provider/openai.ts";
+import { hostName, requireUpgrade, resolve } from "../../src/route/resolve.ts";
+import type { RouteRequest } from "../../src/route/resolve.ts";
+import { Prng } from "../support/prng.ts";
+import { providerConfig } from "../support/provider_config.ts";
+
+const FAMILIES = { openai, anthropic, gemini, forward };
+
+function of(type: ProviderType, changes: Partial<ProviderConfig> = {}): ProviderConfig {
+  return providerConfig({ name: type, type, ...changes });
+}
+
+const ALL = [of("openai"), of("anthropic"), of("gemini")];
+
+interface Ask extends Partial<Omit<RouteRequest, "headers">> {
+  headers?: Record<string, string>;
+  defaultProvider?: string;
+  random?: () => number;
+}
+
+function ask(providers: readonly ProviderConfig[], asked: Ask) {
+  const { headers, defaultProvider, random, ...request } = asked;
+  return resolve(
+    {
+      method: "POST",
+      host: "gw.example",
+      path: "/v1/responses",
+      upgrade: false,
+      headers: new Headers(headers),
+      ...request,
+    },
+    {
+      providers,
+      defaultProvider: defaultProvider ?? null,
+      providerOf: (type) => FAMILIES[type],
+      random: random ?? (() => 0),
+    },
+  );
+}
+
+function names(providers: readonly ProviderConfig[], asked: Ask): string[] {
+  return ask(providers, asked).map(({ provider }) => provider.name);
+}
+
+function refusal(run: () => unknown): [string, number] {
+  try {
+    run();
+  } catch (thrown) {
+    if (thrown instanceof GatewayError) return [thrown.code, thrown.status];
+    throw thrown;
+  }
+  throw new Error("Nothing was refused");
+}
+
+describe("resolve() chooses the family by path", () => {
+  test.each<[string, string, string, Record<string, string>, string, string]>([
+    ["chat", "POST", "/v1/chat/completions", {}, "openai", "/v1/chat/completions"],
+    ["messages", "POST", "/v1/messages", {}, "anthropic", "/v1/messages"],
+    [
+      "generateContent",
+      "POST",
+      "/v1beta/models/g:generateContent",
+      {},
+      "gemini",
+      "/v1beta/models/g:generateContent",
+    ],
+    [
+      "generateContent under v1, which looks like an OpenAI model",
+      "POST",
+      "/v1/models/g:generateContent",
+      {},
+      "gemini",
+      "/v1/models/g:generateContent",
+    ],
+    ["models", "GET", "/v1/models", {}, "openai", "/v1/models"],
+    [
+      "models with anthropic-version",
+      "GET",
+      "/v1/models",
+      { "anthropic-version": "2023-06-01" },
+      "anthropic",
+      "/v1/models",
+    ],
+    [
+      "models with x-goog-api-key",
+      "GET",
+      "/v1/models",
+      { "x-goog-api-key": "k" },
+      "gemini",
+      "/v1/models",
+    ],
+    ["models with a prefix", "GET", "/anthropic/v1/models", {}, "anthropic", "/v1/models"],
+    [
+      "a prefix against a header",
+      "GET",
+      "/openai/v1/models",
+      { "anthropic-version": "x" },
+      "openai",
+      "/v1/models",
+    ],
+    ["HEAD like GET", "HEAD", "/v1/models", {}, "openai", "/v1/models"],
+  ])("%s", (_title, method, path, headers, type, rest) => {
+    const [candidate] = ask(ALL, { method, path, headers });
+    expect([candidate?.provider.type, candidate?.path]).toEqual([type, rest]);
+  });
+
+  test("resolve() takes the double slash of Google's SDK", () => {
+    const live = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+    const [candidate] = ask(ALL, { method: "GET", path: `/${live}`, upgrade: true });
+    expect([candidate?.provider.type, candidate?.path]).toEqual(["gemini", live]);
+  });
+
+  test("resolve() gives a sole provider everything, also with its prefix", () => {
+    const sole = [of("anthropic")];
+    expect(names(sole, { method: "GET", path: "/v1/models" })).toEqual(["anthropic"]);
+    expect(ask(sole, { path: "/anthropic/v1/messages" })[0]?.path).toBe("/v1/messages");
+  });
+
+  test("resolve() leaves a shared path to the default provider", () => {
+    const asked = { method: "GET", path: "/v1/models", defaultProvider: "anthropic" };
+    expect(names(ALL, asked)).toEqual(["anthropic"]);
+    expect(names(ALL, { ...asked, path: "/v1/embeddings" })).toEqual(["openai"]);
+  });
+
+  test("resolve() gives unknown paths to a forward provider only by name", () => {
+    const providers = [...ALL, of("forward")];
+    expect(refusal(() => ask(providers, { path: "/x" }))).toEqual(["endpoint_not_found", 404]);
+    expect(names(providers, { path: "/x", defaultProvider: "forward" })).toEqual(["forward"]);
+  });
+});
+
+describe("resolve() refuses", () => {
+  test.each<[string, Ask, [string, number]]>([
+    ["an unknown path", { path: "/v2/nothing" }, ["endpoint_not_found", 404]],
+    ["another family's path", { path: "/anthropic/v1/responses" }, ["endpoint_not_found", 404]],
+    ["a doubled slash", { path: "/v1//responses" }, ["endpoint_not_found", 404]],
+    [
+      "an upgrade elsewhere",
+      { method: "GET", path: "/v1/models", upgrade: true },
+      ["endpoint_not_found", 404],
+    ],
+    [
+      "an upgrade on /v1/live/sessions",
+      { method: "GET", path: "/v1/live/sessions", upgrade: true },
+      ["endpoint_not_found", 404],
+    ],
+    ["another method", { method: "DELETE", path: "/v1/realtime" }, ["method_not_allowed", 405]],
+  ])("%s", (_title, asked, expected) => {
+    expect(refusal(() => ask(ALL, asked))).toEqual(expected);
+  });
+
+  test("resolve() names the methods that are allowed", () => {
+    try {
+      ask(ALL, { method: "PUT", path: "/v1/realtime" });
+      throw new Error("Nothing was refused");
+    } catch (thrown) {
+      expect(thrown).toBeInstanceOf(GatewayError);
+      expect(thrown).toMatchObject({ headers: { allow: "GET" } });
+    }
+  });
+
+  test("resolve() has no provider for a family that is not configured, or another host", () => {
+    const two = [of("openai"), of("anthropic")];
+    const path = "/v1beta/models/g:generateContent";
+    expect(refusal(() => ask(two, { path }))).toEqual(["no_provider", 404]);
+    const hosted = [of("openai", { host: "api.example" })];
+    expect(refusal(() => ask(hosted, {}))).toEqual(["no_provider", 404]);
+  });
+});
+
+describe("requireUpgrade()", () => {
+  test("refuses a plain GET where only a WebSocket is, and lets the upgrade and POST pass", () => {
+    const [get] = ask(ALL, { method: "GET", path: "/v1/responses" });
+    const [post] = ask(ALL, {});
+    expect(get === undefined || post === undefined).toBe(false);
+    if (get === undefined || post === undefined) return;
+    expect(refusal(() => requireUpgrade(get.endpoint, false))).toEqual(["websocket_required", 426]);
+    requireUpgrade(get.endpoint, true);
+    requireUpgrade(post.endpoint, false);
+  });
+});
+
+describe("resolve() matches hosts and prefixes", () => {
+  const providers = [
+    of("openai", { name: "any" }),
+    of("openai", { name: "named", host: "api.example" }),
+    of("openai", { name: "prefixed", host: "api.example", pathPrefix: "/team" }),
+    of("openai", { name: "deeper", host: "api.example", pathPrefix: "/team/a" }),
+    of("openai", { name: "six", host: "::1" }),
+  ];
+  test.each([
+    ["other.example", "/v1/responses", "any", "/v1/responses"],
+    ["API.Example:8080", "/v1/responses", "named", "/v1/responses"],
+    ["api.example", "/team/v1/responses", "prefixed", "/v1/responses"],
+    ["api.example", "/team/a/v1/responses", "deeper", "/v1/responses"],
+    ["[::1]:8080", "/v1/responses", "six", "/v1/responses"],
+    ["[::1]", "/v1/responses", "six", "/v1/responses"],
+  ])("%s %s goes to %s", (host, path, name, rest) => {
+    const [candidate] = ask(providers, { host, path });
+    expect([candidate?.provider.name, candidate?.path]).toEqual([name, rest]);
+  });
+
+  test("resolve() takes a prefix for whole segments only", () => {
+    const path = "/teams/v1/responses";
+    expect(refusal(() => ask(providers, { host: "api.example", path }))).toEqual([
+      "endpoint_not_found",
+      404,
+    ]);
+  });
+
+  test("resolve() makes the path of a bare prefix /", () => {
+    const sole = [of("forward", { pathPrefix: "/x" })];
+    expect(ask(sole, { path: "/x" })[0]?.path).toBe("/");
+  });
+});
+
+describe("hostName()", () => {
+  test.each([
+    ["a.example", "a.example"],
+    ["A.Example:80", "a.example"],
+    ["[2001:DB8::1]:443", "2001:db8::1"],
+    ["2001:db8::1", "2001:db8::1"],
+  ])("of %s is %s", (host, expected) => {
+    expect(hostName(host)).toBe(expected);
+  });
+});
+
+describe("resolve() orders candidates", () => {
+  test("non-fallback first, then by priority", () => {
+    const providers = [
+      of("openai", { name: "fallback", isFallback: true, priority: 100 }),
+      of("openai", { name: "low", priority: 1 }),
+      of("openai", { name: "negative", priority: -5 }),
+      of("openai", { name: "high", priority: 2 }),
+    ];
+    expect(names(providers, {})).toEqual(["high", "low", "negative", "fallback"]);
+  });
+
+  test("each key of a provider is a candidate, drawn by its weight", () => {
+    const key = (name: string, weight: number) => ({ key: name, weight });
+    const providers = [
+      of("openai", { name: "two", weight: 3, apiKeys: [key("a", 3), key("b", 1)] }),
+      of("openai", { name: "one", weight: 1 }),
+    ];
+    const random = new Prng(7);
+    const first = new Map<string, number>();
+    for (let round = 0; round < 4_000; round += 1) {
+      const candidates = ask(providers, { random: () => random.next() });
+      expect(candidates).toHaveLength(3);
+      const chosen = `${candidates[0]?.provider.name} ${candidates[0]?.apiKey}`;
+      first.set(chosen, (first.get(chosen) ?? 0) + 1);
+    }
+    // Weights 3 x 3/4, 3 x 1/4 and 1 of 4.
+    expect((first.get("two a") ?? 0) / 4_000).toBeCloseTo(0.5625, 1);
+    expect((first.get("two b") ?? 0) / 4_000).toBeCloseTo(0.1875, 1);
+    expect((first.get("one null") ?? 0) / 4_000).toBeCloseTo(0.25, 1);
+  });
+
+  test("a weight of 0 comes last", () => {
+    const providers = [of("openai", { name: "zero", weight: 0 }), of("openai", { name: "some" })];
+    for (const value of [0, 0.5, 0.999]) {
+      expect(names(providers, { random: () => value })).toEqual(["some", "zero"]);
+    }
+  });
+});
