@@ -2,8 +2,8 @@
  * SQLite on Bun, and locks on files made from it.
  *
  * Owns: the driver behind `SqlDatabase` and `FileLock`. Does not own: statements, schema, threads.
- * Invariant: a `FileLock` is held by at most one holder of all processes of the machine, and the kernel
- * frees it when its process dies, however it dies.
+ * Invariant: a `FileLock` is held by at most one holder of all processes of the machine, and the
+ * kernel frees it when its process dies, however it dies.
  */
 
 import { Database } from "bun:sqlite";
@@ -47,9 +47,10 @@ export interface FileLock {
 }
 
 /**
- * Takes the lock on `path`, a file that is made for this and stays empty; waits up to `waitMs` for it
- * (blocking). Null: someone else holds it. It is SQLite's own lock on a database (fcntl on Linux and macOS), because
- * a process id written in a file says nothing in another container or after the id was used again.
+ * Takes the lock on `path`, a file that is made for this and stays empty; waits up to `waitMs` for
+ * it (blocking). Null: someone else holds it. It is SQLite's own lock on a database (fcntl on Linux
+ * and macOS), because a process id written in a file says nothing in another container or after the
+ * id was used again.
  * @throws when the file cannot be made
  */
 export function lockFile(path: string, waitMs: number): FileLock | null {

@@ -1,6 +1,7 @@
 /**
- * Every recorded WebSocket transcript through the codec: the upstream's frames fragmented at every byte of
- * those up to 2 KiB, and read in pieces; the client's frames as they leave. Messages must come out equal.
+ * Every recorded WebSocket transcript through the codec: the upstream's frames fragmented at every
+ * byte of those up to 2 KiB, and read in pieces; the client's frames as they leave. Messages must
+ * come out equal.
  */
 
 import { Buffer } from "node:buffer";
@@ -50,7 +51,11 @@ function decodeOne(pieces: readonly Buffer[]): Message[] {
 
 const same = (got: readonly Message[], wanted: readonly Message[]) =>
   got.length === wanted.length &&
-  got.every((one, i) => Buffer.compare(Buffer.from(one as string), Buffer.from((wanted[i] ?? "") as string)) === 0 && typeof one === typeof wanted[i]);
+  got.every(
+    (one, i) =>
+      Buffer.compare(Buffer.from(one as string), Buffer.from((wanted[i] ?? "") as string)) === 0 &&
+      typeof one === typeof wanted[i],
+  );
 
 describe.each(names)("%s", (name) => {
   test("is equal with its messages fragmented at every byte", () => {

@@ -1,0 +1,239 @@
+/**
+ * The two directions of a session: each takes messages from one side, shows them to the tap and
+ * gives them to the other side.
+ *
+ * Owns: order, holding back, back-pressure and counting. Does not own: how a session ends
+ * (`session.ts`).
+ * Invariant: a message is counted once, as forwarded or as dropped. While the receiving side's
+ * buffer is over its bound the giving side is not read, so a direction holds at most that bound and
+ * one read, or one message where that is longer.
+ */
+
+import type { Message, SessionTap } from "../exchange.ts";
+import type { Socket } from "../runtime/runtime.ts";
+import type { CloseFrame } from "./frame_codec.ts";
+import type { UpstreamSocket } from "./upstream_socket.ts";
+
+/** Reasons not to read a side. */
+const FULL = 1;
+const HELD = 2;
+
+/** Stops a source while there is any reason to. */
+class Valve {
+  readonly #source: { pause(): void; resume(): void };
+  #reasons = 0;
+
+  constructor(source: { pause(): void; resume(): void }) {
+    this.#source = source;
+  }
+
+  get shut(): boolean {
+    return this.#reasons !== 0;
+  }
+
+  close(reason: number): void {
+    if (this.#reasons === 0) this.#source.pause();
+    this.#reasons |= reason;
+  }
+
+  open(reason: number): void {
+    const before = this.#reasons;
+    this.#reasons &= ~reason;
+    if (before !== 0 && this.#reasons === 0) this.#source.resume();
+  }
+}
+
+/** Buffered bytes above which the giving side is not read, and below which it is again. */
+class Marks {
+  readonly high: number;
+  readonly low: number;
+
+  /** @param queueBytesMax 0 is no limit */
+  constructor(queueBytesMax: number) {
+    this.high = queueBytesMax === 0 ? Number.MAX_SAFE_INTEGER : queueBytesMax;
+    this.low = this.high / 2;
+  }
+}
+
+/** Client to upstream. The frames of one read leave in one write (`outbox.ts`). */
+export class UpPump {
+  frames = 0;
+  bytes = 0;
+  readonly #upstream: UpstreamSocket;
+  readonly #tap: SessionTap;
+  readonly #marks: Marks;
+  readonly #valve: Valve;
+
+  constructor(source: Socket, upstream: UpstreamSocket, tap: SessionTap, queueBytesMax: number) {
+    this.#upstream = upstream;
+    this.#tap = tap;
+    this.#marks = new Marks(queueBytesMax);
+    this.#valve = new Valve(source);
+  }
+
+  /** The client is not read at the moment. */
+  get paused(): boolean {
+    return this.#valve.shut;
+  }
+
+  /** Forwards a message. Throws what the tap throws; then nothing was forwarded. */
+  message(message: Message): void {
+    this.#tap.clientMessage(message);
+    this.bytes += this.#upstream.send(message);
+    this.frames += 1;
+    if (this.#upstream.queuedBytes > this.#marks.high) this.#valve.close(FULL);
+  }
+
+  /** The upstream's queue became shorter. */
+  drained(): void {
+    if (this.#upstream.queuedBytes <= this.#marks.low) this.#valve.open(FULL);
+  }
+
+  /** Reads the client whatever the upstream does: nothing is forwarded any more. */
+  stop(): void {
+    this.#valve.open(FULL);
+  }
+}
+
+/** What a pull came upon, besides messages. */
+export type PullEnd = "nothing_more" | "held" | CloseFrame | { readonly thrown: unknown };
+
+/** Upstream to client. The messages of one read are sent corked: one write. */
+export class DownPump {
+  frames = 0;
+  bytes = 0;
+  /** Messages that the tap saw when there was no client any more. */
+  dropped = 0;
+  #socket: Socket | null = null;
+  #held = false;
+  #stopped = false;
+  /** Messages since the client's buffer was last seen empty: what is lost if it vanishes now. */
+  #unwritten = 0;
+  readonly #upstream: UpstreamSocket;
+  readonly #tap: SessionTap;
+  readonly #marks: Marks;
+  readonly #valve: Valve;
+  readonly #released: (end: { readonly thrown: unknown } | null) => void;
+
+  /**
+   * @param released called when a message that the tap held back was forwarded, or with why it was
+   * not; then `pull` again
+   */
+  constructor(
+    upstream: UpstreamSocket,
+    tap: SessionTap,
+    queueBytesMax: number,
+    released: (end: { readonly thrown: unknown } | null) => void,
+  ) {
+    this.#upstream = upstream;
+    this.#tap = tap;
+    this.#marks = new Marks(queueBytesMax);
+    this.#valve = new Valve(upstream);
+    this.#released = released;
+  }
+
+  /** Messages that came so far. */
+  get seen(): number {
+    return this.frames + this.dropped;
+  }
+
+  /** Messages that may not have reached the client's kernel buffer. */
+  get unwritten(): number {
+    return this.#unwritten;
+  }
+
+  attach(socket: Socket): void {
+    this.#socket = socket;
+  }
+
+  /** The client is gone: what comes is shown to the tap and dropped. */
+  detach(): void {
+    this.#socket = null;
+    this.#unwritten = 0;
+    this.#valve.open(FULL);
+  }
+
+  /** Forwards nothing any more, not even to the tap. */
+  stop(): void {
+    this.#stopped = true;
+    if (this.#held) this.dropped += 1;
+    this.#valve.open(FULL | HELD);
+  }
+
+  /** Forwards all that has come, up to a message that the tap holds back. */
+  pull(): PullEnd {
+    if (this.#held || this.#stopped) return "held";
+    const socket = this.#socket;
+    if (socket === null) return this.#take();
+    const before = this.frames;
+    let end: PullEnd = "nothing_more";
+    socket.cork(() => {
+      end = this.#take();
+    });
+    this.#weigh(socket, this.frames - before);
+    return end;
+  }
+
+  /** The client's buffer became shorter. */
+  drained(): void {
+    const buffered = this.#socket?.bufferedBytes ?? 0;
+    if (buffered === 0) this.#unwritten = 0;
+    if (buffered <= this.#marks.low) this.#valve.open(FULL);
+  }
+
+  #weigh(socket: Socket, sent: number): void {
+    const buffered = socket.bufferedBytes;
+    this.#unwritten = buffered === 0 ? 0 : this.#unwritten + sent;
+    if (buffered > this.#marks.high) this.#valve.close(FULL);
+  }
+
+  #take(): PullEnd {
+    try {
+      for (;;) {
+        const item = this.#upstream.next();
+        if (item === null) return "nothing_more";
+        if (typeof item !== "string" && !(item instanceof Uint8Array)) return item;
+        const { messageBytes } = this.#upstream;
+        const until = this.#tap.upstreamMessage(item);
+        if (until !== undefined) {
+          this.#hold(typeof item === "string" ? item : new Uint8Array(item), messageBytes, until);
+          return "held";
+        }
+        this.#forward(item, messageBytes);
+      }
+    } catch (thrown) {
+      return { thrown };
+    }
+  }
+
+  #forward(message: Message, messageBytes: number): void {
+    const status = this.#socket?.send(message) ?? "dropped";
+    if (status === "dropped") {
+      this.dropped += 1;
+      return;
+    }
+    this.frames += 1;
+    this.bytes += messageBytes;
+  }
+
+  #hold(message: Message, messageBytes: number, until: Promise<void>): void {
+    this.#held = true;
+    this.#valve.close(HELD);
+    until.then(
+      () => this.#release(message, messageBytes),
+      (thrown: unknown) => {
+        this.#held = false;
+        this.#released({ thrown });
+      },
+    );
+  }
+
+  #release(message: Message, messageBytes: number): void {
+    this.#held = false;
+    if (this.#stopped) return;
+    this.#forward(message, messageBytes);
+    if (this.#socket !== null) this.#weigh(this.#socket, 1);
+    this.#valve.open(HELD);
+    this.#released(null);
+  }
+}

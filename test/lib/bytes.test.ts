@@ -1,0 +1,35 @@
+import { describe, expect, test } from "bun:test";
+
+import { ByteQueue } from "../../src/lib/bytes.ts";
+
+describe("ByteQueue", () => {
+  test("gives back the pushed bytes in order, whatever the sizes dropped", () => {
+    const queue = new ByteQueue();
+    const pushed: number[] = [];
+    const seen: number[] = [];
+    for (let i = 0; i < 500; i++) {
+      const view = Uint8Array.from({ length: i % 5 }, (_, at) => (i + at) % 256);
+      pushed.push(...view);
+      queue.push(view);
+      const head = queue.peek();
+      if (head === null || i % 3 === 0) continue;
+      const count = Math.min(head.length, 1 + (i % 4));
+      seen.push(...head.subarray(0, count));
+      queue.drop(count);
+    }
+    expect(queue.size).toBe(pushed.length - seen.length);
+    for (let head = queue.peek(); head !== null; head = queue.peek()) {
+      seen.push(...head);
+      queue.drop(head.length);
+    }
+    expect(seen).toEqual(pushed);
+    expect(queue.size).toBe(0);
+  });
+
+  test("refuses to drop what was not seen", () => {
+    const queue = new ByteQueue();
+    expect(() => queue.drop(1)).toThrow(RangeError);
+    queue.push(new Uint8Array(2));
+    expect(() => queue.drop(3)).toThrow(RangeError);
+  });
+});
