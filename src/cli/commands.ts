@@ -9,7 +9,7 @@ import { credential } from "./credential.ts";
 import { demo } from "./demo.ts";
 import { health } from "./health.ts";
 import { keys } from "./keys.ts";
-//MOCKIMPORT
+import { mock } from "./mock.ts";
 import { project } from "./project.ts";
 import { serve } from "./serve.ts";
 import { session } from "./session.ts";
@@ -19,7 +19,7 @@ import { usage } from "./usage.ts";
 export const COMMANDS: readonly Command[] = [
   serve,
   demo,
-  //MOCK
+  mock,
   check,
   project,
   credential,

@@ -5,6 +5,8 @@
  * Invariant: the address is the only thing on standard output, so that a script can read it.
  */
 
+import { resolve } from "node:path";
+
 import { SCRIPT_KEYS } from "../mock/script.ts";
 import { type Mock, startMock } from "../mock/mock.ts";
 import { bunRuntime } from "../runtime/bun.ts";
@@ -68,7 +70,7 @@ export async function runMock(
     hostname: values.hostname ?? HOSTNAME_DEFAULT,
     port: integer("port", values.port, PORT_DEFAULT, 65_535),
     seed: integer("seed", values.seed, 1, 2 ** 32 - 1),
-    ...(values.fixtures === undefined ? {} : { fixturesDir: values.fixtures }),
+    ...(values.fixtures === undefined ? {} : { fixturesDir: resolve(io.cwd, values.fixtures) }),
     ...(keys === undefined ? {} : { keys }),
   });
   io.stdout.write(`${mock.url}\n`);

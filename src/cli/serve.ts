@@ -6,7 +6,7 @@
  * Invariant: SIGTERM and SIGINT drain, a second one stops at once; a bad configuration never starts.
  */
 
-import { createWriteStream, existsSync, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, rmSync, writeFileSync } from "node:fs";
 
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
@@ -21,9 +21,6 @@ import type { Io } from "./io.ts";
 import { type RunningNode, startNode } from "./node.ts";
 import { VERSION } from "./version.ts";
 
-/** Taken where no file is named and it is there: what a container image mounts. */
-const DEFAULT_FILE = "/config.yml";
-
 const OPTIONS = {
   config: { type: "string", short: "c" },
   "pid-file": { type: "string", short: "p" },
@@ -35,8 +32,8 @@ export const serve: Command = {
   summary: "run a node",
   usage: `Usage: sluice serve [-c FILE] [-p FILE]
 
-  -c, --config FILE     configuration (YAML); without it ${DEFAULT_FILE} if it is there, else the
-                        environment: OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY
+  -c, --config FILE     configuration (YAML); without it the environment decides: OPENAI_API_KEY,
+                        ANTHROPIC_API_KEY, GEMINI_API_KEY
   -p, --pid-file FILE   write the process id there
 
 SIGTERM and SIGINT let running turns finish; a second one stops at once.`,
@@ -45,7 +42,7 @@ SIGTERM and SIGINT let running turns finish; a second one stops at once.`,
 
 async function runServe(args: readonly string[], io: Io): Promise<number> {
   const { values } = parseArguments(args, OPTIONS);
-  const file = values.config ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null);
+  const file = values.config ?? null;
   const { config, warnings, secrets } = await readConfig(file, io);
   restartWithLimits(config.headerBytesMax);
   const known = new Set(secrets);

@@ -1,0 +1,205 @@
+/**
+ * Starts the built executable the way an operator does, with a simulated provider behind it.
+ * The tests of this folder contain none of sluice's own code on the tested side: they drive
+ * `dist/sluice` over sockets, its command line and its log.
+ */
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { type Mock, startMock } from "../../src/mock/mock.ts";
+import { bunRuntime } from "../../src/runtime/bun.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+
+/** The executable under test. `npm test` builds it first. */
+export const EXECUTABLE = resolve(import.meta.dir, "../../dist/sluice");
+
+export type LogLine = Record<string, unknown> & { event: string };
+
+/** A running node. */
+export interface Node {
+  readonly url: string;
+  readonly httpsUrl: string | null;
+  readonly adminUrl: string;
+  readonly dataDir: string;
+  readonly pid: number;
+  readonly log: LogLine[];
+  /** Runs another command of the executable against this node. */
+  run(args: readonly string[], stdin?: string): Promise<CommandResult>;
+  mint(minutes?: number): Promise<string>;
+  /** Waits until the log has a line that matches. */
+  logged(matches: (line: LogLine) => boolean): Promise<LogLine>;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves with the exit code. */
+  exited: Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function startProvider(): Promise<Mock> {
+  return startMock({ runtime: bunRuntime, clock: systemClock, hostname: "127.0.0.1", port: 0 });
+}
+
+/** An empty folder that `cleanUp` removes. */
+export async function temporaryFolder(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), "sluice-e2e-"));
+}
+
+export async function cleanUp(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Runs one command to its end. */
+export async function runCommand(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string>; stdin?: string } = {},
+): Promise<CommandResult> {
+  const child = Bun.spawn([EXECUTABLE, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), ...options.env },
+    stdin: new Blob([options.stdin ?? ""]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, stdout, stderr };
+}
+
+export interface NodeOptions {
+  /** YAML put behind the ports, `data_dir` and log keys that the harness sets. */
+  readonly config: string;
+  readonly dataDir?: string;
+  readonly env?: Record<string, string>;
+}
+
+/** Starts a node on free ports and waits until it is ready. */
+export async function startNode(options: NodeOptions): Promise<Node> {
+  const dataDir = options.dataDir ?? (await temporaryFolder());
+  const file = join(dataDir, "sluice.yml");
+  const common = [
+    "http_port: 0",
+    "http_bind_address: 127.0.0.1",
+    "admin_port: 0",
+    `data_dir: ${dataDir}`,
+    "log: { level: trace, format: json }",
+  ];
+  await writeFile(file, `${common.join("\n")}\n${options.config}\n`);
+  const child = Bun.spawn([EXECUTABLE, "serve", "-c", file], {
+    cwd: dataDir,
+    env: { PATH: process.env["PATH"] ?? "", HOME: dataDir, ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const log = new LogFollower(child.stderr);
+  const ready = await Promise.race([
+    log.wait((line) => line.event === "ready"),
+    child.exited.then(() => null),
+  ]);
+  if (ready === null) throw new Error(`The node did not start:\n${log.text}`);
+  return node(child, log, dataDir);
+}
+
+function node(
+  child: Bun.Subprocess<"ignore", "pipe", "pipe">,
+  log: LogFollower,
+  dataDir: string,
+): Node {
+  const address = (listener: string): string | null => {
+    const line = log.lines.find((one) => one.event === "listening" && one["listener"] === listener);
+    return line === undefined ? null : String(line["url"]);
+  };
+  const run = (args: readonly string[], stdin?: string) =>
+    runCommand([...args, "--data-dir", dataDir], stdin === undefined ? {} : { stdin });
+  return {
+    url: address("http") ?? "",
+    httpsUrl: address("https"),
+    adminUrl: address("admin") ?? "",
+    dataDir,
+    pid: child.pid,
+    log: log.lines,
+    run,
+    async mint(minutes = 60) {
+      const minted = await run(["token", "mint", "--minutes", String(minutes)]);
+      if (minted.code !== 0) throw new Error(`token mint failed: ${minted.stderr}`);
+      return minted.stdout.trim();
+    },
+    logged: (matches) => log.wait(matches),
+    kill: (signal) => child.kill(signal),
+    exited: child.exited,
+    async stop() {
+      child.kill("SIGKILL");
+      await child.exited;
+      await cleanUp(dataDir);
+    },
+  };
+}
+
+/** Reads a process's log line by line, and lets a test wait for one. */
+class LogFollower {
+  readonly lines: LogLine[] = [];
+  text = "";
+  #waiting: { matches: (line: LogLine) => boolean; resolve: (line: LogLine) => void }[] = [];
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    void this.#follow(stream);
+  }
+
+  wait(matches: (line: LogLine) => boolean): Promise<LogLine> {
+    const seen = this.lines.find(matches);
+    if (seen !== undefined) return Promise.resolve(seen);
+    return new Promise((resolve) => this.#waiting.push({ matches, resolve }));
+  }
+
+  async #follow(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of stream) {
+      rest += decoder.decode(chunk, { stream: true });
+      const complete = rest.split("\n");
+      rest = complete.pop() ?? "";
+      for (const text of complete) this.#take(text);
+    }
+  }
+
+  #take(text: string): void {
+    this.text += `${text}\n`;
+    if (!text.startsWith("{")) return;
+    const line = JSON.parse(text) as LogLine;
+    this.lines.push(line);
+    const still = this.#waiting.filter((one) => !one.matches(line));
+    for (const one of this.#waiting) if (!still.includes(one)) one.resolve(line);
+    this.#waiting = still;
+  }
+}
+
+/** The configuration of a node with one OpenAI provider. */
+export function openaiConfig(upstreamUrl: string, more = ""): string {
+  return `providers:
+  - name: openai
+    type: openai
+    endpoint: ${upstreamUrl}
+    api_key: sk-upstream-secret-0001
+${more}`;
+}
+
+/** Usage events of the node, oldest first, once there are `count` of them. */
+export async function usageEvents(node: Node, count: number): Promise<Record<string, unknown>[]> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    const { stdout } = await node.run(["usage", "--json", "--limit", "1000"]);
+    const { events } = JSON.parse(stdout || '{"events":[]}');
+    if (events.length >= count || Date.now() > deadline) return events.reverse();
+    await Bun.sleep(50);
+  }
+}

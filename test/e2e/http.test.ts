@@ -1,0 +1,349 @@
+/** HTTP and SSE through the executable: what passes unchanged, what is refused, and with which answer. */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import { join } from "node:path";
+
+import type { Mock } from "../../src/mock/mock.ts";
+import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
+import { type RawUpstream, rawUpstream } from "./raw_upstream.ts";
+
+let provider: Mock;
+let node: Node;
+let token: string;
+
+beforeAll(async () => {
+  provider = await startProvider();
+  node = await startNode({ config: openaiConfig(provider.url) });
+  token = await node.mint();
+});
+
+afterAll(async () => {
+  await node.stop();
+  await provider.stop();
+});
+
+function call(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  if (!headers.has("authorization")) headers.set("authorization", `Bearer ${token}`);
+  return fetch(`${node.url}${path}`, { ...init, headers, redirect: "manual" });
+}
+
+function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  return call(path, {
+    method: "POST",
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    headers: { "content-type": "application/json", ...headers },
+  });
+}
+
+const CHAT = { model: "gpt-4o", messages: [{ role: "user", content: "Say hi." }] };
+
+describe("a relayed request", () => {
+  test("reaches the provider with the same method, path, query and body bytes", async () => {
+    const body =
+      '{ "model" : "gpt-4o",\n\t"messages":[{"role":"user","content":"\\u00e9 ü 😀"}] , "x":1.0e2 }';
+    const response = await post("/v1/chat/completions?a=b%20c&d=[1]", body, { "x-custom": "kept" });
+    expect(response.status).toBe(200);
+    await response.text();
+    const seen = provider.requests.at(-1);
+    expect(seen?.method).toBe("POST");
+    expect(seen?.path).toBe("/v1/chat/completions?a=b%20c&d=[1]");
+    expect(seen?.headers["x-custom"]).toBe("kept");
+    expect(new TextDecoder().decode(seen?.body)).toBe(body);
+  });
+
+  test("loses credentials, cookies and forwarding headers on the way up", async () => {
+    await (
+      await post("/v1/chat/completions", CHAT, {
+        cookie: "session=1",
+        forwarded: "for=10.0.0.1",
+        "x-forwarded-for": "10.0.0.1",
+        "x-real-ip": "10.0.0.1",
+        "x-sluice-token": token,
+        "proxy-authorization": "Basic eDp5",
+        connection: "x-hop",
+        "x-hop": "1",
+      })
+    ).text();
+    const headers = provider.requests.at(-1)?.headers ?? {};
+    for (const name of ["cookie", "forwarded", "x-forwarded-for", "x-real-ip", "x-sluice-token"]) {
+      expect(headers).not.toHaveProperty(name);
+    }
+    expect(headers).not.toHaveProperty("proxy-authorization");
+    expect(headers).not.toHaveProperty("x-hop");
+    expect(headers["authorization"]).toBe("Bearer sk-upstream-secret-0001");
+    expect(JSON.stringify(headers)).not.toContain(token);
+  });
+
+  test("answers with the provider's bytes and headers, and says who answered", async () => {
+    const response = await post("/v1/chat/completions", CHAT, {
+      "x-mock": "fixture=chat_completions.json",
+    });
+    const direct = await fetch(`${provider.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(CHAT),
+      headers: { authorization: "Bearer x", "x-mock": "fixture=chat_completions.json" },
+    });
+    expect(await response.text()).toBe(await direct.text());
+    expect(response.headers.get("openai-version")).toBe("2020-10-01");
+    expect(response.headers.get("x-sluice-provider")).toBe("openai");
+    expect(response.headers.get("x-sluice-request-id")).toBeString();
+    const start = BigInt(response.headers.get("x-upstream-request-start") ?? 0);
+    const stop = BigInt(response.headers.get("x-upstream-request-stop") ?? 0);
+    expect(stop).toBeGreaterThan(start);
+  });
+
+  test("passes the provider's own refusal with status, headers and body", async () => {
+    const response = await post("/v1/chat/completions", CHAT, { "x-mock": "status=429" });
+    expect(response.status).toBe(429);
+    expect((await response.json()).error.code).toBeString();
+  });
+
+  test("turns the provider's 401 into upstream_auth_failed, which does not blame the token", async () => {
+    const response = await post("/v1/chat/completions", CHAT, { "x-mock": "status=401" });
+    expect(response.status).toBe(502);
+    expect(response.headers.get("x-should-retry")).toBe("false");
+    const { error } = await response.json();
+    expect(error.code).toBe("upstream_auth_failed");
+    expect(error.message).toContain("401");
+  });
+
+  test("is answered without a body where the method or status has none", async () => {
+    const head = await call("/v1/models", { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+  });
+});
+
+describe("refusals", () => {
+  test.each([
+    [
+      "an unknown path, before the token is looked at",
+      "GET",
+      "/v2/nothing",
+      null,
+      404,
+      "endpoint_not_found",
+    ],
+    ["no token", "POST", "/v1/chat/completions", null, 401, "token_missing"],
+    [
+      "a token that is none",
+      "POST",
+      "/v1/chat/completions",
+      "Bearer nonsense",
+      401,
+      "token_invalid",
+    ],
+    [
+      "a WebSocket path without an upgrade",
+      "GET",
+      "/v1/responses",
+      "token",
+      426,
+      "websocket_required",
+    ],
+  ])("%s", async (_title, method, path, authorization, status, code) => {
+    const headers: Record<string, string> = {};
+    if (authorization !== null) {
+      headers["authorization"] = authorization === "token" ? `Bearer ${token}` : authorization;
+    }
+    const body = method === "POST" ? "{}" : null;
+    const response = await fetch(`${node.url}${path}`, { method, headers, body });
+    expect(response.status).toBe(status);
+    expect((await response.json()).error.code).toBe(code);
+  });
+
+  test.each([
+    ["truncated JSON", '{"model":"gpt-4o"'],
+    ["no JSON at all", "hello"],
+    ["a byte order mark", "\ufeff{}"],
+    ["an array", "[]"],
+    ["nothing", ""],
+  ])("%s as a JSON body is invalid_json, and the provider is not asked", async (_title, body) => {
+    const before = provider.requests.length;
+    const response = await post("/v1/chat/completions", body);
+    expect(response.status).toBe(400);
+    expect((await response.json()).error.code).toBe("invalid_json");
+    expect(provider.requests.length).toBe(before);
+  });
+
+  test("an Anthropic path answers in Anthropic's dialect", async () => {
+    const response = await fetch(`${node.url}/v1/messages`, { method: "POST", body: "{}" });
+    const body = await response.json();
+    // The sole configured provider speaks OpenAI, which has no such path.
+    expect(response.status).toBe(404);
+    expect(body.error.code).toBe("endpoint_not_found");
+  });
+
+  test("make no usage event", async () => {
+    const before = (await usageEvents(node, 0)).length;
+    await (await fetch(`${node.url}/v1/responses`, { method: "POST", body: "{}" })).text();
+    expect((await usageEvents(node, before)).length).toBe(before);
+  });
+});
+
+describe("streams", () => {
+  test("an SSE event arrives when the provider sends it, not when the stream ends", async () => {
+    const response = await post(
+      "/v1/chat/completions",
+      { ...CHAT, stream: true },
+      { "x-mock": "tokens=3,delay=each:150ms" },
+    );
+    const reader = response.body?.getReader();
+    const startedAt = performance.now();
+    await reader?.read();
+    const firstMs = performance.now() - startedAt;
+    while (!(await reader?.read())?.done);
+    const totalMs = performance.now() - startedAt;
+    expect(totalMs - firstMs).toBeGreaterThan(250);
+  });
+
+  test("a thousand SSE streams run side by side in one process", async () => {
+    const client = Bun.spawn(
+      [
+        process.execPath,
+        join(import.meta.dir, "stream_clients.ts"),
+        `${node.url}/v1/chat/completions`,
+        token,
+        "1000",
+      ],
+      {
+        env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: "2000" },
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    const [output, complaint] = await Promise.all([
+      new Response(client.stdout).text(),
+      new Response(client.stderr).text(),
+    ]);
+    expect(complaint).toBe("");
+    const { whole, slowestMs } = JSON.parse(output);
+    expect(whole).toBe(1_000);
+    // Queued behind a limit of 256, the last would come after four times the delay of 1.5 s.
+    expect(slowestMs).toBeLessThan(5_000);
+  }, 30_000);
+
+  test("a client that leaves aborts the provider at once, and the turn is interrupted", async () => {
+    const upstream = await rawUpstream((socket, head) => {
+      if (!head.startsWith("POST")) return;
+      socket.write(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" +
+          'data: {"choices":[{"delta":{"content":"a"}}],"model":"m"}\n\n',
+      );
+    });
+    const other = await startNode({ config: openaiConfig(upstream.url) });
+    const abort = new AbortController();
+    const response = await fetch(`${other.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify({ ...CHAT, stream: true }),
+      headers: { authorization: `Bearer ${await other.mint()}` },
+      signal: abort.signal,
+    });
+    await response.body?.getReader().read();
+    abort.abort();
+    await upstream.closed();
+    const [event] = await usageEvents(other, 1);
+    expect(event).toMatchObject({
+      status: "interrupted",
+      usage_source: "missing",
+      output_tokens: null,
+    });
+    await other.stop();
+    await upstream.stop();
+  });
+
+  test("revoking its token ends a running stream, and the next request is refused", async () => {
+    const own = await node.mint();
+    const response = await post(
+      "/v1/chat/completions",
+      { ...CHAT, stream: true },
+      { authorization: `Bearer ${own}`, "x-mock": "tokens=600,delay=each:100ms" },
+    );
+    const reader = response.body?.getReader();
+    await reader?.read();
+    const { jti } = JSON.parse(
+      atob((own.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")),
+    );
+    const revokedAt = performance.now();
+    expect((await node.run(["token", "delete", jti])).code).toBe(0);
+    let text = "";
+    let cut = false;
+    try {
+      for (;;) {
+        const chunk = await reader?.read();
+        if (chunk === undefined || chunk.done) break;
+        text += new TextDecoder().decode(chunk.value);
+      }
+    } catch {
+      cut = true;
+    }
+    expect(performance.now() - revokedAt).toBeLessThan(2_000);
+    expect(text).toContain("token_revoked");
+    expect(cut).toBe(true);
+    const next = await post("/v1/chat/completions", CHAT, { authorization: `Bearer ${own}` });
+    expect((await next.json()).error.code).toBe("token_revoked");
+  });
+});
+
+describe("upstreams that misbehave", () => {
+  const cases: [string, (socket: RawUpstream["socket"]) => void, number, string][] = [
+    ["resets before it answers", (socket) => socket.terminate(), 502, "upstream_closed"],
+    [
+      "answers with garbage",
+      (socket) => void socket.write("this is not HTTP\r\n\r\n"),
+      502,
+      "upstream_closed",
+    ],
+    ["never answers", () => {}, 504, "upstream_timeout"],
+  ];
+  test.each(cases)("that %s", async (_title, behave, status, code) => {
+    const upstream = await rawUpstream((socket) => behave(socket));
+    const other = await startNode({
+      config: openaiConfig(upstream.url, "timeouts: { response_header: 500ms }\n"),
+    });
+    const response = await fetch(`${other.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(CHAT),
+      headers: { authorization: `Bearer ${await other.mint()}` },
+    });
+    expect([response.status, (await response.json()).error.code]).toEqual([status, code]);
+    await other.stop();
+    await upstream.stop();
+  });
+
+  test("that is not there", async () => {
+    const upstream = await rawUpstream(() => {});
+    await upstream.stop();
+    const other = await startNode({ config: openaiConfig(upstream.url) });
+    const response = await fetch(`${other.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(CHAT),
+      headers: { authorization: `Bearer ${await other.mint()}` },
+    });
+    expect(response.status).toBe(502);
+    expect((await response.json()).error.code).toBe("upstream_unreachable");
+    await other.stop();
+  });
+
+  test("that stops in the middle of a body: the client sees a cut, never a clean end", async () => {
+    const upstream = await rawUpstream((socket) => {
+      socket.write(
+        'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"id"',
+      );
+      setTimeout(() => socket.end(), 50);
+    });
+    const other = await startNode({ config: openaiConfig(upstream.url) });
+    const broken = fetch(`${other.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify(CHAT),
+      headers: { authorization: `Bearer ${await other.mint()}` },
+    }).then((response) => response.text());
+    expect(broken).rejects.toThrow();
+    await broken.catch(() => {});
+    const [event] = await usageEvents(other, 1);
+    expect(event).toMatchObject({ status: "interrupted", usage_source: "missing" });
+    await other.stop();
+    await upstream.stop();
+  });
+});
