@@ -1,0 +1,47 @@
+/**
+ * The recorded exchanges that are part of the executable.
+ *
+ * Owns: the list. Does not own: how they are replayed (`fixtures.ts`).
+ * Invariant: the files are imported as text, so that they are there with no file system to read.
+ */
+
+import audioTranscription from "./fixtures/audio_transcription.json.txt" with { type: "text" };
+import chat from "./fixtures/chat_completions.json.txt" with { type: "text" };
+import chatNoUsage from "./fixtures/chat_completions_stream_no_usage.sse.txt" with { type: "text" };
+import chatUsage from "./fixtures/chat_completions_stream_usage.sse.txt" with { type: "text" };
+import embeddings from "./fixtures/embeddings.json.txt" with { type: "text" };
+import httpExchanges from "./fixtures/http_exchanges.json.txt" with { type: "text" };
+import openaiErrors from "./fixtures/openai_errors.json.txt" with { type: "text" };
+import clientSecret from "./fixtures/realtime_client_secret.json.txt" with { type: "text" };
+import realtimeText from "./fixtures/realtime_ga_text.jsonl.txt" with { type: "text" };
+import responses from "./fixtures/responses.json.txt" with { type: "text" };
+import responsesStream from "./fixtures/responses_stream.sse.txt" with { type: "text" };
+import wsCached from "./fixtures/responses_ws_cached_and_reasoning.jsonl.txt" with { type: "text" };
+import wsWarmup from "./fixtures/responses_ws_codex_warmup.jsonl.txt" with { type: "text" };
+import wsError from "./fixtures/responses_ws_error_event.jsonl.txt" with { type: "text" };
+import wsFailed from "./fixtures/responses_ws_failed.jsonl.txt" with { type: "text" };
+import wsIncomplete from "./fixtures/responses_ws_incomplete.jsonl.txt" with { type: "text" };
+import wsLanes from "./fixtures/responses_ws_multiplex_lanes.jsonl.txt" with { type: "text" };
+import wsTwoTurns from "./fixtures/responses_ws_two_turns.jsonl.txt" with { type: "text" };
+
+/** Contents by file name. */
+export const EMBEDDED: Readonly<Record<string, string>> = {
+  "audio_transcription.json": audioTranscription,
+  "chat_completions.json": chat,
+  "chat_completions_stream_no_usage.sse": chatNoUsage,
+  "chat_completions_stream_usage.sse": chatUsage,
+  "embeddings.json": embeddings,
+  "http_exchanges.json": httpExchanges,
+  "openai_errors.json": openaiErrors,
+  "realtime_client_secret.json": clientSecret,
+  "realtime_ga_text.jsonl": realtimeText,
+  "responses.json": responses,
+  "responses_stream.sse": responsesStream,
+  "responses_ws_cached_and_reasoning.jsonl": wsCached,
+  "responses_ws_codex_warmup.jsonl": wsWarmup,
+  "responses_ws_error_event.jsonl": wsError,
+  "responses_ws_failed.jsonl": wsFailed,
+  "responses_ws_incomplete.jsonl": wsIncomplete,
+  "responses_ws_multiplex_lanes.jsonl": wsLanes,
+  "responses_ws_two_turns.jsonl": wsTwoTurns,
+};
