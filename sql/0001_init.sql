@@ -1,5 +1,5 @@
--- The first schema. Written for SQLite and PostgreSQL alike: times are milliseconds since the epoch,
--- ids opaque text, flags 0 or 1, JSON is text.
+-- The first schema. Written for SQLite and PostgreSQL alike: times are milliseconds since the
+-- epoch, ids opaque text, flags 0 or 1, JSON is text.
 
 CREATE TABLE projects (
   id TEXT PRIMARY KEY,

@@ -1,8 +1,8 @@
 /**
  * What must survive a restart, as the interface that both databases implement.
  *
- * Owns: the rows' shapes and the store's contract. One suite (`test/conformance/store_suite.ts`) holds
- * every implementation to it.
+ * Owns: the rows' shapes and the store's contract. One suite (`test/conformance/store_suite.ts`)
+ * holds every implementation to it.
  * Does not own: secrets in the clear. A credential or signing key arrives here as ciphertext.
  * Invariant: every method is one transaction; when its promise resolves, the change is durable.
  */
@@ -105,7 +105,9 @@ export interface Store {
 
   /** Those whose token could still be alive at `nowMs`. */
   listRevocations(nowMs: number): Promise<RevocationRow[]>;
-  /** For a token that this store never saw. A `jti` that is revoked already keeps its first time. */
+  /**
+   * For a token that this store never saw. A `jti` that is revoked already keeps its first time.
+   */
   insertRevocation(row: RevocationRow): Promise<void>;
 
   listSigningKeys(): Promise<SigningKeyRow[]>;

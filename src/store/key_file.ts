@@ -1,0 +1,190 @@
+/**
+ * The secrets that a node makes for itself in `data_dir`, and the file that tells the shell
+ * commands where the node is.
+ *
+ * Owns: `encryption.key`, `admin.token`, `admin.json`, their modes. Does not own: what is
+ * encrypted.
+ * Invariant: a secret file appears whole or not at all, with mode 0600; of two processes that start
+ * at once both end up with the same secret. One that others can read is refused, not used.
+ */
+
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+
+import type { EncryptionKeyConfig } from "../config/config.ts";
+import { decodeBase64, encodeBase64, encodeHex } from "../lib/encoding.ts";
+
+const KEY_BYTES = 32;
+const KEY_ID_BYTES = 4;
+const ADMIN_TOKEN_BYTES = 32;
+
+/** Permissions of group and others (inode(7)). */
+const OTHERS_MASK = 0o077;
+
+/** Makes `data_dir` where it does not exist, readable by its owner only. */
+export function makeDataDir(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+}
+
+/** A new encryption key, as `encryption_keys` takes it: `<id>:<base64 of 32 bytes>`. */
+export function generateKey(): string {
+  const id = `k${encodeHex(randomBytes(KEY_ID_BYTES))}`;
+  return `${id}:${encodeBase64(randomBytes(KEY_BYTES))}`;
+}
+
+/**
+ * The encryption key of `data_dir`, made on first use.
+ * @throws Error when the file is malformed or others can read it
+ */
+export function loadEncryptionKey(dataDir: string): EncryptionKeyConfig {
+  const path = join(dataDir, "encryption.key");
+  const [id = "", encoded = "", ...rest] = loadOrCreate(path, generateKey).split(":");
+  const key = decodeKey(encoded);
+  if (id === "" || key === null || rest.length > 0) {
+    throw new Error(
+      `The key file ${path} is damaged: it must hold <id>:<base64 of 32 bytes>. Restore it ` +
+        "from a backup; without it the stored credentials cannot be decrypted.",
+    );
+  }
+  return { id, key };
+}
+
+/**
+ * The admin token of `data_dir`, made on first use.
+ * @throws Error when the file is empty or others can read it
+ */
+export function loadAdminToken(dataDir: string): string {
+  const path = join(dataDir, "admin.token");
+  const token = loadOrCreate(path, () => `sk-admin-${encodeHex(randomBytes(ADMIN_TOKEN_BYTES))}`);
+  if (token !== "") return token;
+  throw new Error(
+    `The file ${path} is empty. Delete it, and a new admin token will be made: rm ${path}`,
+  );
+}
+
+export interface AdminAccess {
+  /** Base URL of the management listener. */
+  readonly url: string;
+  readonly token: string;
+}
+
+function adminFile(dataDir: string): string {
+  return join(dataDir, "admin.json");
+}
+
+/** Writes `admin.json`, whole or not at all. */
+export function writeAdminAccess(dataDir: string, access: AdminAccess): void {
+  const path = adminFile(dataDir);
+  const temporary = writeTemporary(path, JSON.stringify(access));
+  renameSync(temporary, path);
+}
+
+/**
+ * What the node on this `data_dir` wrote last; null where none ever ran.
+ * @throws Error when the file is malformed or others can read it
+ */
+export function readAdminAccess(dataDir: string): AdminAccess | null {
+  const text = readPrivate(adminFile(dataDir));
+  if (text === null) return null;
+  const access = parseObject(text);
+  const { url, token } = access;
+  if (typeof url === "string" && typeof token === "string") return { url, token };
+  throw new Error(
+    `${adminFile(dataDir)} is damaged. Start the node again: it writes the file anew`,
+  );
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+function loadOrCreate(path: string, make: () => string): string {
+  const existing = readPrivate(path);
+  if (existing !== null) return existing.trim();
+  const temporary = writeTemporary(path, `${make()}\n`);
+  try {
+    // Unlike rename, link fails where the file exists: the first of two processes wins.
+    linkSync(temporary, path);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+  } finally {
+    rmSync(temporary);
+  }
+  return (readPrivate(path) ?? "").trim();
+}
+
+/** Returns the path of a new file beside `path` that holds `text` and is on the disk. */
+function writeTemporary(path: string, text: string): string {
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  const fd = openSync(temporary, "wx", 0o600);
+  try {
+    // The umask may have taken more away, never less.
+    fchmodSync(fd, 0o600);
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  return temporary;
+}
+
+/** The file's text, or null where there is none. Checks the very file that is read. */
+function readPrivate(path: string): string | null {
+  const fd = openIfExists(path);
+  if (fd === null) return null;
+  try {
+    const mode = fstatSync(fd).mode & 0o777;
+    if ((mode & OTHERS_MASK) !== 0) {
+      const shown = mode.toString(8).padStart(4, "0");
+      throw new Error(
+        `${path} holds a secret and others can use it (mode ${shown}). Run: chmod 600 ${path}`,
+      );
+    }
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openIfExists(path: string): number | null {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
+function decodeKey(encoded: string): Uint8Array | null {
+  try {
+    const key = decodeBase64(encoded);
+    return key.length === KEY_BYTES ? key : null;
+  } catch {
+    return null;
+  }
+}
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}

@@ -1,0 +1,71 @@
+/**
+ * Brings a database to this version's schema.
+ *
+ * Owns: the list of migrations and which of them a database has.
+ * Does not own: the schema itself, which is the SQL in `sql/`.
+ * Invariant: forward only. Each migration and its entry in `schema_migrations` are one transaction,
+ * so a database is never between two versions.
+ */
+
+import init from "../../sql/0001_init.sql" with { type: "text" };
+import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
+
+export interface Migration {
+  /** 1, 2, 3 … without gaps. */
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** Every migration there is, in order. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: "init", sql: init }];
+
+const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS schema_migrations (
+  version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`;
+const CURRENT = "SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations";
+const RECORD = "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)";
+
+/**
+ * Applies what is missing and returns the names of what was applied.
+ * @throws when the database has a schema newer than this version knows; nothing was changed then
+ */
+export async function migrate(
+  driver: SqlDriver,
+  nowMs: number,
+  migrations: readonly Migration[] = MIGRATIONS,
+): Promise<string[]> {
+  const applied: string[] = [];
+  for (;;) {
+    const name = await driver.transaction("migrate", (queries) =>
+      applyNext(queries, nowMs, migrations),
+    );
+    if (name === null) return applied;
+    applied.push(name);
+  }
+}
+
+async function applyNext(
+  queries: SqlQueries,
+  nowMs: number,
+  migrations: readonly Migration[],
+): Promise<string | null> {
+  await queries.exec(CREATE_TABLE);
+  const version = await schemaVersion(queries);
+  if (version > migrations.length) {
+    throw new Error(
+      `The database has schema version ${version}, and this sluice knows up to ` +
+        `${migrations.length}. Start the newer sluice that migrated it, or an older backup.`,
+    );
+  }
+  const next = migrations[version];
+  if (next === undefined) return null;
+  await queries.exec(next.sql);
+  await queries.query(RECORD, [next.version, next.name, nowMs]);
+  return next.name;
+}
+
+/** The version a migrated database has. */
+async function schemaVersion(queries: SqlQueries): Promise<number> {
+  const rows = await queries.query(CURRENT);
+  return Number(rows[0]?.["version"]);
+}

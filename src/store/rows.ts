@@ -1,0 +1,182 @@
+/**
+ * Rows as the database has them, as the objects of `store.ts`, and back.
+ *
+ * Owns: the columns of a usage event and the checking of what is read.
+ * Does not own: SQL (`statements.ts`).
+ * Invariant: what a database returns is checked for its type here, once; a wrong one is an error
+ * that names the column, never a value that is half right.
+ */
+
+import type { UsageEvent } from "../exchange.ts";
+import type { SqlValue } from "../runtime/runtime.ts";
+import type { SqlRow } from "./sql_driver.ts";
+import type { CredentialRow, ProjectRow, RevocationRow, SigningKeyRow, TokenRow } from "./store.ts";
+
+type ColumnType = "text" | "number" | "json";
+
+/**
+ * Complete by its type: a field that is added to UsageEvent must appear here. `event_id` is first.
+ */
+const USAGE_COLUMNS: Readonly<Record<keyof UsageEvent, ColumnType>> = {
+  event_id: "text",
+  recorded_at: "number",
+  node_id: "text",
+  project_id: "text",
+  token_id: "text",
+  session_id: "text",
+  turn: "number",
+  kind: "text",
+  transport: "text",
+  provider: "text",
+  endpoint: "text",
+  requested_model: "text",
+  model: "text",
+  requested_service_tier: "text",
+  decided_service_tier: "text",
+  service_tier: "text",
+  status: "text",
+  error_code: "text",
+  http_status: "number",
+  response_id: "text",
+  upstream_request_id: "text",
+  input_tokens: "number",
+  cached_input_tokens: "number",
+  cache_creation_input_tokens: "number",
+  output_tokens: "number",
+  reasoning_tokens: "number",
+  audio_input_tokens: "number",
+  audio_output_tokens: "number",
+  audio_seconds: "number",
+  web_search_requests: "number",
+  usage_source: "text",
+  details: "json",
+  cost_micros: "number",
+  first_token_ms: "number",
+  duration_ms: "number",
+  frames_up: "number",
+  frames_down: "number",
+  bytes_up: "number",
+  bytes_down: "number",
+};
+
+/** Columns of `usage_events`, `event_id` first. */
+export const USAGE_COLUMN_NAMES: readonly string[] = Object.keys(USAGE_COLUMNS);
+
+const USAGE_COLUMN_ENTRIES = Object.entries(USAGE_COLUMNS);
+
+/** The values of an event in the order of `USAGE_COLUMN_NAMES`. */
+export function usageParameters(event: UsageEvent): SqlValue[] {
+  const { details, ...columns } = event;
+  const values: Readonly<Record<string, SqlValue | undefined>> = {
+    ...columns,
+    details: JSON.stringify(details),
+  };
+  return USAGE_COLUMN_NAMES.map((name) => storable(values[name] ?? null));
+}
+
+/** PostgreSQL has no NUL in text, and a name that someone made up must not hold up the ledger. */
+function storable(value: SqlValue): SqlValue {
+  return typeof value === "string" && value.includes("\0")
+    ? value.replaceAll("\0", "\u{fffd}")
+    : value;
+}
+
+export function usageEvent(row: SqlRow): UsageEvent {
+  const event: Partial<Record<keyof UsageEvent, unknown>> = Object.fromEntries(
+    USAGE_COLUMN_ENTRIES.map(([name, type]) => [name, column(row, name, type)]),
+  );
+  // Checked above by column type; the closed sets hold because only `usageParameters` writes them.
+  return event as UsageEvent;
+}
+
+function column(row: SqlRow, name: string, type: ColumnType): unknown {
+  if (type === "number") return numberOrNull(row, name);
+  return type === "text" ? textOrNull(row, name) : JSON.parse(text(row, name));
+}
+
+export function projectRow(row: SqlRow): ProjectRow {
+  return {
+    id: text(row, "id"),
+    name: text(row, "name"),
+    is_active: number(row, "is_active") !== 0,
+    created_at: number(row, "created_at"),
+    updated_at: number(row, "updated_at"),
+    deactivated_at: numberOrNull(row, "deactivated_at"),
+  };
+}
+
+export function credentialRow(row: SqlRow): CredentialRow {
+  return {
+    id: text(row, "id"),
+    project_id: text(row, "project_id"),
+    provider: text(row, "provider"),
+    label: textOrNull(row, "label"),
+    ciphertext: text(row, "ciphertext"),
+    masked: text(row, "masked"),
+    created_at: number(row, "created_at"),
+    updated_at: number(row, "updated_at"),
+  };
+}
+
+export function tokenRow(row: SqlRow): TokenRow {
+  return {
+    id: text(row, "id"),
+    project_id: text(row, "project_id"),
+    label: textOrNull(row, "label"),
+    created_at: number(row, "created_at"),
+    expires_at: number(row, "expires_at"),
+    revoked_at: numberOrNull(row, "revoked_at"),
+  };
+}
+
+export function revocationRow(row: SqlRow): RevocationRow {
+  return {
+    jti: text(row, "jti"),
+    revoked_at: number(row, "revoked_at"),
+    expires_at: number(row, "expires_at"),
+  };
+}
+
+export function signingKeyRow(row: SqlRow): SigningKeyRow {
+  return {
+    kid: text(row, "kid"),
+    algorithm: text(row, "algorithm"),
+    public_jwk: text(row, "public_jwk"),
+    ciphertext: text(row, "ciphertext"),
+    created_at: number(row, "created_at"),
+  };
+}
+
+/** @throws when the column is no text, or null */
+export function text(row: SqlRow, name: string): string {
+  const value = textOrNull(row, name);
+  if (value === null) throw wrongType(name, "text");
+  return value;
+}
+
+function textOrNull(row: SqlRow, name: string): string | null {
+  const value = row[name];
+  if (value === null || typeof value === "string") return value;
+  throw wrongType(name, "text or null");
+}
+
+function number(row: SqlRow, name: string): number {
+  const value = numberOrNull(row, name);
+  if (value === null) throw wrongType(name, "a number");
+  return value;
+}
+
+/**
+ * PostgreSQL's drivers return BIGINT as text or bigint, because it can exceed 2^53; ours never do.
+ */
+function numberOrNull(row: SqlRow, name: string): number | null {
+  const value = row[name];
+  if (value === null) return null;
+  const result = value === undefined || value === "" ? NaN : Number(value);
+  if (Number.isNaN(result)) throw wrongType(name, "a number or null");
+  return result;
+}
+
+function wrongType(name: string, expected: string): TypeError {
+  return new TypeError(`Database column ${name} is not ${expected}`);
+}

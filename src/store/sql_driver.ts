@@ -1,0 +1,31 @@
+/**
+ * What the store needs of a database: the seam between `sql_store.ts` and the drivers.
+ *
+ * Does not own: statements. A driver runs what it is given and knows no table.
+ * Invariant: queries inside `transaction` are atomic, and no other query of this driver runs
+ * between them.
+ */
+
+import type { SqlValue } from "../runtime/runtime.ts";
+
+export type SqlRow = Readonly<Record<string, SqlValue>>;
+
+export interface SqlQueries {
+  /** Runs one or more statements without parameters. */
+  exec(sql: string): Promise<void>;
+  /** Runs one statement with `$1` … numbered in order of first use, and returns its rows. */
+  query(sql: string, parameters?: readonly SqlValue[]): Promise<SqlRow[]>;
+  /** Runs one statement once for every list of parameters, in order, and returns all rows. */
+  each(sql: string, parameterLists: readonly (readonly SqlValue[])[]): Promise<SqlRow[]>;
+}
+
+/**
+ * Work that one node at a time may do; where the database has no lock of its own, an advisory one.
+ */
+type LockName = "migrate" | "signing_key";
+
+export interface SqlDriver extends SqlQueries {
+  /** Commits when `run` resolves, rolls back when it rejects. A `lock` is held until then. */
+  transaction<T>(lock: LockName | null, run: (queries: SqlQueries) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,58 @@
+/**
+ * SQLite as a `SqlDriver`.
+ *
+ * Owns: transactions. Does not own: statements, threads.
+ * Invariant: it blocks, and everything has happened when a call returns its promise. Whoever uses
+ * it runs one operation of a store at a time, so no statement slips into another operation's
+ * transaction.
+ */
+
+import type { SqlDatabase, SqlValue } from "../runtime/runtime.ts";
+import type { SqlDriver, SqlQueries, SqlRow } from "./sql_driver.ts";
+
+export class SqliteDriver implements SqlDriver {
+  readonly #database: SqlDatabase;
+
+  constructor(database: SqlDatabase) {
+    this.#database = database;
+  }
+
+  async exec(sql: string): Promise<void> {
+    this.#database.exec(sql);
+  }
+
+  async query(sql: string, parameters: readonly SqlValue[] = []): Promise<SqlRow[]> {
+    return this.#database.query(sql, parameters);
+  }
+
+  async each(sql: string, parameterLists: readonly (readonly SqlValue[])[]): Promise<SqlRow[]> {
+    return parameterLists.flatMap((parameters) => this.#database.query(sql, parameters));
+  }
+
+  /** The database has one writer at a time, which is every lock there could be. */
+  async transaction<T>(_lock: unknown, run: (queries: SqlQueries) => Promise<T>): Promise<T> {
+    // Not deferred: a read that later wants to write fails at once when another process wrote
+    // meanwhile.
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      const result = await run(this);
+      this.#database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#rollback();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#database.close();
+  }
+
+  #rollback(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch {
+      // A full disk or an I/O error has rolled back already; the first error is the one to tell.
+    }
+  }
+}

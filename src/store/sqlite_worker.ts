@@ -1,0 +1,84 @@
+/**
+ * The thread in which all SQLite work happens, because SQLite blocks: 0.2 ms a durable commit, at
+ * worst 31.
+ *
+ * Owns: the connection and its settings. Does not own: what the operations are (`sql_store.ts`).
+ * Invariant: one request at a time, in the order of arrival, so that no statement slips into
+ * another request's transaction. Started by `sqlite.ts` only, and in the executable an entry point
+ * of its own.
+ */
+
+import { GatewayError } from "../errors.ts";
+import { openSqlite } from "../runtime/sqlite.ts";
+import { migrate } from "./migrate.ts";
+import { SqlStore } from "./sql_store.ts";
+import { SqliteDriver } from "./sqlite_driver.ts";
+import type { WorkerError, WorkerReply, WorkerRequest } from "./sqlite.ts";
+import type { Store } from "./store.ts";
+
+declare const self: Worker;
+
+/**
+ * Waits for another process's write lock before giving up. FULL: a commit that was answered
+ * survives a power cut. The size limit gives back the space of a write-ahead log that grew under
+ * load.
+ */
+const SETTINGS = `
+  PRAGMA busy_timeout = 5000;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA foreign_keys = ON;
+  PRAGMA journal_size_limit = 67108864;`;
+
+async function open(path: string, nowMs: number): Promise<Store> {
+  const database = openSqlite(path);
+  try {
+    database.exec(SETTINGS);
+    const driver = new SqliteDriver(database);
+    await migrate(driver, nowMs);
+    return new SqlStore(driver);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+let store: Store | null = null;
+let queue: Promise<void> = Promise.resolve();
+
+async function run(request: WorkerRequest): Promise<unknown> {
+  if (request.method === "open") {
+    store = await open(request.path, request.nowMs);
+    return null;
+  }
+  if (store === null) throw new Error("The database is not open");
+  // The calls of sqlite.ts are typed by `Store`; a message loses the tie between method and
+  // arguments.
+  const operations = store as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  return operations[request.method]?.(...request.args);
+}
+
+async function answer(request: WorkerRequest): Promise<void> {
+  const { id } = request;
+  let reply: WorkerReply;
+  try {
+    reply = { id, error: null, value: await run(request) };
+  } catch (error) {
+    reply = { id, error: describe(error), value: null };
+  }
+  self.postMessage(reply);
+}
+
+function describe(error: unknown): WorkerError {
+  if (error instanceof GatewayError) {
+    const { code, message, param, status } = error;
+    return { message, gateway: { code, param, status } };
+  }
+  const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+  const message = error instanceof Error ? error.message : String(error);
+  return { message: `SQLite: ${message}${code}`, gateway: null };
+}
+
+self.onmessage = (event: MessageEvent<WorkerRequest>) => {
+  queue = queue.then(() => answer(event.data));
+};

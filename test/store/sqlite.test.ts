@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { openSqliteStore } from "../../src/store/sqlite.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { usageEvent } from "../support/usage_event.ts";
+
+let folder: string;
+let reports: string[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-sqlite-"));
+  reports = [];
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function options(name = "sluice.db") {
+  const report = (message: string) => void reports.push(message);
+  return { path: join(folder, name), clock: new FakeClock(), report };
+}
+
+test("openSqliteStore() makes files for their owner only, in WAL mode", async () => {
+  const store = await openSqliteStore(options());
+  await store.insertUsage([usageEvent(1)]);
+  for (const name of ["sluice.db", "sluice.db-wal", "sluice.db-shm"]) {
+    expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
+  }
+  await store.close();
+  const again = await openSqliteStore(options());
+  expect((await again.listUsage({ limit: 5 })).events).toEqual([usageEvent(1)]);
+  await again.close();
+});
+
+test("openSqliteStore() refuses no database, a newer one, and no folder", async () => {
+  writeFileSync(
+    join(folder, "text.db"),
+    "this is no database, but long enough to be looked at".repeat(9),
+  );
+  expect(await openSqliteStore(options("text.db")).catch(String)).toContain("not a database");
+  const database = openSqlite(join(folder, "new.db"));
+  database.exec("CREATE TABLE schema_migrations (version INTEGER, name TEXT, applied_at BIGINT)");
+  database.exec("INSERT INTO schema_migrations VALUES (999, 'future', 0)");
+  database.close();
+  expect(await openSqliteStore(options("new.db")).catch(String)).toContain("version 999");
+  expect(await openSqliteStore(options("none/x.db")).catch(String)).toContain("ENOENT");
+  expect(reports).toEqual([]);
+});
+
+test("a store whose Worker dies rejects what is pending, reports, and starts another", async () => {
+  const started: Worker[] = [];
+  const Original = globalThis.Worker;
+  globalThis.Worker = class extends Original {
+    constructor(...parameters: ConstructorParameters<typeof Original>) {
+      super(...parameters);
+      started.push(this);
+    }
+  };
+  try {
+    const store = await openSqliteStore(options());
+    await store.insertUsage([usageEvent(1)]);
+    started[0]?.terminate();
+    const pending = [store.listProjects(), store.insertUsage([usageEvent(2)])];
+    const answers = await Promise.all(pending.map((each) => each.catch(String)));
+    expect(answers.map((answer) => String(answer).includes("Worker died"))).toEqual([true, true]);
+    expect(reports).toHaveLength(1);
+    const { events } = await store.listUsage({ limit: 5 });
+    expect(events).toContainEqual(usageEvent(1));
+    expect(started).toHaveLength(2);
+    await store.close();
+  } finally {
+    globalThis.Worker = Original;
+  }
+});
+
+test("a write waits for another process's lock", async () => {
+  const store = await openSqliteStore(options());
+  const other = openSqlite(join(folder, "sluice.db"));
+  other.exec("BEGIN IMMEDIATE");
+  let isDone = false;
+  const inserted = store.insertUsage([usageEvent(1)]).then(() => (isDone = true));
+  // A read is answered meanwhile only after the write before it, so it is the write that waits.
+  other.exec("INSERT INTO revocations VALUES ('x', 1, 2)");
+  expect(isDone).toBe(false);
+  other.exec("COMMIT");
+  await inserted;
+  expect(await store.listRevocations(0)).toHaveLength(1);
+  other.close();
+  await store.close();
+});
+
+test("an error inside a transaction leaves nothing of it, and the next one commits", async () => {
+  const store = await openSqliteStore(options());
+  const bad = { ...usageEvent(2), node_id: null } as unknown as ReturnType<typeof usageEvent>;
+  const refused = await store.insertUsage([usageEvent(1), bad]).catch(String);
+  expect(refused).toContain("NOT NULL");
+  expect((await store.listUsage({ limit: 5 })).events).toEqual([]);
+  expect(await store.insertUsage([usageEvent(1)])).toHaveLength(1);
+  await store.close();
+});
