@@ -32,3 +32,26 @@ function below({ rule: { parts } }: Key<unknown>, path: string): KeyDescription[
   const each = parts.kind === "list" ? `${path}[].` : `${path}.*.`;
   return describeKeys(parts.item.parts.keys, each);
 }
+
+/** The configuration table of the README: every key that does something in this version. */
+export function configurationTable(): string {
+  const all = describeKeys();
+  const missing = all.filter(({ available }) => !available).map(({ path }) => `${path}.`);
+  const rows = all
+    .filter(({ path, available }) => available && !missing.some((one) => path.startsWith(one)))
+    .filter(({ path }) => !/^(apis|default_api|cors|service_tier_policy)\b/.test(path))
+    // A provider's own timeouts and retry are those of the top level again.
+    .filter(({ path }) => !/^providers\[\]\.(timeouts|retry)\./.test(path))
+    .map(({ path, defaultText, meaning }) => [`\`${path}\``, defaultText, meaning]);
+  const lines = rows.map(
+    (cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`,
+  );
+  return ["| key | default | meaning |", "| --- | --- | --- |", ...lines].join("\n");
+}
+
+/** Keys that a file may hold and that do nothing yet, or are refused: for the README's list. */
+export function unavailableKeys(): string[] {
+  return describeKeys()
+    .filter(({ path, available }) => !available && !/^(apis|health_check_interval)/.test(path))
+    .map(({ path }) => path);
+}

@@ -1,0 +1,29 @@
+/**
+ * Where a house rule does not hold, file by file, each with the reason. An entry that is not needed
+ * any more fails the rule it belongs to, so that the lists only ever shrink by themselves.
+ */
+
+export type Exceptions = Readonly<Record<string, string>>;
+
+/** Lines of more than 100 columns. */
+export const LONG_LINES: Exceptions = {
+  "src/errors.ts": "a table, one row a line",
+};
+
+/** Files of more than 400 lines. */
+export const LONG_FILES: Exceptions = {};
+
+/** Functions of more than 70 lines, as `path name`. */
+export const LONG_FUNCTIONS: Exceptions = {};
+
+/** Source files without a test file of their own. */
+export const WITHOUT_TEST: Exceptions = {
+  "src/exchange.ts": "types only",
+  "src/config/config.ts": "types only",
+  "src/emit/event.ts": "a list of names; log.test.ts writes them",
+  "src/provider/provider.ts": "types only",
+  "src/runtime/bun.ts": "held to its contract by test/conformance",
+  "src/runtime/clock.ts": "the machine's own clock; everything else takes a fake one",
+  "src/runtime/runtime.ts": "types only",
+  "src/store/store.ts": "types only",
+};
