@@ -101,3 +101,5 @@ CREATE INDEX usage_events_by_time ON usage_events (recorded_at, event_id);
 CREATE INDEX usage_events_by_project ON usage_events (project_id, recorded_at, event_id);
 CREATE INDEX usage_events_by_token ON usage_events (token_id, recorded_at, event_id);
 CREATE INDEX usage_events_by_session ON usage_events (session_id, recorded_at, event_id);
+-- Few rows at any time: turns in the background whose usage has not come yet.
+CREATE INDEX usage_events_pending ON usage_events (response_id) WHERE status = 'pending';

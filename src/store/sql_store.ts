@@ -177,6 +177,11 @@ export class SqlStore implements Store {
     });
   }
 
+  async findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
+    const found = await this.#driver.query(sql.FIND_PENDING_USAGE, [responseId, provider]);
+    return first(found, rows.usageEvent);
+  }
+
   async completeUsage(event: UsageEvent): Promise<boolean> {
     const [id = null, ...values] = rows.usageParameters(event);
     return (await this.#driver.query(sql.COMPLETE_USAGE, [...values, id])).length > 0;

@@ -165,6 +165,7 @@ class SqliteStore implements Store {
   listSigningKeys = this.#operation("listSigningKeys");
   ensureSigningKey = this.#operation("ensureSigningKey");
   insertUsage = this.#operation("insertUsage");
+  findPendingUsage = this.#operation("findPendingUsage");
   completeUsage = this.#operation("completeUsage");
   listUsage = this.#operation("listUsage");
 

@@ -9,7 +9,7 @@
  */
 
 import { GatewayError } from "../errors.ts";
-import { openSqlite } from "../runtime/sqlite.ts";
+import { lockFile, openSqlite } from "../runtime/sqlite.ts";
 import { migrate } from "./migrate.ts";
 import { SqlStore } from "./sql_store.ts";
 import { SqliteDriver } from "./sqlite_driver.ts";
@@ -30,7 +30,22 @@ const SETTINGS = `
   PRAGMA foreign_keys = ON;
   PRAGMA journal_size_limit = 67108864;`;
 
+/** A migration of a large database takes its time. */
+const OPEN_WAIT_MS = 60_000;
+
 async function open(path: string, nowMs: number): Promise<Store> {
+  // One at a time: of two processes that switch a new database to WAL at once, one gets SQLITE_BUSY,
+  // and SQLite does not wait there whatever busy_timeout says.
+  const lock = lockFile(`${path}.lock`, OPEN_WAIT_MS);
+  if (lock === null) throw new Error(`Another process has been opening ${path} for a minute`);
+  try {
+    return await openAlone(path, nowMs);
+  } finally {
+    lock.release();
+  }
+}
+
+async function openAlone(path: string, nowMs: number): Promise<Store> {
   const database = openSqlite(path);
   try {
     database.exec(SETTINGS);

@@ -59,6 +59,9 @@ export const INSERT_SIGNING_KEY = `INSERT INTO signing_keys
 export const INSERT_USAGE = `INSERT INTO usage_events (${USAGE_COLUMN_NAMES.join(", ")})
   VALUES (${USAGE_COLUMN_NAMES.map((_, index) => `$${index + 1}`).join(", ")})
   ON CONFLICT (event_id) DO NOTHING RETURNING event_id`;
+export const FIND_PENDING_USAGE = `SELECT * FROM usage_events
+  WHERE response_id = $1 AND provider = $2 AND status = 'pending'
+  ORDER BY recorded_at DESC LIMIT 1`;
 /** Its parameters are those of `INSERT_USAGE` with the id moved to the end. */
 export const COMPLETE_USAGE = `UPDATE usage_events
   SET ${USAGE_COLUMN_NAMES.slice(1)

@@ -116,6 +116,8 @@ export interface Store {
 
   /** Inserts those whose `event_id` is new and returns the inserted ids. */
   insertUsage(events: readonly UsageEvent[]): Promise<string[]>;
+  /** The newest `pending` row of a response of this provider; null: there is none. */
+  findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null>;
   /** Completes a `pending` row, once. False: there is none. */
   completeUsage(event: UsageEvent): Promise<boolean>;
   /** Newest first by `recorded_at`. */

@@ -239,6 +239,17 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
         expect(answers.flat().toSorted()).toEqual(events.map((event) => event.event_id));
       });
 
+      test("findPendingUsage() finds the newest pending event of a provider's response", async () => {
+        const pending = { status: "pending", response_id: "resp_p", input_tokens: null } as const;
+        const older = usageEvent(20, { ...pending, recorded_at: 1_000 });
+        const newer = usageEvent(21, { ...pending, recorded_at: 2_000 });
+        const done = usageEvent(22, { response_id: "resp_q" });
+        await store.insertUsage([older, newer, done]);
+        expect(await store.findPendingUsage(newer.provider, "resp_p")).toEqual(newer);
+        expect(await store.findPendingUsage("another", "resp_p")).toBeNull();
+        expect(await store.findPendingUsage(done.provider, "resp_q")).toBeNull();
+      });
+
       test("completeUsage() completes a pending event once", async () => {
         const pending = usageEvent(6, { status: "pending", input_tokens: null });
         await store.insertUsage([pending]);

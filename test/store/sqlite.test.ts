@@ -35,6 +35,18 @@ test("openSqliteStore() makes files for their owner only, in WAL mode", async ()
   await again.close();
 });
 
+test("openSqliteStore() opens a new database for several processes at once", async () => {
+  // Each store has a Worker and so a connection of its own. Revealed a switch to WAL that fails
+  // without waiting, in about one of sixty rounds.
+  for (let round = 0; round < 20; round += 1) {
+    const name = `sluice-${round}.db`;
+    const stores = await Promise.all(
+      Array.from({ length: 3 }, () => openSqliteStore(options(name))),
+    );
+    await Promise.all(stores.map((store) => store.close()));
+  }
+});
+
 test("openSqliteStore() refuses no database, a newer one, and no folder", async () => {
   writeFileSync(
     join(folder, "text.db"),

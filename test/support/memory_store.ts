@@ -166,6 +166,16 @@ export class MemoryStore implements Store {
     });
   }
 
+  findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
+    return this.#run("findPendingUsage", () => {
+      const isIt = (event: UsageEvent) =>
+        event.status === "pending" &&
+        event.provider === provider &&
+        event.response_id === responseId;
+      return [...this.usage.values()].find(isIt) ?? null;
+    });
+  }
+
   completeUsage(event: UsageEvent): Promise<boolean> {
     return this.#run("completeUsage", () => {
       if (this.usage.get(event.event_id)?.status !== "pending") return false;
