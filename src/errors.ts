@@ -10,7 +10,7 @@
 import type { ProviderType } from "./exchange.ts";
 
 /** Whose fault it is: of the caller, of the upstream, or ours. */
-export type ErrorSource = "downstream" | "upstream" | "gateway";
+type ErrorSource = "downstream" | "upstream" | "gateway";
 
 interface ErrorEntry {
   /** Null: only ever happens where no HTTP answer is possible any more. */
@@ -82,7 +82,7 @@ export type ErrorCode = keyof typeof TABLE;
 /** Every code with its row, for the tests and the documentation that walk the table. */
 export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorEntry>> = TABLE;
 
-export interface GatewayErrorOptions {
+interface GatewayErrorOptions {
   /** Replaces the table's message. Shown to the caller: no secrets. */
   readonly message?: string;
   /** The request field concerned. */

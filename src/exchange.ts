@@ -3,8 +3,8 @@
  *
  * Owns: types and closed sets that more than one folder speaks of.
  * Does not own: behaviour. A verb belongs to the folder of its phase, their order to `gateway.ts`.
- * Invariant: every closed set is a snake_case string union whose members are at the same time the log
- * value, the metric label, the SQL value and the JSON value.
+ * Invariant: every closed set is a snake_case string union whose members are at the same time the
+ * log value, the metric label, the SQL value and the JSON value.
  */
 
 /** The protocol family an upstream speaks. `forward` is relayed and never understood. */
@@ -125,11 +125,11 @@ export interface UsageEvent {
 }
 
 /**
- * Where turns are written before the client sees them end.
- * `open` takes the row as it must read if this process dies now (status `interrupted`); `close` the row
- * as it is. Both have reached the kernel when they return; a promise is returned only where the caller
- * must also wait for the disk before it forwards the terminal event (`usage.durability: power_loss`).
- * Both throw `GatewayError` `ledger_unavailable` when the record cannot be kept.
+ * Where turns are written before the client sees them end. `open` takes the row as it must read if
+ * this process dies now (status `interrupted`); `close` the row as it is. Both have reached the
+ * kernel when they return; a promise is returned only where the caller must also wait for the disk
+ * before it forwards the terminal event (`usage.durability: power_loss`). Both throw `GatewayError`
+ * `ledger_unavailable` when the record cannot be kept.
  */
 export interface Ledger {
   open(event: UsageEvent): void;
@@ -152,8 +152,8 @@ export interface ExchangeContext {
 export type Message = string | Uint8Array;
 
 /**
- * Sees each message of a session before it is forwarded, and changes nothing.
- * A returned promise holds back this message and those behind it in its direction until it resolves.
+ * Sees each message of a session before it is forwarded, and changes nothing. A returned promise
+ * holds back this message and those behind it in its direction until it resolves.
  */
 export interface SessionTap {
   clientMessage(message: Message): void;

@@ -4,8 +4,8 @@
  *     route ─▶ authenticate ─▶ admit ─▶ relay with taps ─▶ ledger
  *
  * Owns: the order, and the answer to whatever a phase refuses.
- * Does not own: any phase. A phase gets values and returns a value or throws a `GatewayError`; none calls
- * the next one. How bodies are relayed is in `gateway_http.ts`, how a session is opened in
+ * Does not own: any phase. A phase gets values and returns a value or throws a `GatewayError`; none
+ * calls the next one. How bodies are relayed is in `gateway_http.ts`, how a session is opened in
  * `gateway_websocket.ts`.
  * Invariant: every request ends in one answer, and every refusal has a code of `errors.ts`.
  */
@@ -67,7 +67,7 @@ async function handle(
   request: Request,
   connection: Connection,
 ): Promise<Response | undefined> {
-  const arrival = arrive(request, connection);
+  const arrival = arrive(request, connection, parts.clock.nowMs());
   let dialect: ProviderType = "openai";
   try {
     if (parts.isDraining()) {
@@ -85,17 +85,27 @@ async function handle(
   }
 }
 
-function arrive(request: Request, connection: Connection): Arrival {
+function arrive(request: Request, connection: Connection, nowMs: number): Arrival {
   const { pathname, search } = new URL(request.url);
   const upgrade = request.headers.get("upgrade");
   return {
-    id: `ex_${crypto.randomUUID().replaceAll("-", "")}`,
+    id: exchangeId(nowMs),
     request,
     connection,
     path: pathname,
     query: search,
     isUpgrade: upgrade !== null && upgrade.toLowerCase() === "websocket",
   };
+}
+
+/**
+ * Begins with the time, as UUIDs of version 7 do (RFC 9562 section 5.7): rows of the same moment
+ * then lie together in every index of the ledger, which costs the database a fraction of the pages.
+ */
+function exchangeId(nowMs: number): string {
+  const uuid = crypto.randomUUID();
+  // 80 random bits: the first and the last of a UUID's groups.
+  return `ex_${nowMs.toString(16).padStart(12, "0")}${uuid.slice(24)}${uuid.slice(0, 8)}`;
 }
 
 function route(parts: GatewayParts, arrival: Arrival): Admitted["candidates"] {
@@ -119,7 +129,7 @@ function route(parts: GatewayParts, arrival: Arrival): Admitted["candidates"] {
   return [first, ...others];
 }
 
-/** Who is calling, and which of the candidates take this caller: each provider may have keys of its own. */
+/** Who is calling, and which candidates take this caller: each provider may have its own keys. */
 async function authenticate(
   parts: GatewayParts,
   access: ReadonlyMap<ProviderConfig, Access>,
@@ -143,9 +153,9 @@ async function authenticate(
       refusal ??= thrown;
     }
   }
-  const [first, ...others] = candidates.filter(({ provider }) => verdicts.get(provider) != null);
+  const [first, ...others] = candidates.filter(({ provider }) => verdicts.get(provider));
   const principal = first === undefined ? null : verdicts.get(first.provider);
-  if (first === undefined || principal == null) throw refusal;
+  if (first === undefined || !principal) throw refusal;
   return { ...arrival, principal, found, candidates: [first, ...others] };
 }
 
@@ -186,13 +196,17 @@ function reportTurn(options: GatewayOptions, report: MeterReport): void {
     session_id: row.session_id,
     turn: row.turn,
     request_id: row.upstream_request_id,
+    transport: row.transport,
     provider: row.provider,
+    endpoint: row.endpoint,
     model: row.model,
     status: row.status,
+    http_status: row.http_status,
     terminal_event: report.terminal,
     input_tokens: row.input_tokens,
     output_tokens: row.output_tokens,
     first_token_ms: row.first_token_ms,
     duration_ms: row.duration_ms,
+    bytes_down: row.bytes_down,
   });
 }

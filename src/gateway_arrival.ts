@@ -1,5 +1,5 @@
 /**
- * What the life of an exchange is made of: the node's parts, a request that came in, and its caller.
+ * What the life of an exchange is made of: the node's parts, a request that came, and its caller.
  *
  * Owns: these shapes, for `gateway.ts` and the two files beside it. Does not own: any phase.
  */
@@ -23,7 +23,7 @@ import type { Clock } from "./runtime/clock.ts";
 import type { Connection, MaybePromise, Runtime } from "./runtime/runtime.ts";
 
 /** Where projects' own credentials are. */
-export interface CredentialSource {
+interface CredentialSource {
   credential(projectId: string, provider: string): MaybePromise<string | null>;
 }
 

@@ -1,14 +1,14 @@
 /**
  * An HTTP exchange, from the admitted request to the last byte of the answer.
  *
- * Owns: the order in which the parts of `relay/` and the meter are used, and the registration of the
- * exchange while it runs.
+ * Owns: the order in which the parts of `relay/` and the meter are used, and the registration of
+ * the exchange while it runs.
  * Does not own: what any of them does.
- * Invariant: whatever happens, the held body is released, the meter is told how it ended, and the registry
- * forgets the exchange, once.
+ * Invariant: whatever happens, the held body is released, the meter is told how it ended, and the
+ * registry forgets the exchange, once.
  */
 
-import { errorEvent, GatewayError } from "./errors.ts";
+import { type ErrorCode, errorEvent, GatewayError } from "./errors.ts";
 import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
 import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
@@ -23,13 +23,17 @@ import { credentialHeaders, downstreamHeaders, upstreamHeaders } from "./relay/h
 import type { LiveExchange } from "./relay/live.ts";
 import { peekBody } from "./relay/peek.ts";
 import { type HeldBody, holdBody, Upload } from "./relay/request_body.ts";
-import { type BodyEnd, BodyRelay } from "./relay/response_body.ts";
+import { type BodyEnd, BodyRelay, isSmall } from "./relay/response_body.ts";
 import type { Candidate } from "./route/resolve.ts";
 import { upstreamUrl } from "./route/target.ts";
+import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
 
 /** Form fields that say what a multipart request asks for, and the most of one that is kept. */
 const FORM_FIELDS = ["model", "service_tier", "stream"];
 const FORM_VALUE_BYTES_MAX = 1024;
+
+/** The upstream was never reached, or would not have us. */
+const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
 
 /** As much of a refusal as is read to learn whether it is about our credential. */
 const REFUSAL_BYTES_MAX = 64 * 1024;
@@ -59,7 +63,6 @@ class HttpExchange implements LiveExchange {
   readonly provider: string;
   readonly endpoint: string;
   readonly startedAtMs: number;
-  readonly remoteAddress: string;
   readonly turns: number;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
@@ -68,6 +71,7 @@ class HttpExchange implements LiveExchange {
   readonly #abort = new AbortController();
   readonly #clientLeft = () => this.#abort.abort(new ClientGone());
   #held: HeldBody | null = null;
+  #sent = false;
   #meter: BodyMeter | null = null;
   #relay: BodyRelay | null = null;
 
@@ -82,8 +86,11 @@ class HttpExchange implements LiveExchange {
     this.provider = candidate.provider.name;
     this.endpoint = candidate.endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
-    this.remoteAddress = admitted.connection.remoteAddress;
     this.turns = candidate.endpoint.billing ? 1 : 0;
+  }
+
+  get remoteAddress(): string {
+    return this.#admitted.connection.remoteAddress;
   }
 
   /** Ends it at once, whatever it is doing. */
@@ -128,8 +135,10 @@ class HttpExchange implements LiveExchange {
     this.#held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
     const { bytes } = this.#held;
     const requested = readRequestedTurn(endpoint.dialect, bytes);
+    refuseDuplicate(requested.duplicate);
     const injects = provider.injectStreamUsage && injectsUsage(endpoint.dialect);
-    const injected = injects && !requested.includeUsage ? injectStreamUsage(bytes) : null;
+    const lacksUsage = requested.stream && !requested.includeUsage;
+    const injected = injects && lacksUsage ? injectStreamUsage(bytes) : null;
     const body = injected === null ? bytes : new Uint8Array(injected);
     return { body, requested, usageInjected: injected !== null };
   }
@@ -163,6 +172,7 @@ class HttpExchange implements LiveExchange {
       this.#meter?.sent(chunk.byteLength);
       if (fields === null) return;
       fields.push(chunk);
+      refuseDuplicate(fields.duplicate);
       if (fields.values.size > 0) this.#meter?.requested(requestedByForm(fields.values));
     };
   }
@@ -191,6 +201,7 @@ class HttpExchange implements LiveExchange {
     const headers = await this.#headers();
     // What is taken out of the answer again must be readable.
     if (body.usageInjected) headers.set("accept-encoding", "identity");
+    this.#sent = true;
     return await forward({
       fetch,
       clock,
@@ -215,13 +226,16 @@ class HttpExchange implements LiveExchange {
       provider,
       credential: credentialHeaders(provider, family, own ?? apiKey, style, projectId),
       requestId: id,
-      remoteAddress: this.remoteAddress,
+      // Asked of the system, and few providers are told.
+      get remoteAddress() {
+        return connection.remoteAddress;
+      },
       secure: connection.secure,
     });
   }
 
   /**
-   * A refusal of the credential that we put in is ours to mend, and must not look like the client's.
+   * A refusal of the credential that we put in is ours to mend and must not look like the client's.
    * @returns the answer, to be relayed
    * @throws GatewayError `upstream_auth_failed`
    */
@@ -271,16 +285,20 @@ class HttpExchange implements LiveExchange {
       onEnd: (end) => this.#ended(end, status),
     });
     this.#relay = relay;
+    const hasBody = method !== "HEAD" && status !== 204 && status !== 304;
+    const read = hasBody && isSmall(answer.headers) ? answer.bytes : null;
     const headers = downstreamHeaders(answer.headers, {
       method,
       status,
       provider: provider.name,
       requestId: this.id,
-      keepLength: !usageInjected,
+      // The runtime tells the length of what it has in one piece.
+      keepLength: !usageInjected && read === null,
       timing: config.timingHeaders ? answer : null,
     });
-    if (relay.stream === null) await relay.endWithoutBody();
-    return new Response(relay.stream, { status, headers });
+    const body = read === null ? relay.stream : await relay.whole(read);
+    if (body === null) await relay.endWithoutBody();
+    return new Response(body, { status, headers });
   }
 
   #ended(end: BodyEnd, status: number): void {
@@ -288,6 +306,8 @@ class HttpExchange implements LiveExchange {
     this.#forget();
     if (end.error !== null) reportInternal(this.#parts, this.id, end.error);
     metrics.count("sluice_exchanges_total", [this.provider, this.endpoint, String(status)]);
+    // One line an exchange: that of its turn says it all.
+    if (end.outcome === "complete" && this.#meter !== null) return;
     log(end.error === null ? "relay_completed" : "relay_failed", {
       session_id: this.id,
       transport: this.transport,
@@ -307,16 +327,26 @@ class HttpExchange implements LiveExchange {
   #endMeter(thrown: unknown): void {
     if (this.#meter === null) return;
     if (thrown instanceof GatewayError) {
-      const reached = thrown.code === "upstream_timeout" || thrown.code === "upstream_closed";
-      this.#meter.failed(thrown.code, reached);
+      // Whatever may have reached the upstream may be billed, also where we gave up by ourselves.
+      this.#meter.failed(thrown.code, this.#sent && !NOTHING_BILLED.includes(thrown.code));
     } else this.#meter.aborted();
   }
 
   #forget(): void {
     this.#held?.release();
-    this.#admitted.request.signal.removeEventListener("abort", this.#clientLeft);
+    const { request, connection } = this.#admitted;
+    request.signal.removeEventListener("abort", this.#clientLeft);
+    // Between exchanges a connection must not be kept for ever.
+    connection.setIdleTimeout(IDLE_TIMEOUT_S);
     this.#parts.live.remove(this);
   }
+}
+
+/** Which of the two the upstream would read is not known. @throws GatewayError `ambiguous_json` */
+function refuseDuplicate(field: string | null): void {
+  if (field === null) return;
+  const message = `The request names "${field}" twice. Send it once`;
+  throw new GatewayError("ambiguous_json", { message, param: field });
 }
 
 /** Chat and the older completions say what they used only when asked. */

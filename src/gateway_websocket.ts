@@ -237,6 +237,7 @@ class LiveSession implements LiveExchange {
       tap: this.#tap,
       timeouts: provider.timeouts,
       queueBytesMax: parts.config.limits.frameQueueBytesMax,
+      messageBytesMax: parts.config.limits.frameBytesMax,
       sendsErrorEvents: provider.type === "openai",
       clock: parts.clock,
       sweep: parts.sweep,

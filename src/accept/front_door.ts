@@ -1,11 +1,12 @@
 /**
  * What answers on the data listeners: health, signing keys, and otherwise the gateway.
  *
- * Owns: which paths are sluice's own, and that every request is guarded first. Does not own: the life of an exchange (`gateway.ts`).
+ * Owns: which paths are sluice's own, and that every request is guarded first. Does not own: the
+ * life of an exchange (`gateway.ts`).
  * Invariant: every request ends in exactly one answer; nothing thrown reaches the runtime.
  */
 
-import { errorResponse } from "../errors.ts";
+import { errorResponse, type GatewayError } from "../errors.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Connection, MaybePromise } from "../runtime/runtime.ts";
 import { guardRequest } from "./guard.ts";
@@ -13,8 +14,10 @@ import { guardRequest } from "./guard.ts";
 /** How the node is: answered by `/health/ready`. */
 export type Readiness = "starting" | "ok" | "degraded" | "draining";
 
-export interface FrontDoorOptions {
+interface FrontDoorOptions {
   readonly gateway: Gateway;
+  /** Hears of what the guard turned away. */
+  readonly onRefused: (request: Request, error: GatewayError, requestId: string) => void;
   /** `limits.header_count`; 0: no limit. */
   readonly headerCountMax: number;
   readonly readiness: () => Readiness;
@@ -22,10 +25,7 @@ export interface FrontDoorOptions {
   readonly jwks: () => unknown;
 }
 
-export type FrontDoor = (
-  request: Request,
-  connection: Connection,
-) => MaybePromise<Response | undefined>;
+type FrontDoor = (request: Request, connection: Connection) => MaybePromise<Response | undefined>;
 
 /** The handler of the data listeners. */
 export function createFrontDoor(options: FrontDoorOptions): FrontDoor {
@@ -38,10 +38,16 @@ export function createFrontDoor(options: FrontDoorOptions): FrontDoor {
   };
   return (request, connection) => {
     const refusal = guardRequest(request, options.headerCountMax);
-    if (refusal !== null) return errorResponse(refusal, "openai", crypto.randomUUID());
+    if (refusal !== null) return refuse(request, refusal, options);
     const answer = isRead(request.method) ? own[pathOf(request.url)] : undefined;
     return answer === undefined ? options.gateway.handle(request, connection) : answer();
   };
+}
+
+function refuse(request: Request, error: GatewayError, options: FrontDoorOptions): Response {
+  const requestId = crypto.randomUUID();
+  options.onRefused(request, error, requestId);
+  return errorResponse(error, "openai", requestId);
 }
 
 /** 200 while the node takes work, 503 while it does not. */

@@ -2,7 +2,8 @@
  * What the routes of the management API stand on, as interfaces of this folder.
  *
  * Owns: the seams, and the small things every route does. Does not own: any implementation.
- * Invariant: a change is stored first, and told to the node's memory only when that succeeded.
+ * Invariant: a change is stored first, and told to the node's memory only when that succeeded; but
+ * what takes a right away is in force first, so that a failing store keeps nothing alive.
  */
 
 import type { Context } from "hono";
@@ -118,7 +119,7 @@ export function providerName(
   throw new Problem("bad_request", '"provider" is missing', `Say which. ${description}`);
 }
 
-/** Lets revoked tokens take effect on this node. */
+/** Lets revoked tokens take effect on this node. Called before the store, which may fail. */
 export function enforceRevocations(options: AdminOptions, rows: readonly TokenRow[]): void {
   options.revocations.revoke(rows.map(({ id, expires_at }) => ({ jti: id, expires_at })));
 }

@@ -137,6 +137,8 @@ async function updateProject(
     ...(name === undefined ? {} : { name }),
     ...(fields.is_active === undefined ? {} : { is_active: fields.is_active }),
   };
+  // In force before it is stored, as a revocation is.
+  if (fields.is_active === false) options.directory.putProject({ ...row, is_active: false });
   const changed = await options.store.updateProject(row.id, change, options.clock.nowMs());
   if (changed === null) throw notFound("Project", row.id, PROJECTS_PATH);
   options.directory.putProject(changed);

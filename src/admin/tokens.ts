@@ -56,8 +56,10 @@ export function tokenRoutes(options: AdminOptions): Routes {
       },
       DELETE: async (context) => {
         const id = pathParameter(context, "id");
-        const row = found(id, await options.store.revokeToken(id, options.clock.nowMs()));
+        const row = found(id, await options.store.getToken(id));
+        // In force before it is stored, so that a full disk does not keep a leaked token alive.
         enforceRevocations(options, [row]);
+        await options.store.revokeToken(id, options.clock.nowMs());
         return new Response(null, { status: 204 });
       },
     },

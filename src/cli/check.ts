@@ -1,5 +1,5 @@
 /**
- * `sluice check`: says everything that is wrong with a configuration, before a node is started with it.
+ * `sluice check`: says everything that is wrong with a configuration, before a node takes it.
  * Owns the command. Invariant: exit code 0 means that `serve` takes the same file and environment.
  */
 

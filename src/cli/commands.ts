@@ -9,6 +9,7 @@ import { credential } from "./credential.ts";
 import { demo } from "./demo.ts";
 import { health } from "./health.ts";
 import { keys } from "./keys.ts";
+import { migrate } from "./migrate.ts";
 import { mock } from "./mock.ts";
 import { project } from "./project.ts";
 import { serve } from "./serve.ts";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   demo,
   mock,
   check,
+  migrate,
   project,
   credential,
   token,

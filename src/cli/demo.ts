@@ -1,9 +1,10 @@
 /**
  * `sluice demo`: the main job in one go, without a provider's key.
  *
- * Owns: the tour and its report. Does not own: the simulated provider or the node; both are the real ones.
- * Invariant: nothing of the user's is touched. Data goes to a temporary folder that is removed at the end,
- * ports are free ones, and the environment's keys and database are not read.
+ * Owns: the tour and its report. Does not own: the simulated provider or the node; both are the
+ * real ones.
+ * Invariant: nothing of the user's is touched. Data goes to a temporary folder that is removed at
+ * the end, ports are free ones, and the environment's keys and database are not read.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -77,16 +78,14 @@ providers:
   - { name: openai, type: openai, endpoint: ${JSON.stringify(upstreamUrl)}, api_key: sk-demo-key }
 `;
   const { config } = await loadConfig({ file: null, text, env: {} });
-  const secrets: string[] = [];
   const log = createLog({
     level: "warn",
     format: "pretty",
     clock: systemClock,
-    secrets: () => secrets,
+    secrets: () => [],
     write: () => {},
   });
-  const addSecret = (secret: string) => void secrets.push(secret);
-  return await startNode({ config, clock: systemClock, log, addSecret });
+  return await startNode({ config, clock: systemClock, log, addSecrets: () => {} });
 }
 
 async function tour(node: RunningNode, upstreamUrl: string, io: Io): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * `sluice health`: asks a node whether it takes work, for a container's health check, where there is no
- * other program to ask with. Owns the command. Invariant: exit code 0 means that it does.
+ * `sluice health`: asks a node whether it takes work, for a container's health check, where there
+ * is no other program to ask with. Owns the command. Invariant: exit code 0 means that it does.
  */
 
 import { connect, isRecord, NODE_OPTIONS, NODE_OPTIONS_HELP, textOf } from "./admin_client.ts";

@@ -7,7 +7,6 @@
 
 import { resolve } from "node:path";
 
-import { SCRIPT_KEYS } from "../mock/script.ts";
 import { type Mock, startMock } from "../mock/mock.ts";
 import { bunRuntime } from "../runtime/bun.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -43,7 +42,6 @@ The header "x-mock" (on a WebSocket also ?mock=, for one turn metadata.mock) ask
   chunk=7         write the body in pieces of so many bytes
   bytes=10MiB     pad a JSON body to that size
   frames=1000,size=16KiB  so many output events of that size
-Keys: ${SCRIPT_KEYS.join(", ")}.
 
 GET /__mock/requests shows what came, DELETE forgets it.
 `;

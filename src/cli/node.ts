@@ -1,11 +1,11 @@
 /**
- * A node: every implementation is built here, once, and handed down through the interfaces of those who
- * use it.
+ * A node: every implementation is built here, once, and handed down through the interfaces of those
+ * who use it.
  *
  * Owns: what is built in which order, and taken down in the opposite one.
  * Does not own: the process (`serve.ts`): signals, exit codes, restarts.
- * Invariant: a node that was started has its listeners open, its ledger writable and its revocations
- * loaded; after `stop` nothing of it is left but files.
+ * Invariant: a node that was started has its listeners open, its ledger writable and its
+ * revocations loaded; after `stop` nothing of it is left but files.
  */
 
 import { readFile } from "node:fs/promises";
@@ -28,7 +28,8 @@ import { LiveExchanges } from "../relay/live.ts";
 import { bunRuntime } from "../runtime/bun.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { openFilesMax } from "../runtime/restart.ts";
-import type { Listener, ListenOptions } from "../runtime/runtime.ts";
+import type { Listener, ListenOptions, MaybePromise } from "../runtime/runtime.ts";
+import { lockFile } from "../runtime/sqlite.ts";
 import { Cipher } from "../store/cipher.ts";
 import {
   loadAdminToken,
@@ -38,6 +39,7 @@ import {
 } from "../store/key_file.ts";
 import { openLedger, type UsageLedger } from "../store/ledger.ts";
 import type { LedgerProblem } from "../store/ledger_problem.ts";
+import { openPostgresStore } from "../store/postgres.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { VERSION } from "./version.ts";
@@ -48,12 +50,12 @@ const ADMIN_BODY_BYTES_MAX = 2 * 1024 * 1024;
 /** How long sessions that were ended at the deadline have to say so. */
 const FAREWELL_MS = 2_000;
 
-export interface NodeOptions {
+interface NodeOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
-  /** Tells the log of a secret, so that it never appears there. */
-  readonly addSecret: (secret: string) => void;
+  /** Tells the log where secrets are read from, so that none ever appears there. */
+  readonly addSecrets: (read: () => readonly string[]) => void;
 }
 
 /** A node that serves. */
@@ -66,9 +68,16 @@ export interface RunningNode {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** Builds a node and opens its listeners. @throws what any part throws; then nothing is left open */
+/** Builds a node and opens its listeners. @throws what a part throws; then nothing is left open */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const parts = await openParts(options);
+  const opened = new Opened();
+  let parts: Parts;
+  try {
+    parts = await openParts(options, opened);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
   const listeners: Listener[] = [];
   const stop = (deadlineMs: number) => takeDown(parts, listeners, deadlineMs);
   try {
@@ -84,8 +93,24 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
+/** What was opened, to be closed in the opposite order. */
+class Opened {
+  readonly #closers: (() => MaybePromise<void>)[] = [];
+
+  add(close: () => MaybePromise<void>): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
+      await close();
+    }
+  }
+}
+
 /** What listeners share. */
 interface Parts extends NodeOptions {
+  readonly opened: Opened;
   readonly nodeId: string;
   readonly adminToken: string;
   readonly sessionsMax: number;
@@ -101,20 +126,18 @@ interface Parts extends NodeOptions {
   phase: "starting" | "ok" | "draining";
 }
 
-async function openParts(options: NodeOptions): Promise<Parts> {
-  const { config, clock, log, addSecret } = options;
+async function openParts(options: NodeOptions, opened: Opened): Promise<Parts> {
+  const { config, clock, log, addSecrets } = options;
   makeDataDir(config.dataDir);
+  opened.add(holdDataDir(config.dataDir));
   const metrics = new Metrics();
   const adminToken = config.admin.token ?? loadAdminToken(config.dataDir);
-  addSecret(adminToken);
+  addSecrets(() => [adminToken]);
   const made = config.encryptionKeys.length === 0;
   const cipher = new Cipher(made ? [loadEncryptionKey(config.dataDir)] : config.encryptionKeys);
   const nodeId = `${machineName()}-${crypto.randomUUID().slice(0, 13)}`;
-  const store = await openSqliteStore({
-    path: join(config.dataDir, "sluice.db"),
-    clock,
-    report: (message) => log("store_failed", { reason: message }),
-  });
+  const store = await openStore(options);
+  opened.add(() => store.close());
   const ledger = openLedger({
     dataDir: config.dataDir,
     nodeId,
@@ -123,15 +146,40 @@ async function openParts(options: NodeOptions): Promise<Parts> {
     usage: config.usage,
     report: (problem) => reportLedger(problem, log, metrics),
   });
+  opened.add(() => ledger.stop());
   const live = new LiveExchanges();
   const identity = await openIdentity(config, clock, store, cipher);
+  addSecrets(() => identity.directory.secrets());
   endWhenRefused(identity.revocations, identity.directory, live);
   const limit = config.limits.sessionsMax ?? sessionsForOpenFiles(await openFilesMax());
   const sessionsMax = limit === 0 ? Number.MAX_SAFE_INTEGER : limit;
   const shared = { nodeId, adminToken, sessionsMax, store, cipher, ledger, live, metrics };
   const startedAtMs = clock.nowMs();
   addGauges(metrics, live, ledger);
-  return { ...options, ...shared, ...identity, startedAtMs, phase: "starting" };
+  return { ...options, opened, ...shared, ...identity, startedAtMs, phase: "starting" };
+}
+
+/**
+ * Keeps a second node out of the folder: it would not hear of revocations made here.
+ * @returns what lets go of it; the kernel does when the process dies
+ */
+function holdDataDir(dataDir: string): () => void {
+  const lock = lockFile(join(dataDir, "node.lock"), 0);
+  if (lock === null) {
+    throw new Error(
+      `Another node runs on ${dataDir}. Stop it first, or give this one a data_dir of its own`,
+    );
+  }
+  return () => lock.release();
+}
+
+/** @throws Error when the database cannot be reached or opened, or has another schema */
+function openStore({ config, clock, log }: NodeOptions): Promise<Store> {
+  const report = (message: string) => log("store_failed", { reason: message });
+  if (config.database !== null) {
+    return openPostgresStore({ config: config.database, clock, report });
+  }
+  return openSqliteStore({ path: join(config.dataDir, "sluice.db"), clock, report });
 }
 
 /** Everything that tells who is calling, read from the store once. */
@@ -206,16 +254,27 @@ function adminOf(parts: Parts): AdminHandler {
   });
 }
 
-/** Degraded: traffic goes on, and usage waits on disk. */
+/** Degraded: usage waits on disk, or what would have to be recorded is refused. */
 function readiness(parts: Parts): Readiness {
   if (parts.phase !== "ok") return parts.phase;
-  return parts.ledger.status().storeReachable ? "ok" : "degraded";
+  const { storeReachable, takesTurns } = parts.ledger.status();
+  return storeReachable && takesTurns ? "ok" : "degraded";
 }
 
 async function openDataListeners(parts: Parts, listeners: Listener[]): Promise<string[]> {
   const { http, https, limits } = parts.config;
   const handle = createFrontDoor({
     gateway: gatewayOf(parts),
+    onRefused: ({ method }, { code, status, message }, requestId) => {
+      parts.metrics.count("sluice_refusals_total", [code]);
+      parts.log("request_refused", {
+        request_id: requestId,
+        code,
+        status,
+        method,
+        reason: message,
+      });
+    },
     headerCountMax: limits.headerCountMax,
     readiness: () => readiness(parts),
     jwks: () => parts.tokens.jwks(),
@@ -248,12 +307,32 @@ function open(
 ): string {
   const { hostname, port } = endpoint;
   const messageBytesMax = parts.config.limits.frameBytesMax;
-  const listener = bunRuntime.listen({ ...options, hostname, port, messageBytesMax });
+  const listener = listen(name, { ...options, hostname, port, messageBytesMax });
   listeners.push(listener);
   const url = urlOf(listener);
   parts.log("listening", { listener: name, url, address: listener.hostname, port: listener.port });
   return url;
 }
+
+/** @throws Error that names the configuration's key */
+function listen(name: string, options: ListenOptions): Listener {
+  try {
+    return bunRuntime.listen(options);
+  } catch (cause) {
+    const { hostname, port } = options;
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    const why = LISTEN_FAILURES[code] ?? code;
+    const keys = `${name}_port, ${name}_bind_address`;
+    const message = `Cannot listen on ${hostname}:${port} (${keys}): ${why}`;
+    throw new Error(message, { cause });
+  }
+}
+
+const LISTEN_FAILURES: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process listens there",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+};
 
 /** Addresses that stand for all of a machine's: nothing that one can connect to. */
 const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
@@ -278,8 +357,7 @@ async function takeDown(
   live.endWhere(() => true, new GatewayError("draining"));
   await withDeadline(clock, drained, FAREWELL_MS);
   await Promise.all(listeners.map((listener) => listener.stop(true)));
-  await parts.ledger.stop();
-  await parts.store.close();
+  await parts.opened.close();
 }
 
 async function withDeadline(clock: Clock, work: Promise<void>, deadlineMs: number): Promise<void> {

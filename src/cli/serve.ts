@@ -3,10 +3,11 @@
  *
  * Owns: configuration from disk, the log's output, signals, the pid file and exit codes.
  * Does not own: the node (`node.ts`).
- * Invariant: SIGTERM and SIGINT drain, a second one stops at once; a bad configuration never starts.
+ * Invariant: SIGTERM and SIGINT drain, a second one stops at once; no node starts with a bad
+ * configuration.
  */
 
-import { createWriteStream, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, openSync, rmSync, writeFileSync } from "node:fs";
 
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
@@ -20,6 +21,9 @@ import { type Command, CommandFailure, parseArguments } from "./command.ts";
 import type { Io } from "./io.ts";
 import { type RunningNode, startNode } from "./node.ts";
 import { VERSION } from "./version.ts";
+
+/** Below this a secret is a password that somebody made up. */
+const SECRET_LENGTH_MIN = 16;
 
 const OPTIONS = {
   config: { type: "string", short: "c" },
@@ -45,19 +49,43 @@ async function runServe(args: readonly string[], io: Io): Promise<number> {
   const file = values.config ?? null;
   const { config, warnings, secrets } = await readConfig(file, io);
   restartWithLimits(config.headerBytesMax);
-  const known = new Set(secrets);
-  const log = openLog(config, known);
+  const sources: (() => readonly string[])[] = [() => secrets];
+  const log = openLog(config, () => sources.flatMap((read) => read()));
   log("starting", { version: VERSION, config_file: file, data_dir: config.dataDir });
   for (const { path, message } of warnings) log("configuration_warning", { path, reason: message });
+  for (const reason of weaknesses(config)) log("configuration_warning", { reason });
   const pidFile = values["pid-file"];
   if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`);
-  const options = { config, clock: systemClock, log };
-  const node = await startNode({ ...options, addSecret: (secret) => known.add(secret) });
+  const node = await startNode({
+    config,
+    clock: systemClock,
+    log,
+    addSecrets: (read) => sources.push(read),
+  });
   log("ready", { urls: node.urls.join(" "), admin_url: node.adminUrl });
   if (file === null) io.stderr.write(firstSteps(node));
   await stopped(node, config, log);
   if (pidFile !== undefined) rmSync(pidFile, { force: true });
   return 0;
+}
+
+/** What is allowed, and what somebody who means it should know. */
+function weaknesses(config: Config): string[] {
+  const { admin, authKeys, providers } = config;
+  const keys = [...authKeys, ...providers.flatMap((provider) => provider.authKeys)];
+  const found: string[] = [];
+  if (admin.token !== null && admin.token.length < SECRET_LENGTH_MIN) {
+    found.push(`admin_token is shorter than ${SECRET_LENGTH_MIN} characters and can be guessed`);
+  }
+  if (keys.some((key) => key.length < SECRET_LENGTH_MIN)) {
+    found.push(`an auth_keys entry is shorter than ${SECRET_LENGTH_MIN} characters`);
+  }
+  if (providers.every(({ apiKeys, authValue }) => apiKeys.length === 0 && authValue === null)) {
+    found.push(
+      "no provider has an api_key: only projects with a credential of their own are served",
+    );
+  }
+  return found;
 }
 
 /** Resolves when the node has been taken down. */
@@ -85,14 +113,23 @@ export async function readConfig(
 
 /** Problems as `file:line: path: message`. */
 export function problemsText(problems: readonly ConfigProblem[], file: string | null): string {
-  return file === null ? formatProblems(problems) : formatProblems(problems, `${file}:`);
+  return file === null ? formatProblems(problems) : formatProblems(problems, file);
+}
+
+/** Opened at once: a log that cannot be written is noticed before the node starts. */
+function openLogFile(file: string): number {
+  try {
+    return openSync(file, "a", 0o640);
+  } catch (cause) {
+    const advice = `Check log.file: ${String(cause)}`;
+    throw new CommandFailure(`Cannot open the log file ${file}`, advice, { cause });
+  }
 }
 
 /** The log, on standard error or appended to a file. */
-function openLog(config: Config, secrets: ReadonlySet<string>): Log {
+function openLog(config: Config, secrets: () => readonly string[]): Log {
   const { file, format, level } = config.log;
-  const stream =
-    file === "-" ? process.stderr : createWriteStream(file, { flags: "a", mode: 0o640 });
+  const stream = file === "-" ? process.stderr : createWriteStream(file, { fd: openLogFile(file) });
   // A reader that went away is no reason to stop serving.
   stream.on("error", () => {});
   const writer = new LineWriter(stream, systemClock, (count) =>
@@ -102,7 +139,7 @@ function openLog(config: Config, secrets: ReadonlySet<string>): Log {
     level,
     format,
     clock: systemClock,
-    secrets: () => [...secrets],
+    secrets,
     write: (line) => writer.write(line),
   });
   return log;

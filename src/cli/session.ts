@@ -14,8 +14,7 @@ import {
   textOf,
 } from "./admin_client.ts";
 import { group, parseArguments, type Subcommand } from "./command.ts";
-import { printJson, say } from "./print.ts";
-import { renderTable } from "./table.ts";
+import { printJson, printPage, say } from "./print.ts";
 
 const FIELDS = [
   "id",
@@ -51,15 +50,8 @@ const list: Subcommand = {
       FIELDS.map((name) => (name === "turns" ? Number(one[name]) : textOf(one[name]))),
     );
     const header = FIELDS.map((name) => name.replace(/_(id|at)$/, "").replace("_", " "));
-    io.stdout.write(
-      renderTable(
-        header.map((title) => title.toUpperCase()),
-        rows,
-      ),
-    );
-    const more = textOf(answer["next_cursor"]);
-    if (more !== "") io.stderr.write(`There is more: --cursor ${more}\n`);
-    return 0;
+    const titles = header.map((title) => title.toUpperCase());
+    return printPage(io, titles, rows, answer["next_cursor"]);
   },
 };
 

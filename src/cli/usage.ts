@@ -13,8 +13,8 @@ import {
   textOf,
 } from "./admin_client.ts";
 import { type Command, parseArguments } from "./command.ts";
-import { printJson } from "./print.ts";
-import { type Cell, renderTable } from "./table.ts";
+import { printJson, printPage } from "./print.ts";
+import type { Cell } from "./table.ts";
 
 const COLUMNS: readonly (readonly [string, string])[] = [
   ["RECORDED", "recorded_at"],
@@ -68,15 +68,8 @@ ${NODE_OPTIONS_HELP}`,
     const rows = records(answer["events"]).map((event) =>
       COLUMNS.map(([, name]) => cellOf(event[name])),
     );
-    io.stdout.write(
-      renderTable(
-        COLUMNS.map(([title]) => title),
-        rows,
-      ),
-    );
-    const more = textOf(answer["next_cursor"]);
-    if (more !== "") io.stderr.write(`There is more: --cursor ${more}\n`);
-    return 0;
+    const titles = COLUMNS.map(([title]) => title);
+    return printPage(io, titles, rows, answer["next_cursor"]);
   },
 };
 

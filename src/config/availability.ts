@@ -57,7 +57,6 @@ const GAPS: readonly Gap[] = [
   { path: "providers[].circuit_breaker", effect: "warns" },
   { path: "providers[].credential_ttl", effect: "warns" },
   { path: "providers[].credential_kind", effect: "warns" },
-  { path: "database_url", effect: "refuses" },
   { path: "tokens.algorithm", effect: "refuses", when: (value) => value !== "EdDSA" },
   { path: "cors.allowed_origins", effect: "refuses", when: isNotEmpty },
   { path: "service_tier_policy.rules", effect: "refuses", when: isNotEmpty },

@@ -17,7 +17,7 @@ export interface Config {
   readonly admin: EndpointConfig & { readonly token: string | null };
   readonly dataDir: string;
   /** Null: SQLite in `dataDir`. */
-  readonly databaseUrl: string | null;
+  readonly database: DatabaseConfig | null;
   readonly workers: number;
   /** Newest first; the rest only decrypt. Empty: made in `dataDir` (SQLite only). */
   readonly encryptionKeys: readonly EncryptionKeyConfig[];
@@ -42,6 +42,33 @@ export interface EndpointConfig {
   readonly hostname: string;
   /** 0 takes any free port. */
   readonly port: number;
+}
+
+/** PostgreSQL. */
+export interface DatabaseConfig {
+  /** IPv6 without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly name: string;
+  /** What the server shows for our connections. */
+  readonly applicationName: string;
+  /** Null: cleartext. Without `caFile` the machine's own authorities are trusted. */
+  readonly tls: {
+    readonly verify: boolean;
+    readonly caFile: string | null;
+    readonly serverName: string;
+  } | null;
+  /** Connections of one node. */
+  readonly poolSize: number;
+  /** Until a connection can be used, waiting for a free one included. */
+  readonly connectTimeoutMs: number;
+  /** 0 is off. */
+  readonly statementTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  /** A connection is ours for one transaction only, so nothing is set on it. */
+  readonly transactionPooler: boolean;
 }
 
 export interface EncryptionKeyConfig {
@@ -118,7 +145,7 @@ export interface TimeoutsConfig {
 }
 
 /** 0 turns a limit off. */
-export interface LimitsConfig {
+interface LimitsConfig {
   readonly bodyBytesMax: number;
   readonly inspectBodyBytesMax: number;
   readonly inspectMemoryBytesMax: number;
@@ -148,7 +175,7 @@ export interface UsageConfig {
   readonly retentionMs: number;
 }
 
-export interface LogConfig {
+interface LogConfig {
   readonly level: LogLevel;
   readonly format: "json" | "pretty";
   /** `-` is standard error. */

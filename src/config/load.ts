@@ -30,7 +30,7 @@ interface ConfigFile {
  */
 export async function loadConfig(source: ConfigFile): Promise<ParsedConfig> {
   const { file, env, terminal = false } = source;
-  const text = source.text ?? (file === null ? null : await readText(file, "", "The file"));
+  const text = source.text ?? (file === null ? null : await readText(file, "", file));
   const parsed = parseConfig({ text, env, terminal });
   if (parsed.config.https !== null) await checkCertificate(parsed.config.https);
   return parsed;

@@ -8,6 +8,7 @@
 
 import type { Config } from "./config.ts";
 import { reportUnavailable } from "./availability.ts";
+import { databaseOf } from "./database.ts";
 import { type ConfigNode, emptyMap, type MapNode, parseDocumentTree } from "./document.ts";
 import { applyEnvironment } from "./environment.ts";
 import type { Environment } from "./expand.ts";
@@ -41,6 +42,9 @@ export interface ParsedConfig {
 
 const HEADER_BYTES_MIN = 1_024;
 const HEADER_BYTES_MAX = 1_048_576;
+
+/** A server that failed over may have lost what it acknowledged last. */
+const SPOOL_KEEP_MS = 24 * 60 * 60 * 1_000;
 
 const ROOT = record(ROOT_KEYS);
 
@@ -96,7 +100,7 @@ class Assembly {
       ...listeners,
       headerBytesMax: this.#headerBytesMax(),
       dataDir: values.data_dir,
-      databaseUrl: values.database_url?.href ?? null,
+      database: databaseOf(values, this.#report),
       workers: values.workers,
       encryptionKeys: values.encryption_keys,
       auth: values.auth,
@@ -122,7 +126,7 @@ class Assembly {
 
   /** Keys that go over one by one. */
   #groups(): Pick<Config, "limits" | "usage" | "log"> {
-    const { limits, usage, log } = this.#values;
+    const { database_url, limits, usage, log } = this.#values;
     const onTerminal = this.#source.terminal === true && log.file === "-";
     return {
       limits: {
@@ -141,7 +145,7 @@ class Assembly {
         shipBatch: usage.ship_batch,
         durability: usage.durability,
         spoolBytesMax: usage.spool_max,
-        spoolKeepMs: usage.spool_keep,
+        spoolKeepMs: usage.spool_keep ?? (database_url === null ? 0 : SPOOL_KEEP_MS),
         retentionMs: usage.retention,
       },
       log: {
@@ -201,6 +205,11 @@ class Assembly {
     const ids = this.#values.encryption_keys.map(({ id }) => id);
     const twice = ids.find((id, index) => ids.indexOf(id) !== index);
     if (twice !== undefined) this.#problem("encryption_keys", `has two keys with the id ${twice}`);
+    // Keys that are wrong in themselves have been reported.
+    const isGiven = this.#gives("encryption_keys") && !this.#isEmptyList("encryption_keys");
+    if (this.#values.database_url === null || isGiven) return;
+    const advice = "Make one, and give it to every node: sluice keys generate";
+    this.#problem("encryption_keys", `is missing, and PostgreSQL needs it. ${advice}`);
   }
 
   #checkCache(): void {

@@ -195,6 +195,9 @@ interface Credentials {
   readonly weight: number;
 }
 
+/** What a minted token begins with: in a shell set up to use sluice, OPENAI_API_KEY is one. */
+const OWN_TOKEN_PREFIX = "sk-sluice-";
+
 /**
  * `api_key` behind `api_keys`, as OpenProxy has it. There each key is a provider of its own with
  * the key's weight, so the provider as a whole weighs what its keys weigh together.
@@ -215,6 +218,9 @@ function credentialsOf(
   const sendsNone = all.length > 0 && all.every(({ key }) => key === "");
   if (!sendsNone && all.some(({ key }) => key === "")) {
     report("api_key", 'has an empty credential beside others; "" alone means that none is sent');
+  }
+  if (all.some(({ key }) => key.startsWith(OWN_TOKEN_PREFIX))) {
+    report("api_key", "is a token of sluice; it must be the provider's own key");
   }
   if (values.auth_value !== null && all.length > 0 && !sendsNone) {
     report("auth_value", "is the whole header value, so the api_key would not be used; keep one");

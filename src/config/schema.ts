@@ -133,13 +133,36 @@ const sink: Rule<unknown> = {
   },
 };
 
+const DATABASE = {
+  pool_size: key(integer(1, 1_000), "5", "connections of one node"),
+  connect_timeout: key(duration("100ms", "5m"), "5s", "until there is a connection to use"),
+  statement_timeout: key(duration("100ms", "1h"), "10s", "of one statement"),
+  idle_timeout: key(duration("1s", "24h"), "5m", "after which an unused connection is closed"),
+  tls: optional(
+    choice(["off", "on", "no_verify"]),
+    "off, on, or no_verify (trusts anyone in between)",
+    "sslmode of the URL, else off",
+  ),
+  tls_ca_file: optional(
+    text("a file name"),
+    "PEM certificates that sign the server's",
+    "sslrootcert of the URL, else the machine's",
+  ),
+  tls_server_name: optional(text("a host name"), "in its certificate", "the host of the URL"),
+  transaction_pooler: key(flag(), "false", "PgBouncer or the like stands in between"),
+};
+
 const USAGE = {
   fsync_interval: key(duration("1ms", "1h"), "50ms", "between two writes through to the disk"),
   ship_interval: key(duration("1ms", "1h"), "200ms", "between two batches to the database"),
   ship_batch: key(integer(1, 100_000), "500", "turns in one batch"),
   durability: key(choice(["process", "power_loss"]), "process", "what a turn survives"),
   spool_max: key(size("1MiB"), "1GiB", "not yet shipped; beyond: refuse"),
-  spool_keep: key(duration("0", "365d"), "0", "how long shipped segments are kept"),
+  spool_keep: optional(
+    duration("0", "365d"),
+    "how long shipped segments are kept",
+    "24h with PostgreSQL, 0 with SQLite",
+  ),
   retention: key(duration("0", "36500d"), "400d", "how long the database keeps turns"),
   sinks: many(list(sink, 16), "{type: jsonl, path} or {type: cloudwatch, group, stream, …}"),
 };
@@ -204,10 +227,11 @@ export const ROOT_KEYS = {
     "postgres://…",
     "SQLite in data_dir",
   ),
+  database: section(DATABASE, "connections to the server of database_url"),
   workers: key(integer(1, 1_024), "1", "nodes behind one port"),
   encryption_keys: many(
     oneOrMany(secret(encryptionKey), 100),
-    "id:base64, newest first; empty: made in data_dir",
+    "id:base64, newest first; SQLite: made in data_dir",
   ),
   auth: key(choice(["required", "open"]), "required", "open lets anyone in"),
   auth_open_anywhere: key(flag(), "false", "allow auth: open beyond this machine"),

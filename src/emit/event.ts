@@ -24,7 +24,6 @@ export const LOG_EVENTS = {
   relay_completed: "info",
   relay_failed: "warn",
   usage_parse_failed: "warn",
-  revoked: "info",
   internal_error: "error",
   log_lines_dropped: "warn",
 } as const satisfies Record<string, LogLevel>;

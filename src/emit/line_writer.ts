@@ -1,9 +1,9 @@
 /**
  * Lines on their way to a stream that may be slow: a pipe whose reader stalls, a disk that is busy.
  *
- * Owns: one write for all lines of a turn of the event loop, and what happens when the stream lags behind.
- * Does not own: the lines. Invariant: writing never blocks and never throws, memory is bounded, and lines
- * that are dropped are counted and reported.
+ * Owns: one write for all lines of a turn of the event loop, and what happens when the stream lags.
+ * Does not own: the lines. Invariant: writing never blocks and never throws, memory is bounded, and
+ * lines that are dropped are counted and reported.
  */
 
 import type { Clock } from "../runtime/clock.ts";
@@ -12,7 +12,7 @@ import type { Clock } from "../runtime/clock.ts";
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** A stream as Node.js has them. */
-export interface LineSink {
+interface LineSink {
   write(text: string): boolean;
   /** Bytes taken by `write` and not passed on yet. */
   readonly writableLength: number;
@@ -27,7 +27,7 @@ export class LineWriter {
   #dropped = 0;
   readonly #flush = () => this.flush();
 
-  /** @param onDropped hears how many are missing, once lines are taken again; may write one itself */
+  /** @param onDropped hears how many are missing once lines are taken again; may write one */
   constructor(sink: LineSink, clock: Pick<Clock, "soon">, onDropped: (count: number) => void) {
     this.#sink = sink;
     this.#clock = clock;

@@ -3,18 +3,22 @@
  *
  * Owns: the format, the level filter, length caps and redaction. Does not own: where lines go; the
  * composition root passes a function.
- * Invariant: no secret is written. Fields are capped and scrubbed here, so that no caller can forget it.
+ * Invariant: no secret is written. Fields are capped and scrubbed here, so that no caller can
+ * forget it.
  */
 
 import type { LogLevel } from "../config/config.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { LOG_EVENTS, type LogEvent } from "./event.ts";
-import { scrub } from "./redact.ts";
+import { mayHoldSecret, scrub } from "./redact.ts";
 
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 /** Writes one event. Fields that are undefined are left out. */
 export type Log = (event: LogEvent, fields?: LogFields) => void;
+
+/** Fields as they are written. */
+type CleanFields = Record<string, string | number | boolean | null>;
 
 const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 /** A value from outside never makes a line longer than this many characters. */
@@ -41,22 +45,38 @@ export function createLog(options: LogOptions): Log {
   };
 }
 
-function clean(fields: LogFields, secrets: readonly string[]): LogFields {
-  const cleaned: Record<string, string | number | boolean | null> = {};
-  for (const [name, value] of Object.entries(fields)) {
+function clean(fields: LogFields, secrets: readonly string[]): CleanFields {
+  const cleaned: CleanFields = {};
+  let text = "";
+  for (const name in fields) {
+    const value = fields[name];
     if (value === undefined) continue;
+    cleaned[name] = value;
+    if (typeof value === "string") text += `${value}\n`;
+  }
+  // Nearly every line holds none, and one look at all of it costs less than one at each field.
+  const hide = mayHoldSecret(text, secrets) ? scrub : unchanged;
+  for (const name in cleaned) {
+    const value = cleaned[name];
     // Scrubbed before it is cut, or half a secret would survive at the cut.
-    cleaned[name] =
-      typeof value === "string" ? scrub(value, secrets).slice(0, FIELD_LENGTH_MAX) : value;
+    if (typeof value === "string") cleaned[name] = cut(hide(value, secrets));
   }
   return cleaned;
 }
 
-function renderJson(ts: string, level: LogLevel, event: LogEvent, fields: LogFields): string {
+function unchanged(text: string): string {
+  return text;
+}
+
+function cut(text: string): string {
+  return text.length > FIELD_LENGTH_MAX ? text.slice(0, FIELD_LENGTH_MAX) : text;
+}
+
+function renderJson(ts: string, level: LogLevel, event: LogEvent, fields: CleanFields): string {
   return `${JSON.stringify({ ts, level, event, ...fields })}\n`;
 }
 
-function renderPretty(ts: string, level: LogLevel, event: LogEvent, fields: LogFields): string {
+function renderPretty(ts: string, level: LogLevel, event: LogEvent, fields: CleanFields): string {
   const pairs = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   return `${ts.slice(11, 23)} ${level.padEnd(5)} ${event.padEnd(22)} ${pairs.join(" ")}\n`;
 }

@@ -23,31 +23,44 @@ const COUNTERS = {
   sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 
-export type CounterName = keyof typeof COUNTERS;
+type CounterName = keyof typeof COUNTERS;
 
 /** Model names come from requests, so only this many become label values of their own. */
 const MODELS_MAX = 200;
 
+interface Series {
+  /** As they are exposed. */
+  readonly labels: string;
+  value: number;
+}
+
 /** A value read at each scrape. */
-export interface Gauge {
+interface Gauge {
   readonly name: string;
   readonly help: string;
   read(): number;
 }
 
 export class Metrics {
-  readonly #counters = new Map<CounterName, Map<string, number>>();
+  /** Series by their label values. */
+  readonly #counters = new Map<CounterName, Map<string, Series>>();
   readonly #gauges: Gauge[] = [];
   readonly #models = new Set<string>();
 
   /** Adds `amount` to a counter. `labels` are values in the order of the counter's label names. */
   count(name: CounterName, labels: readonly string[], amount = 1): void {
-    const series = this.#counters.get(name) ?? new Map<string, number>();
-    this.#counters.set(name, series);
-    const key = COUNTERS[name][1]
-      .map((label, at) => `${label}="${escapeLabel(labels[at] ?? "")}"`)
+    const key = labels.join("\0");
+    const series = this.#counters.get(name)?.get(key) ?? this.#begin(name, key, labels);
+    series.value += amount;
+  }
+
+  #begin(name: CounterName, key: string, values: readonly string[]): Series {
+    const labels = COUNTERS[name][1]
+      .map((label, at) => `${label}="${escapeLabel(values[at] ?? "")}"`)
       .join(",");
-    series.set(key, (series.get(key) ?? 0) + amount);
+    const series = { labels, value: 0 };
+    this.#counters.set(name, (this.#counters.get(name) ?? new Map()).set(key, series));
+    return series;
   }
 
   gauge(gauge: Gauge): void {
@@ -68,7 +81,7 @@ export class Metrics {
     const lines: string[] = [];
     for (const [name, series] of this.#counters) {
       lines.push(`# HELP ${name} ${COUNTERS[name][0]}`, `# TYPE ${name} counter`);
-      for (const [labels, value] of series) lines.push(`${name}{${labels}} ${value}`);
+      for (const { labels, value } of series.values()) lines.push(`${name}{${labels}} ${value}`);
     }
     for (const gauge of this.#gauges) {
       lines.push(`# HELP ${gauge.name} ${gauge.help}`, `# TYPE ${gauge.name} gauge`);

@@ -27,6 +27,14 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b(Bearer|Basic)(\s+)(?!\[redacted\])[^\s,;"']+/gi, `$1$2${MARK}`],
 ];
 
+/** Matches wherever a pattern does, and more: one pass that spares most texts the rest. */
+const HINT = /eyJ|\b[se]k[-_]|AIza|auth_tokens\/|openai-insecure|(?:key|token)=|Bearer|Basic/i;
+
+/** False: `scrub` would change nothing. A text that holds several may be looked at as one. */
+export function mayHoldSecret(text: string, secrets: readonly string[]): boolean {
+  return HINT.test(text) || secrets.some((secret) => isKnownIn(text, secret));
+}
+
 /**
  * The text with each secret replaced by `[redacted]`.
  * @param secrets values that this node holds: provider credentials, static keys, the admin token
@@ -42,7 +50,11 @@ export function scrub(text: string, secrets: Iterable<string> = []): string {
 function longestFirst(text: string, secrets: Iterable<string>): string[] {
   const found: string[] = [];
   for (const secret of secrets) {
-    if (secret.length >= KNOWN_SECRET_LENGTH_MIN && text.includes(secret)) found.push(secret);
+    if (isKnownIn(text, secret)) found.push(secret);
   }
   return found.sort((left, right) => right.length - left.length);
+}
+
+function isKnownIn(text: string, secret: string): boolean {
+  return secret.length >= KNOWN_SECRET_LENGTH_MIN && text.includes(secret);
 }

@@ -110,6 +110,8 @@ class Front {
   }
 
   async handle(request: Request, connection: Connection): Promise<Response | undefined> {
+    // A script may ask for silence of any length.
+    connection.setIdleTimeout(0);
     const target = targetOf(request.url);
     const path = target.split("?", 1)[0] ?? target;
     if (path === RECORDS_PATH) return this.#records(request);

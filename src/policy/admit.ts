@@ -10,12 +10,12 @@ import { GatewayError } from "../errors.ts";
 import type { Principal } from "../exchange.ts";
 
 /** What admission counts; the registry of live exchanges implements it. */
-export interface Occupancy {
+interface Occupancy {
   readonly sessions: number;
   sessionsOf(tokenId: string): number;
 }
 
-export interface AdmissionLimits {
+interface AdmissionLimits {
   readonly sessionsMax: number;
   /** 0: no limit. */
   readonly sessionsPerTokenMax: number;

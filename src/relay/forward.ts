@@ -62,8 +62,10 @@ export interface UpstreamAnswer {
   /** 200 to 599. */
   readonly status: number;
   readonly headers: Headers;
-  /** Null where the status or method has none. */
+  /** Null where the status or method has none. Made when it is asked for. */
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  /** Reads the body in one go, instead of `body`. Null: its beginning was read already. */
+  readonly bytes: (() => Promise<Uint8Array<ArrayBuffer>>) | null;
   /** Milliseconds since the epoch, with fractions. */
   readonly sentAtMs: number;
   readonly answeredAtMs: number;
@@ -93,11 +95,14 @@ export async function forward(options: ForwardOptions): Promise<UpstreamAnswer> 
     const response = await attempt.send();
     refuseMalformed(response);
     attempt.answered();
-    const { status, headers, body } = response;
+    const { status, headers } = response;
     return {
       status,
       headers,
-      body,
+      get body() {
+        return response.body;
+      },
+      bytes: () => response.bytes(),
       sentAtMs,
       answeredAtMs: sentAtMs + (options.clock.monotonicMs() - startMs),
       abort: () => attempt.abort(null),
@@ -182,8 +187,9 @@ class Attempt {
     const { clock, timeouts, body, reachable } = this.#options;
     const { requestMs, dialMs } = timeouts;
     if (requestMs > 0) {
-      const error = timedOut(`The request took longer than ${requestMs} ms`);
-      this.#requestTimer = clock.after(requestMs, () => this.abort(error));
+      this.#requestTimer = clock.after(requestMs, () => {
+        this.abort(timedOut(`The request took longer than ${requestMs} ms`));
+      });
     }
     if (dialMs > 0 && reachable !== null) {
       this.#dialTimer = clock.after(dialMs / 2, () => void this.#probe(reachable, dialMs / 2));
@@ -196,8 +202,9 @@ class Attempt {
     const { clock, timeouts } = this.#options;
     const { responseHeaderMs } = timeouts;
     if (responseHeaderMs === 0 || this.#controller.signal.aborted) return;
-    const error = timedOut(`The upstream did not answer in ${responseHeaderMs} ms`);
-    this.#headTimer = clock.after(responseHeaderMs, () => this.abort(error));
+    this.#headTimer = clock.after(responseHeaderMs, () => {
+      this.abort(timedOut(`The upstream did not answer in ${responseHeaderMs} ms`));
+    });
   }
 
   async #probe(reachable: (withinMs: number) => Promise<boolean>, withinMs: number): Promise<void> {

@@ -23,8 +23,7 @@ export const OPCODE = {
 } as const;
 
 /** A control frame. The payload is valid until the next `push`. */
-type ControlFrame =
-  { readonly kind: "ping" | "pong"; readonly payload: Uint8Array } | CloseFrame;
+type ControlFrame = { readonly kind: "ping" | "pong"; readonly payload: Uint8Array } | CloseFrame;
 
 /** Code null: the frame had none (RFC 6455 section 7.1.5, reported as 1005 elsewhere). */
 export interface CloseFrame {
@@ -85,11 +84,13 @@ export class FrameDecoder {
   /** Adds what was read. Take everything with `next`, then call `keep` before the view dies. */
   push(bytes: Uint8Array): void {
     const rest = this.#read.length - this.#at;
-    this.#read =
-      rest > 0
-        ? Buffer.concat([this.#read.subarray(this.#at), bytes])
-        : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#read = rest > 0 ? Buffer.concat([this.#read.subarray(this.#at), bytes]) : asBuffer(bytes);
     this.#at = 0;
+  }
+
+  /** Whether the current read has bytes that are not decoded yet. */
+  get hasMore(): boolean {
+    return this.#at < this.#read.length;
   }
 
   /** Copies what is not decoded yet, because the view given to `push` dies now. */
@@ -234,6 +235,13 @@ export class FrameDecoder {
     if (!isWireCloseCode(code)) throw new FrameError(1002, "A close frame has a reserved code");
     return { kind: "close", code, reason: decodeText(payload, 2, payload.length) };
   }
+}
+
+/** A Buffer of the same bytes. A read is one already, and asking for its `buffer` would move it. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**

@@ -141,9 +141,7 @@ export function upstreamUpgradeHeaders(
 ): HeaderPair[] {
   const headers = upstreamHeaders(client, options);
   return [...headers].filter(([name, value]) => {
-    if (name.startsWith("sec-websocket-") || HOP_BY_HOP.has(name) || PER_MESSAGE.has(name)) {
-      return false;
-    }
+    if (HOP_BY_HOP.has(name) || PER_MESSAGE.has(name)) return false;
     // The empty ones only silence `fetch`; here nothing is added, so nothing has to be silenced.
     return value !== "" && FIELD_VALUE.test(value);
   });
@@ -156,6 +154,8 @@ function* endToEnd(client: Headers, provider: HeaderPolicy): Generator<HeaderPai
   for (const [name, value] of client) {
     if (HOP_BY_HOP.has(name) || PER_MESSAGE.has(name) || hops?.has(name) === true) continue;
     if (name.startsWith("x-sluice-") || name.startsWith("proxy-")) continue;
+    // A handshake's own, of which the subprotocol may be the token.
+    if (name.startsWith("sec-websocket-")) continue;
     if (understood && (name === "cookie" || CREDENTIALS.has(name))) continue;
     if (provider.xForwardedFor === "strip" && tellsClientAddress(name)) continue;
     if (FIELD_VALUE.test(value)) yield [name, value];

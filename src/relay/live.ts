@@ -3,8 +3,8 @@
  *
  * Owns: who is connected, and ending them from outside (revocation, an administrator, a drain).
  * Does not own: how an exchange ends itself.
- * Invariant: every exchange that was added is removed exactly once, so the node has drained when the
- * registry is empty.
+ * Invariant: every exchange that was added is removed exactly once, so the node has drained when
+ * the registry is empty.
  */
 
 import type { GatewayError } from "../errors.ts";

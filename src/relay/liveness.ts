@@ -7,24 +7,46 @@
 
 import type { TimeoutsConfig } from "../config/config.ts";
 
+/** How long an upstream may take to answer our close frame. */
+export const CLOSE_TIMEOUT_MS = 2_000;
+/** The write timeout of an ending session where none is configured: it must end. */
+export const ENDING_WRITE_TIMEOUT_MS = 120_000;
 /** Pings without any answer after which a peer is dead. */
 const SILENT_PINGS_MAX = 2;
+/** 0.5 Mbit/s: a client that uploads a message at this rate is not cut. */
+const UPLOAD_BYTES_PER_MS_MIN = 64;
+
+/**
+ * How long a client may be silent for the sake of one message: no pong can come inside a frame (RFC
+ * 6455 section 5.5), and the runtime shows a message only when it is whole. A client whose machine
+ * is gone is noticed by the kernel in about this time too, because our pings stay unacknowledged.
+ * @param messageBytesMax 0 is no limit
+ */
+export function uploadMsMax(messageBytesMax: number): number {
+  if (messageBytesMax === 0) return Number.POSITIVE_INFINITY;
+  return messageBytesMax / UPLOAD_BYTES_PER_MS_MIN;
+}
 
 /** Watches one side for an answer to our pings. */
 export class PeerWatch {
   /** Something came from the peer. Set by whoever reads. */
   heard = true;
   #silentPings = 0;
+  #silentSinceMs = 0;
 
   /**
    * To be called when a ping is due.
    * @param blind the peer cannot answer or we do not read: it is not judged
+   * @param silenceMs what a living peer may take between two signs of life
    * @returns whether the peer is dead
    */
-  silent(blind: boolean): boolean {
-    this.#silentPings = this.heard || blind ? 0 : this.#silentPings + 1;
+  silent(blind: boolean, nowMs: number, silenceMs: number): boolean {
+    if (this.heard || blind) {
+      this.#silentPings = 0;
+      this.#silentSinceMs = nowMs;
+    } else this.#silentPings += 1;
     this.heard = false;
-    return this.#silentPings >= SILENT_PINGS_MAX;
+    return this.#silentPings >= SILENT_PINGS_MAX && nowMs - this.#silentSinceMs >= silenceMs;
   }
 }
 

@@ -3,12 +3,13 @@
  *
  * Owns: reading ahead, and handing what was read to whoever reads the body after.
  * Does not own: what is looked for.
- * Invariant: the body that is left yields the same bytes; no more than the limit and one chunk is held.
+ * Invariant: the body that is left yields the same bytes; no more than the limit and one chunk is
+ * held.
  */
 
 import type { UpstreamAnswer } from "./forward.ts";
 
-export interface Peeked {
+interface Peeked {
   /** The beginning, as far as it is UTF-8. */
   readonly text: string;
   /** The answer with its whole body. */
@@ -50,5 +51,5 @@ export async function peekBody(answer: UpstreamAnswer, bytesMax: number): Promis
     },
     { highWaterMark: 0 },
   );
-  return { text, answer: { ...answer, body } };
+  return { text, answer: { ...answer, body, bytes: null } };
 }

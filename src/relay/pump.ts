@@ -109,6 +109,8 @@ export class DownPump {
   #stopped = false;
   /** Messages since the client's buffer was last seen empty: what is lost if it vanishes now. */
   #unwritten = 0;
+  /** Nothing was kept in the socket's own buffer since this was set. */
+  #allSent = true;
   readonly #upstream: UpstreamSocket;
   readonly #tap: SessionTap;
   readonly #marks: Marks;
@@ -163,14 +165,21 @@ export class DownPump {
   /** Forwards all that has come, up to a message that the tap holds back. */
   pull(): PullEnd {
     if (this.#held || this.#stopped) return "held";
+    let first: Message | CloseFrame | null;
+    try {
+      first = this.#upstream.next();
+    } catch (thrown) {
+      return { thrown };
+    }
     const socket = this.#socket;
-    if (socket === null) return this.#take();
+    if (socket === null) return this.#take(first);
+    // Most reads have one message. Collecting what is alone costs more than it saves.
+    if (this.#upstream.hasMore) return this.#takeCorked(socket, first);
     const before = this.frames;
-    let end: PullEnd = "nothing_more";
-    socket.cork(() => {
-      end = this.#take();
-    });
-    this.#weigh(socket, this.frames - before);
+    this.#allSent = true;
+    const end = this.#take(first);
+    // Asking the runtime would only confirm it.
+    if (!this.#allSent || this.#unwritten > 0) this.#weigh(socket, this.frames - before);
     return end;
   }
 
@@ -181,16 +190,25 @@ export class DownPump {
     if (buffered <= this.#marks.low) this.#valve.open(FULL);
   }
 
+  #takeCorked(socket: Socket, first: Message | CloseFrame | null): PullEnd {
+    const before = this.frames;
+    let end: PullEnd = "nothing_more";
+    socket.cork(() => {
+      end = this.#take(first);
+    });
+    this.#weigh(socket, this.frames - before);
+    return end;
+  }
+
   #weigh(socket: Socket, sent: number): void {
     const buffered = socket.bufferedBytes;
     this.#unwritten = buffered === 0 ? 0 : this.#unwritten + sent;
     if (buffered > this.#marks.high) this.#valve.close(FULL);
   }
 
-  #take(): PullEnd {
+  #take(first: Message | CloseFrame | null): PullEnd {
     try {
-      for (;;) {
-        const item = this.#upstream.next();
+      for (let item = first; ; item = this.#upstream.next()) {
         if (item === null) return "nothing_more";
         if (typeof item !== "string" && !(item instanceof Uint8Array)) return item;
         const { messageBytes } = this.#upstream;
@@ -208,6 +226,7 @@ export class DownPump {
 
   #forward(message: Message, messageBytes: number): void {
     const status = this.#socket?.send(message) ?? "dropped";
+    if (status !== "sent") this.#allSent = false;
     if (status === "dropped") {
       this.dropped += 1;
       return;

@@ -76,15 +76,14 @@ export async function holdBody(request: Request, options: HoldOptions): Promise<
   requireIdentity(request.headers);
   const length = declaredLength(request.headers);
   if (exceeds(length ?? 0, options.bytesMax)) throw tooLarge(options.bytesMax);
-  const { body } = request;
-  if (body === null || length === 0) return { bytes: new Uint8Array(0), release() {} };
+  if (length === 0) return { bytes: new Uint8Array(0), release() {} };
   const reservation = new Reservation(options.budget);
   const patience = new Patience(options.clock);
   try {
     const bytes =
       length !== null && length <= SMALL_BYTES
         ? await readSmall(request, length, reservation, patience)
-        : await readChunks(body, options.bytesMax, reservation, patience);
+        : await readChunks(request, options.bytesMax, reservation, patience);
     return { bytes, release: () => reservation.release() };
   } catch (thrown) {
     reservation.release();
@@ -158,24 +157,26 @@ class Patience {
 }
 
 /** One call to the runtime, which is the cheapest; its length bounds how long it may take. */
-async function readSmall(
+function readSmall(
   request: Request,
   length: number,
   reservation: Reservation,
   patience: Patience,
 ): Promise<Uint8Array<ArrayBuffer>> {
   reservation.take(length);
-  const slow = Promise.withResolvers<never>();
-  patience.wait(() => slow.reject(tooSlow()));
-  return await Promise.race([request.bytes(), slow.promise]);
+  return new Promise((resolve, reject) => {
+    patience.wait(() => reject(tooSlow()));
+    request.bytes().then(resolve, reject);
+  });
 }
 
 async function readChunks(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  { body }: Request,
   bytesMax: number,
   reservation: Reservation,
   patience: Patience,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if (body === null) return new Uint8Array(0);
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
@@ -288,7 +289,7 @@ export class Upload {
       if (done) this.#close();
       else this.#pass(value);
     } catch (thrown) {
-      this.#fail(brokenOff(thrown));
+      this.#fail(thrown instanceof GatewayError ? thrown : brokenOff(thrown));
     }
   }
 

@@ -61,16 +61,18 @@ export interface RelayBodyOptions {
  */
 export function isSmall(headers: Headers): boolean {
   const length = headers.get("content-length");
-  return length !== null && Number(length) <= WHOLE_BYTES && headers.has("content-type");
+  if (length === null || length === "0" || Number(length) > WHOLE_BYTES) return false;
+  const type = headers.get("content-type");
+  return type !== null && !type.startsWith("text/event-stream");
 }
 
 /** An answer's body; null when it has none, and then it has ended already. */
 export class BodyRelay {
-  readonly stream: ReadableStream<Uint8Array> | null;
   readonly #options: RelayBodyOptions;
   readonly #tap: BodyTap | null;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array> | null;
   readonly #watch: Watch;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  #stream: ReadableStream<Uint8Array> | null = null;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #flush: Timer | null = null;
   /** Where chunks go instead of the stream, for `whole`. */
@@ -81,23 +83,16 @@ export class BodyRelay {
   #lastByte = 0x0a;
 
   constructor(options: RelayBodyOptions) {
-    const { answer, tap, clock, timeouts } = options;
+    const { tap, clock, timeouts } = options;
     this.#options = options;
     this.#tap = tap;
     this.#watch = new Watch(clock, timeouts, (error) => this.#failed(error));
-    this.#reader = answer.body?.getReader() ?? null;
-    if (this.#reader === null) {
-      this.stream = null;
-      return;
-    }
-    this.stream = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => void (this.#controller = controller),
-        pull: () => this.#pull(),
-        cancel: () => this.#clientLeft(),
-      },
-      { highWaterMark: 0 },
-    );
+  }
+
+  /** The body as it comes. */
+  get stream(): ReadableStream<Uint8Array> | null {
+    this.#reader ??= this.#options.answer.body?.getReader() ?? null;
+    return this.#reader === null ? null : this.#open();
   }
 
   /** For an answer without a body: ends the tap. */
@@ -107,17 +102,18 @@ export class BodyRelay {
   }
 
   /**
-   * The whole body in one piece, instead of the stream; its length is then known to the client. A
-   * body that breaks off comes back as the stream, which will be cut.
+   * The whole body in one piece, instead of the stream: no stream is made on either side, which is
+   * most of what a small answer costs. A body that breaks off comes back as a stream that is cut.
+   * @param read from the answer
    */
-  async whole(): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null> {
+  async whole(
+    read: () => Promise<Uint8Array<ArrayBuffer>>,
+  ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
     const parts: Uint8Array[] = [];
     this.#parts = parts;
-    while (this.#outcome === null && this.#reader !== null) {
-      this.#watch.upstream();
-      await this.#read();
-    }
-    return this.#outcome === "complete" ? joined(parts) : this.stream;
+    this.#watch.upstream();
+    await read().then(this.#onWhole, this.#onReadError);
+    return this.#outcome === "complete" ? joined(parts) : this.#open();
   }
 
   /**
@@ -125,6 +121,18 @@ export class BodyRelay {
    */
   end(error: GatewayError): void {
     this.#fail(error, "ended");
+  }
+
+  #open(): ReadableStream<Uint8Array> {
+    this.#stream ??= new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => void (this.#controller = controller),
+        pull: () => this.#pull(),
+        cancel: () => this.#clientLeft(),
+      },
+      { highWaterMark: 0 },
+    );
+    return this.#stream;
   }
 
   #pull(): Promise<void> | undefined {
@@ -155,6 +163,11 @@ export class BodyRelay {
     } catch (thrown) {
       return this.#onTapError(thrown);
     }
+  };
+
+  readonly #onWhole = async (value: Uint8Array): Promise<void> => {
+    await this.#onRead({ done: false, value });
+    await this.#onRead({ done: true });
   };
 
   readonly #deliver = (out: Uint8Array | null): Promise<void> | undefined => {
@@ -232,6 +245,8 @@ export class BodyRelay {
   }
 
   #cut(error: Error): void {
+    // For `whole`, which may wait for something else at this moment.
+    this.#open();
     this.#flush = this.#options.clock.after(FLUSH_MS, () => this.#controller?.error(error));
   }
 

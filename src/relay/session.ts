@@ -20,16 +20,18 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 import { cutReason, UPSTREAM_FAILED, wireCloseCode } from "./close.ts";
 import { type CloseFrame, FrameError } from "./frame_codec.ts";
-import { PeerWatch, UseWatch, WriteWatch } from "./liveness.ts";
+import {
+  CLOSE_TIMEOUT_MS,
+  ENDING_WRITE_TIMEOUT_MS,
+  PeerWatch,
+  uploadMsMax,
+  UseWatch,
+  WriteWatch,
+} from "./liveness.ts";
 import { DownPump, type PullEnd, UpPump } from "./pump.ts";
 import { type SessionOutcome, SessionRecord, type SessionStage } from "./session_record.ts";
 import type { SessionSweep } from "./session_sweep.ts";
 import type { UpstreamHandler, UpstreamSocket } from "./upstream_socket.ts";
-
-/** How long an upstream may take to answer our close frame. */
-const CLOSE_TIMEOUT_MS = 2_000;
-/** The write timeout of an ending session where none is configured: it must end. */
-const ENDING_WRITE_TIMEOUT_MS = 120_000;
 
 interface SessionOptions {
   readonly upstream: UpstreamSocket;
@@ -37,6 +39,8 @@ interface SessionOptions {
   readonly timeouts: TimeoutsConfig;
   /** Bytes that may wait for a side before the other is not read any more; 0 is no limit. */
   readonly queueBytesMax: number;
+  /** Of a client's message; 0 is no limit. */
+  readonly messageBytesMax: number;
   /** Whether clients of this provider understand an error event. */
   readonly sendsErrorEvents: boolean;
   readonly clock: Clock;
@@ -325,17 +329,13 @@ export class Session implements SocketHandler, UpstreamHandler {
 
   #discard(): void {
     const { upstream } = this.#options;
-    try {
-      let item = upstream.next();
-      while (typeof item === "string" || item instanceof Uint8Array) {
-        this.#record.dropForClient(1);
-        item = upstream.next();
-      }
-      if (item !== null) upstream.finish();
-    } catch {
-      // What broke the protocol once is not read any further.
-      upstream.finish();
+    const { messages, close, over } = upstream.discard();
+    this.#record.dropForClient(messages);
+    if (close !== null) {
+      this.#record.closedUpstream(close.code);
+      upstream.close(close.code, "");
     }
+    if (over) upstream.finish();
   }
 
   #finish(): void {
@@ -349,7 +349,7 @@ export class Session implements SocketHandler, UpstreamHandler {
   }
 
   #watchUse(nowMs: number): void {
-    const { tap, timeouts, upstream } = this.#options;
+    const { tap, timeouts, upstream, messageBytesMax } = this.#options;
     this.#use.look(nowMs, tap.turnsRunning);
     if (this.#draining && this.#socket !== null) this.#drainIfQuiet();
     if (this.#phase !== "open") return;
@@ -362,10 +362,11 @@ export class Session implements SocketHandler, UpstreamHandler {
     if (upstream.heard) this.#server.heard = true;
     upstream.heard = false;
     // A side that is not read, or does not read, cannot answer; the write timeout is about that.
-    if (this.#server.silent(upstream.paused || upstream.queuedBytes > 0)) upstream.terminate();
-    else upstream.ping();
+    const deaf = upstream.paused || upstream.queuedBytes > 0;
+    if (this.#server.silent(deaf, nowMs, 0)) return upstream.terminate();
+    upstream.ping();
     const blind = (this.#up?.paused ?? false) || socket.bufferedBytes > 0;
-    if (this.#client.silent(blind)) socket.terminate();
+    if (this.#client.silent(blind, nowMs, uploadMsMax(messageBytesMax))) socket.terminate();
     else if (!blind) socket.ping();
   }
 

@@ -58,9 +58,11 @@ export class UpstreamSocket implements StreamHandler, OutboxTarget {
 
   /** Reports what has come already. Reading starts with the first `resume`. */
   attach(handler: UpstreamHandler): void {
+    const { ended } = this;
     this.#handler = handler;
     handler.upstreamReadable();
-    if (this.#ended) handler.upstreamEnded();
+    // Where reading it made the session end the connection, that has been reported.
+    if (ended) handler.upstreamEnded();
   }
 
   /** Bytes that the kernel has not taken. */
@@ -93,6 +95,11 @@ export class UpstreamSocket implements StreamHandler, OutboxTarget {
     return this.#decoder.messageBytes;
   }
 
+  /** Whether there may be more to `next`. */
+  get hasMore(): boolean {
+    return this.#decoder.hasMore;
+  }
+
   /**
    * The next message or the close frame, or null for now. Pings are answered on the way. A view is
    * valid until the current read is over.
@@ -106,6 +113,31 @@ export class UpstreamSocket implements StreamHandler, OutboxTarget {
       if (item.kind === "ping" && this.queuedBytes < PONG_QUEUE_BYTES_MAX) {
         this.#append(OPCODE.pong, item.payload);
       }
+    }
+  }
+
+  /**
+   * Gives up what has come, up to a close frame.
+   * @returns how many messages, the close frame, and whether nothing may follow: after a close
+   * frame, and where the peer broke the protocol
+   */
+  discard(): {
+    readonly messages: number;
+    readonly close: CloseFrame | null;
+    readonly over: boolean;
+  } {
+    let messages = 0;
+    try {
+      for (;;) {
+        const item = this.next();
+        if (item === null) return { messages, close: null, over: false };
+        if (typeof item !== "string" && !(item instanceof Uint8Array)) {
+          return { messages, close: item, over: true };
+        }
+        messages += 1;
+      }
+    } catch {
+      return { messages, close: null, over: true };
     }
   }
 
@@ -196,9 +228,9 @@ export class UpstreamSocket implements StreamHandler, OutboxTarget {
     if (queue.size === 0) {
       this.#queue = null;
       this.#queuedFrames = 0;
-      if (this.#finishing) this.#stream.end();
     }
     this.#handler?.upstreamDrained();
+    if (this.#finishing && this.queuedBytes === 0) this.#stream.end();
   }
 
   closed(): void {

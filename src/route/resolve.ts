@@ -79,7 +79,7 @@ export function resolve(request: RouteRequest, options: RouteOptions): Candidate
     }
   }
   if (candidates.length === 0) throw refusal(chosen, request, options);
-  return order(candidates, options.random);
+  return candidates.length === 1 ? candidates : order(candidates, options.random);
 }
 
 /**

@@ -2,8 +2,8 @@
  * The runtime interface on Bun.
  *
  * Owns: the listener (`Bun.serve`), accepted WebSockets and outgoing connections (`Bun.connect`).
- * Does not own: policy, limits or timers; the runtime's own timers are turned off, because they are
- * shorter than ours (255 s on HTTP, 960 s on WebSocket).
+ * Does not own: policy, limits or timers; the runtime's own timers are turned off inside an
+ * exchange, because they are shorter than ours (255 s on HTTP, 960 s on WebSocket).
  * Invariant: nothing is dropped by the runtime. `backpressureLimit` is off, so `send` queues and
  * the caller bounds the queue by pausing the other side.
  */
@@ -19,6 +19,7 @@ import type { Message } from "../exchange.ts";
 import {
   type Connection,
   type ConnectOptions,
+  IDLE_TIMEOUT_S,
   type Listener,
   type ListenOptions,
   type Runtime,
@@ -134,7 +135,9 @@ function listen(options: ListenOptions): Listener {
     port: options.port,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     maxRequestBodySize: options.bodyBytesMax,
-    idleTimeout: 0,
+    idleTimeout: IDLE_TIMEOUT_S,
+    // Or a second process on the same port would be given half of the connections.
+    reusePort: false,
     development: false,
     fetch: (request, self) => options.handle(request, new BunConnection(request, self, secure)),
     websocket: {

@@ -4,7 +4,10 @@
  */
 
 /** Starts opening `url` with `headers` in the handshake. */
-export function openClientSocket(url: string, headers: Readonly<Record<string, string>>): WebSocket {
+export function openClientSocket(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+): WebSocket {
   // Both runtimes take an options object here; the web's types only know subprotocols.
   return Reflect.construct(WebSocket, [url, { headers }]) as WebSocket;
 }

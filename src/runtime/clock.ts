@@ -1,6 +1,6 @@
 /**
- * Time, as a parameter. The only file that reads a clock or starts a timer, so that tests can supply
- * their own time.
+ * Time, as a parameter. The only file that reads a clock or starts a timer, so that tests can
+ * supply their own time.
  */
 
 /** A started timer. */

@@ -5,7 +5,7 @@
 import process from "node:process";
 
 /** A signal that came. */
-export interface ReceivedSignal {
+interface ReceivedSignal {
   readonly name: string;
   /** Resolves when another one of the same set comes. */
   readonly again: Promise<void>;

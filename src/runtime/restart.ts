@@ -1,5 +1,6 @@
 /**
- * Starts the process again in its own place, with settings that the runtime reads only at its start.
+ * Starts the process again in its own place, with settings that the runtime reads only when it
+ * starts.
  *
  * Owns: which settings those are. Does not own: when; only `serve` needs them.
  * Invariant: the process id stays, and it happens once: the settings in force are recognised.
@@ -8,10 +9,16 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 
-/** Most requests that the runtime's `fetch` runs at once; the rest would be queued (256 by default). */
+/** Requests that the runtime's `fetch` runs at once; the rest would be queued (256 by default). */
 const FETCHES_MAX = 65_535;
 
-/** A compiled executable's own files live under this path; there the program has no source argument. */
+/**
+ * Variables of the runtime that would print every header, credentials included, or accept any
+ * certificate of an upstream.
+ */
+const DANGEROUS = ["BUN_CONFIG_VERBOSE_FETCH", "NODE_TLS_REJECT_UNAUTHORIZED"];
+
+/** Where a compiled executable keeps its own files; it has no source file among its arguments. */
 const EMBEDDED_ROOT = "/$bunfs/";
 
 /**
@@ -21,14 +28,14 @@ const EMBEDDED_ROOT = "/$bunfs/";
 export function restartWithLimits(headerBytesMax: number): void {
   const options = `--max-http-header-size=${headerBytesMax}`;
   const wanted = { BUN_CONFIG_MAX_HTTP_REQUESTS: String(FETCHES_MAX), BUN_OPTIONS: options };
-  const inForce = Object.entries(wanted).every(([name, value]) => process.env[name] === value);
+  const set = Object.entries(wanted).every(([name, value]) => process.env[name] === value);
+  const inForce = set && DANGEROUS.every((name) => process.env[name] === undefined);
   if (inForce || process.execve === undefined) return;
   const [, program = "", ...rest] = process.argv;
   const source = program.startsWith(EMBEDDED_ROOT) ? [] : [program];
-  process.execve(process.execPath, [process.execPath, ...source, ...rest], {
-    ...process.env,
-    ...wanted,
-  });
+  const environment: NodeJS.ProcessEnv = { ...process.env, ...wanted };
+  for (const name of DANGEROUS) delete environment[name];
+  process.execve(process.execPath, [process.execPath, ...source, ...rest], environment);
 }
 
 /** The number of files this process may have open, from /proc; 1024 where that is not there. */

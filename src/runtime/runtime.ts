@@ -52,6 +52,9 @@ export interface SocketHandler {
   closed(code: number, reason: string, rejected: boolean): void;
 }
 
+/** Seconds that a connection may idle between two exchanges, or before the first. */
+export const IDLE_TIMEOUT_S = 60;
+
 /** The connection that a request came on. */
 export interface Connection {
   readonly remoteAddress: string;

@@ -19,6 +19,7 @@ import { decodeEvent, encodeEvent, type UsageStore } from "./shipment.ts";
 import { Shipper } from "./shipper.ts";
 import { Spool, type Segment } from "./spool.ts";
 import { type HeldFolder, SpoolFolders } from "./spool_folder.ts";
+import type { RecordKind } from "./spool_record.ts";
 
 const SEGMENT_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -49,6 +50,8 @@ interface LedgerStatus {
   readonly lastShippedAtMs: number | null;
   /** Whether the store took what it was last given. */
   readonly storeReachable: boolean;
+  /** Whether a turn can begin: there is room, and the last record could be written. */
+  readonly takesTurns: boolean;
 }
 
 interface RunningTurn {
@@ -74,6 +77,7 @@ export class UsageLedger implements Ledger {
   readonly #spool: Spool;
   readonly #shipper: Shipper;
   readonly #running = new Map<string, RunningTurn>();
+  #isWriteFailing = false;
   #isStopped = false;
   #isFull = false;
 
@@ -113,7 +117,7 @@ export class UsageLedger implements Ledger {
     this.#refuseWhenFull();
     const payload = encodeEvent(event);
     this.#failpoint("before_open_write");
-    const segment = this.#spool.append("open", payload);
+    const segment = this.#append("open", payload);
     this.#failpoint("after_open_write");
     this.#forget(event.event_id);
     segment.openTurns += 1;
@@ -132,7 +136,7 @@ export class UsageLedger implements Ledger {
     const payload = encodeEvent(event);
     this.#failpoint("before_close_write");
     try {
-      this.#spool.append("close", payload).unshippedRecords += 1;
+      this.#append("close", payload).unshippedRecords += 1;
     } catch (error) {
       this.#shipper.owe(decodeEvent(payload));
       throw error;
@@ -149,7 +153,7 @@ export class UsageLedger implements Ledger {
    */
   complete(event: UsageEvent): Promise<void> | undefined {
     this.#refuseWhenStopped();
-    this.#spool.append("complete", encodeEvent(event)).unshippedRecords += 1;
+    this.#append("complete", encodeEvent(event)).unshippedRecords += 1;
     this.#shipper.wake();
     return this.#durable();
   }
@@ -186,7 +190,16 @@ export class UsageLedger implements Ledger {
       oldestUnshippedMs: shipper.waitedMs,
       lastShippedAtMs: shipper.lastShippedAtMs,
       storeReachable: shipper.isStoreReachable,
+      takesTurns: !this.#isWriteFailing && shipper.unshippedBytes < this.#usage.spoolBytesMax,
     };
+  }
+
+  #append(kind: RecordKind, payload: string): Segment {
+    // Set before, so that it stays when the write throws.
+    this.#isWriteFailing = true;
+    const segment = this.#spool.append(kind, payload);
+    this.#isWriteFailing = false;
+    return segment;
   }
 
   #durable(): Promise<void> | undefined {

@@ -10,6 +10,8 @@
 import type { SqlDatabase, SqlValue } from "../runtime/runtime.ts";
 import type { SqlDriver, SqlQueries, SqlRow } from "./sql_driver.ts";
 
+const HAS_TABLE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1";
+
 export class SqliteDriver implements SqlDriver {
   readonly #database: SqlDatabase;
 
@@ -42,6 +44,10 @@ export class SqliteDriver implements SqlDriver {
       this.#rollback();
       throw error;
     }
+  }
+
+  async hasTable(name: string): Promise<boolean> {
+    return this.#database.query(HAS_TABLE, [name]).length > 0;
   }
 
   async close(): Promise<void> {

@@ -34,8 +34,8 @@ const SETTINGS = `
 const OPEN_WAIT_MS = 60_000;
 
 async function open(path: string, nowMs: number): Promise<Store> {
-  // One at a time: of two processes that switch a new database to WAL at once, one gets SQLITE_BUSY,
-  // and SQLite does not wait there whatever busy_timeout says.
+  // One at a time: of two processes that switch a new database to WAL at once, one gets
+  // SQLITE_BUSY, and SQLite does not wait there whatever busy_timeout says.
   const lock = lockFile(`${path}.lock`, OPEN_WAIT_MS);
   if (lock === null) throw new Error(`Another process has been opening ${path} for a minute`);
   try {

@@ -10,9 +10,12 @@ const connection: Connection = {
   setIdleTimeout: () => {},
 };
 
+const refused: string[] = [];
+
 function door(readiness: Readiness = "ok") {
   return createFrontDoor({
     gateway: { handle: async () => new Response("gateway") },
+    onRefused: (_request, error) => void refused.push(error.code),
     headerCountMax: 0,
     readiness: () => readiness,
     jwks: () => ({ keys: [] }),
@@ -55,6 +58,13 @@ describe("createFrontDoor()", () => {
       expect((await answer(path)).body).toBe(expected);
     },
   );
+
+  test("reports what the guard turns away", async () => {
+    refused.length = 0;
+    const request = new Request("http://node:8080/v1/models", { headers: { host: "a, b" } });
+    expect((await door()(request, connection))?.status).toBe(400);
+    expect(refused).toEqual(["bad_request"]);
+  });
 
   test("hands a POST to its own paths to the gateway", async () => {
     expect((await answer("/health", "ok", "POST")).body).toBe("gateway");

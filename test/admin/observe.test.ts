@@ -1,7 +1,8 @@
 /** What an operator looks at: usage, sessions, providers, status. */
 
 import { describe, expect, test } from "bun:test";
-import { FakeSession, setUpAdmin, usageEvent } from "../support/admin.ts";
+import { FakeSession, setUpAdmin } from "../support/admin.ts";
+import { usageEvent } from "../support/usage_event.ts";
 import { type Case, testAnswers } from "../support/admin_cases.ts";
 
 const NOW_MS = 1_795_190_000_000;
@@ -80,9 +81,17 @@ describe("/manage/usage/events", () => {
   async function recorded() {
     const setup = await setUpAdmin();
     await setup.store.insertUsage([
-      usageEvent({ event_id: "old", recorded_at: setup.clock.nowMs() - 7_200_000, token_id: "t1" }),
-      usageEvent({ event_id: "new", recorded_at: setup.clock.nowMs() - 60_000, session_id: "s2" }),
-      usageEvent({ event_id: "other", recorded_at: setup.clock.nowMs(), project_id: "p2" }),
+      usageEvent(1, {
+        event_id: "old",
+        recorded_at: setup.clock.nowMs() - 7_200_000,
+        token_id: "t1",
+      }),
+      usageEvent(1, {
+        event_id: "new",
+        recorded_at: setup.clock.nowMs() - 60_000,
+        session_id: "s2",
+      }),
+      usageEvent(1, { event_id: "other", recorded_at: setup.clock.nowMs(), project_id: "p2" }),
     ]);
     const ids = async (query: string) => {
       const { events } = await (await setup.request("GET", `/manage/usage/events?${query}`)).json();
@@ -119,8 +128,8 @@ describe("/manage/usage/events", () => {
     const { events } = await (await request("GET", "/manage/usage/events?limit=1")).json();
     expect(events[0]).toMatchObject({
       recorded_at: new Date(NOW_MS).toISOString(),
-      input_tokens: 11,
-      reasoning_tokens: null,
+      input_tokens: 10,
+      audio_input_tokens: null,
     });
   });
 });

@@ -1,7 +1,8 @@
 /** /manage/projects: projects, their credentials, and what ends with them. */
 
 import { describe, expect, test } from "bun:test";
-import { FakeSession, setUpAdmin, usageEvent } from "../support/admin.ts";
+import { FakeSession, setUpAdmin } from "../support/admin.ts";
+import { usageEvent } from "../support/usage_event.ts";
 import { type Case, SECRET, testAnswers } from "../support/admin_cases.ts";
 
 const NOW_MS = 1_795_190_000_000;
@@ -353,7 +354,7 @@ describe("/manage/projects", () => {
     const { id } = await (
       await request("POST", "/manage/projects", { name: "web", api_key: SECRET })
     ).json();
-    await store.insertUsage([usageEvent({ project_id: id })]);
+    await store.insertUsage([usageEvent(1, { project_id: id })]);
     expect((await request("DELETE", `/manage/projects/${id}`)).status).toBe(409);
     expect(directory.isActive(id)).toBe(true);
     store.usage.clear();
@@ -368,15 +369,23 @@ describe("/manage/projects", () => {
     expect((await request("PATCH", "/manage/projects/default", { name: "web" })).status).toBe(409);
   });
 
-  test("nothing reaches the node's memory that the store refused", async () => {
+  test("a deactivation is in force even where the store fails", async () => {
     const { request, store, directory } = await setUpAdmin();
     store.failWith = new Error("disk full");
-    await request("PATCH", "/manage/projects/default", { is_active: false });
+    const answer = await request("PATCH", "/manage/projects/default", { is_active: false });
+    expect(answer.status).toBe(500);
+    expect(directory.isActive("default")).toBe(false);
+  });
+
+  test("nothing else reaches the node's memory that the store refused", async () => {
+    const { request, store, directory } = await setUpAdmin();
+    store.failWith = new Error("disk full");
+    await request("PATCH", "/manage/projects/default", { name: "other" });
     await request("POST", "/manage/projects/default/credentials", {
       provider: "openai",
       api_key: SECRET,
     });
-    expect(directory.isActive("default")).toBe(true);
+    expect(directory.project("default")?.name).toBe("default");
     expect(directory.credentialsOf("default")).toEqual([]);
   });
 

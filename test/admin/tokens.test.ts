@@ -170,6 +170,13 @@ describe("/manage/tokens", () => {
     });
   });
 
+  test("DELETE takes effect even where the store fails, and says that it failed", async () => {
+    const { request, id, revocations, store } = await minted();
+    store.revokeToken = () => Promise.reject(new Error("disk full"));
+    expect((await request("DELETE", `/manage/tokens/${id}`)).status).toBe(500);
+    expect(revocations.isRevoked(id)).toBe(true);
+  });
+
   test("tokens/revoke revokes those that are not revoked yet", async () => {
     const { request, id, clock } = await minted();
     await request("DELETE", `/manage/tokens/${id}`);

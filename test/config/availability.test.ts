@@ -47,7 +47,6 @@ describe("reportUnavailable()", () => {
   });
 
   test.each([
-    ["database_url: postgres://u:p@h/d", "1 database_url"],
     ["tokens: {algorithm: HS256}", "1 tokens.algorithm"],
     ["cors: {allowed_origins: ['https://a.example']}", "1 cors.allowed_origins"],
     [

@@ -5,6 +5,8 @@ import { record } from "../../src/config/rule.ts";
 import { ROOT_KEYS } from "../../src/config/schema.ts";
 import { configOf, problemsOf, warningsOf } from "./support.ts";
 
+const KEY = `k1:${"A".repeat(43)}=`;
+
 describe("applyEnvironment()", () => {
   test("lets a variable win over the file", () => {
     const config = configOf("http_port: 1\ntimeouts: {dial: 1s, idle: 2s}\n", {
@@ -50,7 +52,10 @@ describe("applyEnvironment()", () => {
     [{ PORT: "tcp://10.0.0.1" }, "- http_port: must be a whole number from 0 to 65535"],
     [{ SLUICE_PROVIDERS_0_TYPE: "openai" }, "- providers: there is no such list in the file"],
     [{ DATABASE_URL: "mysql://u:hunter2@h/d" }, "- database_url: must be a URL beginning with"],
-    [{ DATABASE_URL: "postgres://u:hunter2@h/d" }, "- database_url: is not available in this"],
+    [
+      { DATABASE_URL: "postgres://u:hunter2@h/", SLUICE_ENCRYPTION_KEYS: KEY },
+      "- database_url: names no database",
+    ],
   ])("refuses %p, naming the variable and no secret", (env, start) => {
     const [problem = ""] = problemsOf(null, env);
     expect(problem).toStartWith(start);

@@ -86,6 +86,19 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
         expect(await store.updateProject("none", { name: "x" }, 2000)).toBeNull();
       });
 
+      test("updateProject() by two nodes at once loses neither change", async () => {
+        for (let round = 1; round <= 5; round += 1) {
+          const name = `round ${round}`;
+          const change = { is_active: round % 2 === 0 };
+          await Promise.all([
+            store.updateProject("p1", { name }, 6000),
+            opened.other.updateProject("p1", change, 6000),
+          ]);
+          const rows = await store.listProjects();
+          expect(rows.find((row) => row.id === "p1")).toMatchObject({ name, ...change });
+        }
+      });
+
       test("updateProject() refuses another project's name", async () => {
         const refused = store.updateProject("p1", { name: "default" }, 2000);
         const error = await refused.then(
@@ -126,6 +139,14 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
         expect(await store.listCredentials()).toContainEqual(next);
         await store.putCredential({ ...next, ciphertext: "v1.same", updated_at: 5000 });
         expect(await store.listCredentials()).toHaveLength(2);
+      });
+
+      test("putCredential() by two nodes at once keeps one", async () => {
+        const [one, two] = [credential("c5"), credential("c6")];
+        await Promise.all([store.putCredential(one), opened.other.putCredential(two)]);
+        const kept = (await store.listCredentials()).filter((row) => row.provider === "openai");
+        expect(kept).toHaveLength(1);
+        await store.putCredential(credential("c3"));
       });
 
       test("putCredential() refuses a project that does not exist", async () => {
@@ -239,7 +260,7 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
         expect(answers.flat().toSorted()).toEqual(events.map((event) => event.event_id));
       });
 
-      test("findPendingUsage() finds the newest pending event of a provider's response", async () => {
+      test("findPendingUsage() finds a provider's newest pending event of a response", async () => {
         const pending = { status: "pending", response_id: "resp_p", input_tokens: null } as const;
         const older = usageEvent(20, { ...pending, recorded_at: 1_000 });
         const newer = usageEvent(21, { ...pending, recorded_at: 2_000 });

@@ -1,10 +1,17 @@
-/** What a hostile or broken peer sends, on either side, and the answer it gets. The node goes on. */
+/** What a hostile or broken peer sends, on either side, and what it gets. The node goes on. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
-import { rawUpstream } from "./raw_upstream.ts";
+import {
+  metricsText,
+  type Node,
+  openaiConfig,
+  startNode,
+  startProvider,
+  usageEvents,
+} from "./harness.ts";
+import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
 import { connect, rawHandshake } from "./ws_client.ts";
 
 let provider: Mock;
@@ -126,16 +133,7 @@ describe("an upstream on a session", () => {
     behave: (socket: { write(bytes: Uint8Array): number; end(): void; terminate(): void }) => void,
   ) {
     const upstream = await rawUpstream((socket, head) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(head)?.[1];
-      if (key === undefined) return;
-      const accept = new Bun.CryptoHasher("sha1")
-        .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-        .digest("base64");
-      socket.write(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n" +
-          `sec-websocket-accept: ${accept}\r\n\r\n`,
-      );
-      behave(socket);
+      if (acceptUpgrade(socket, head)) behave(socket);
     });
     const other = await startNode({ config: openaiConfig(upstream.url) });
     const client = await connect(other.url, "/v1/responses", {
@@ -196,9 +194,10 @@ describe("an answer of the upstream", () => {
     });
     const body = await response.text();
     const [event] = await usageEvents(other, 1);
+    const metrics = await metricsText(other);
     await other.stop();
     await upstream.stop();
-    return { status: response.status, body, event };
+    return { status: response.status, body, event, log: other.log, metrics };
   }
 
   test("that ends with the connection is passed whole", async () => {
@@ -214,16 +213,21 @@ describe("an answer of the upstream", () => {
   test("with usage that is none is passed, and counts as missing", async () => {
     const json = '{"model":"m","usage":{"prompt_tokens":"three"}}';
     const answer = await ask(
-      `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n${json}`,
+      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" +
+        `content-length: ${json.length}\r\n\r\n${json}`,
     );
     expect(answer.body).toBe(json);
     expect(answer.event).toMatchObject({ usage_source: "missing", input_tokens: null });
+    const line = answer.log.find(({ event }) => event === "usage_parse_failed");
+    expect(line).toMatchObject({ level: "warn", turn: 1, cause: "malformed_usage" });
+    expect(answer.metrics).toContain('sluice_usage_parse_failed_total{cause="malformed_usage"} 1');
   });
 
   test("that is an error with a body of its own passes exactly", async () => {
     const body = "upstream says <no>\n";
     const answer = await ask(
-      `HTTP/1.1 418 No\r\ncontent-type: text/plain\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      "HTTP/1.1 418 No\r\ncontent-type: text/plain\r\n" +
+        `content-length: ${body.length}\r\n\r\n${body}`,
     );
     expect([answer.status, answer.body]).toEqual([418, body]);
     expect(answer.event).toMatchObject({

@@ -1,6 +1,6 @@
 /**
- * The ledger under death: a node is killed with SIGKILL while clients run turns. What a client saw end
- * is in the ledger once afterwards, with its usage; what was running is there as `interrupted`.
+ * The ledger under death: a node is killed with SIGKILL while clients run turns. What a client saw
+ * end is in the ledger once afterwards, with its usage; what was running is there as `interrupted`.
  */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -66,7 +66,7 @@ async function runRequests(node: Node, token: string, seen: Seen): Promise<void>
   }
 }
 
-test("kill -9 at random moments loses no turn that a client saw end, and counts none twice", async () => {
+test("kill -9 at any moment loses no turn a client saw end, and counts none twice", async () => {
   const random = new Prng(20261120);
   const seen: Seen = new Map();
   let token = "";

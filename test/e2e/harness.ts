@@ -193,13 +193,28 @@ export function openaiConfig(upstreamUrl: string, more = ""): string {
 ${more}`;
 }
 
-/** Usage events of the node, oldest first, once there are `count` of them. */
-export async function usageEvents(node: Node, count: number): Promise<Record<string, unknown>[]> {
+/** Usage events of the node that pass `filter`, oldest first, once there are `count` of them. */
+export async function usageEvents(
+  node: Node,
+  count: number,
+  filter: readonly string[] = [],
+): Promise<Record<string, unknown>[]> {
   const deadline = Date.now() + 5_000;
   for (;;) {
-    const { stdout } = await node.run(["usage", "--json", "--limit", "1000"]);
+    const { stdout } = await node.run(["usage", "--json", "--limit", "1000", ...filter]);
     const { events } = JSON.parse(stdout || '{"events":[]}');
     if (events.length >= count || Date.now() > deadline) return events.reverse();
     await Bun.sleep(50);
   }
+}
+
+/** The node's counters and gauges, as Prometheus reads them. */
+export async function metricsText(node: Node): Promise<string> {
+  return await (await fetch(`${node.adminUrl}/metrics`)).text();
+}
+
+/** The id by which a token is revoked. */
+export function tokenId(token: string): string {
+  const claims = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+  return JSON.parse(atob(claims)).jti;
 }

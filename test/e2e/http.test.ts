@@ -1,11 +1,19 @@
-/** HTTP and SSE through the executable: what passes unchanged, what is refused, and with which answer. */
+/** HTTP and SSE through the executable: what passes unchanged, what is refused, and how. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { join } from "node:path";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
+import {
+  metricsText,
+  type Node,
+  openaiConfig,
+  startNode,
+  startProvider,
+  tokenId,
+  usageEvents,
+} from "./harness.ts";
 import { type RawUpstream, rawUpstream } from "./raw_upstream.ts";
 
 let provider: Mock;
@@ -42,7 +50,8 @@ const CHAT = { model: "gpt-4o", messages: [{ role: "user", content: "Say hi." }]
 describe("a relayed request", () => {
   test("reaches the provider with the same method, path, query and body bytes", async () => {
     const body =
-      '{ "model" : "gpt-4o",\n\t"messages":[{"role":"user","content":"\\u00e9 ü 😀"}] , "x":1.0e2 }';
+      '{ "model" : "gpt-4o",\n\t"messages":[{"role":"user",' +
+      '"content":"\\u00e9 ü 😀"}] , "x":1.0e2 }';
     const response = await post("/v1/chat/completions?a=b%20c&d=[1]", body, { "x-custom": "kept" });
     expect(response.status).toBe(200);
     await response.text();
@@ -61,6 +70,7 @@ describe("a relayed request", () => {
         "x-forwarded-for": "10.0.0.1",
         "x-real-ip": "10.0.0.1",
         "x-sluice-token": token,
+        "sec-websocket-protocol": `openai-insecure-api-key.${token}`,
         "proxy-authorization": "Basic eDp5",
         connection: "x-hop",
         "x-hop": "1",
@@ -72,6 +82,7 @@ describe("a relayed request", () => {
     }
     expect(headers).not.toHaveProperty("proxy-authorization");
     expect(headers).not.toHaveProperty("x-hop");
+    expect(headers).not.toHaveProperty("sec-websocket-protocol");
     expect(headers["authorization"]).toBe("Bearer sk-upstream-secret-0001");
     expect(JSON.stringify(headers)).not.toContain(token);
   });
@@ -94,13 +105,25 @@ describe("a relayed request", () => {
     expect(stop).toBeGreaterThan(start);
   });
 
+  test("is counted by provider, endpoint and status, and its turn by how it ended", async () => {
+    await (await post("/v1/embeddings", { model: "text-embedding-3-small", input: "a" })).text();
+    const text = await metricsText(node);
+    for (const series of [
+      'sluice_exchanges_total{provider="openai",endpoint="/v1/embeddings",status="200"} 1',
+      'sluice_turns_total{provider="openai",kind="embedding",' +
+        'status="completed",usage_source="upstream"} 1',
+    ]) {
+      expect(text).toContain(series);
+    }
+  });
+
   test("passes the provider's own refusal with status, headers and body", async () => {
     const response = await post("/v1/chat/completions", CHAT, { "x-mock": "status=429" });
     expect(response.status).toBe(429);
     expect((await response.json()).error.code).toBeString();
   });
 
-  test("turns the provider's 401 into upstream_auth_failed, which does not blame the token", async () => {
+  test("turns the provider's 401 into upstream_auth_failed, which blames no token", async () => {
     const response = await post("/v1/chat/completions", CHAT, { "x-mock": "status=401" });
     expect(response.status).toBe(502);
     expect(response.headers.get("x-should-retry")).toBe("false");
@@ -167,12 +190,48 @@ describe("refusals", () => {
     expect(provider.requests.length).toBe(before);
   });
 
+  test("a field named twice is ambiguous_json, and the provider is not asked", async () => {
+    const before = provider.requests.length;
+    const response = await post(
+      "/v1/chat/completions",
+      '{"model":"a","messages":[],"mod\\u0065l":"b"}',
+    );
+    expect([response.status, (await response.json()).error.code]).toEqual([400, "ambiguous_json"]);
+    expect(provider.requests.length).toBe(before);
+  });
+
+  test("a form that names its model twice is refused", async () => {
+    const form = new FormData();
+    form.append("model", "whisper-1");
+    form.append("model", "gpt-4o-transcribe");
+    form.append("file", new Blob([new Uint8Array(1000)]), "a.wav");
+    const response = await call("/v1/audio/transcriptions", { method: "POST", body: form });
+    expect([response.status, (await response.json()).error.code]).toEqual([400, "ambiguous_json"]);
+  });
+
   test("an Anthropic path answers in Anthropic's dialect", async () => {
     const response = await fetch(`${node.url}/v1/messages`, { method: "POST", body: "{}" });
     const body = await response.json();
     // The sole configured provider speaks OpenAI, which has no such path.
     expect(response.status).toBe(404);
     expect(body.error.code).toBe("endpoint_not_found");
+  });
+
+  test("are logged as request_refused and counted by code", async () => {
+    const answer = await fetch(`${node.url}/v1/responses?key=secret`, { method: "POST" });
+    const { error } = await answer.json();
+    const requestId = answer.headers.get("x-sluice-request-id");
+    const line = await node.logged((one) => one["request_id"] === requestId);
+    expect(line).toMatchObject({
+      event: "request_refused",
+      code: error.code,
+      status: 401,
+      method: "POST",
+      path: "/v1/responses",
+    });
+    expect(await metricsText(node)).toMatch(
+      new RegExp(`^sluice_refusals_total{code="${error.code}"} \\d+$`, "m"),
+    );
   });
 
   test("make no usage event", async () => {
@@ -224,7 +283,7 @@ describe("streams", () => {
     expect(slowestMs).toBeLessThan(5_000);
   }, 30_000);
 
-  test("a client that leaves aborts the provider at once, and the turn is interrupted", async () => {
+  test("a client that leaves aborts the provider at once; the turn is interrupted", async () => {
     const upstream = await rawUpstream((socket, head) => {
       if (!head.startsWith("POST")) return;
       socket.write(
@@ -262,11 +321,8 @@ describe("streams", () => {
     );
     const reader = response.body?.getReader();
     await reader?.read();
-    const { jti } = JSON.parse(
-      atob((own.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")),
-    );
     const revokedAt = performance.now();
-    expect((await node.run(["token", "delete", jti])).code).toBe(0);
+    expect((await node.run(["token", "delete", tokenId(own)])).code).toBe(0);
     let text = "";
     let cut = false;
     try {
@@ -283,6 +339,32 @@ describe("streams", () => {
     expect(cut).toBe(true);
     const next = await post("/v1/chat/completions", CHAT, { authorization: `Bearer ${own}` });
     expect((await next.json()).error.code).toBe("token_revoked");
+  });
+});
+
+test("a request that was revoked while the provider worked on it is not recorded as free", async () => {
+  const own = await node.mint();
+  provider.clear();
+  const asked = post("/v1/chat/completions", CHAT, {
+    authorization: `Bearer ${own}`,
+    "x-mock": "hang",
+  });
+  while (provider.requests.length === 0) await Bun.sleep(10);
+  const { jti } = JSON.parse(
+    atob((own.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")),
+  );
+  await node.run(["token", "delete", jti]);
+  expect((await (await asked).json()).error.code).toBe("token_revoked");
+  const recorded = async () => {
+    const { stdout } = await node.run(["usage", "--json", "--token", jti]);
+    return JSON.parse(stdout).events[0];
+  };
+  while ((await recorded()) === undefined) await Bun.sleep(50);
+  expect(await recorded()).toMatchObject({
+    status: "error",
+    error_code: "token_revoked",
+    usage_source: "missing",
+    input_tokens: null,
   });
 });
 

@@ -46,7 +46,8 @@ describe("the command line", () => {
     const file = join(folder, "bad.yml");
     await writeFile(
       file,
-      "http_prot: 1\ntimeouts: { dial: fast }\nauth_keys: [sk-planted-secret]\nproviders:\n  - type: openai\n    endpont: x\n",
+      "http_prot: 1\ntimeouts: { dial: fast }\nauth_keys: [sk-planted-secret]\n" +
+        "providers:\n  - type: openai\n    endpont: x\n",
     );
     const checked = await runCommand(["check", "-c", file]);
     expect(checked.code).toBe(1);
@@ -84,30 +85,36 @@ describe("the command line", () => {
   });
 });
 
+/** Starts `serve` on the environment alone, and waits until it has said what to do next. */
+async function serveWithoutFile(cwd: string, more: Record<string, string>) {
+  const child = Bun.spawn([EXECUTABLE, "serve"], {
+    cwd,
+    env: {
+      OPENAI_API_KEY: "sk-upstream-secret-0002",
+      OPENAI_BASE_URL: `${provider.url}/v1`,
+      SLUICE_HTTP_PORT: "0",
+      SLUICE_HTTP_BIND_ADDRESS: "127.0.0.1",
+      SLUICE_ADMIN_PORT: "0",
+      ...more,
+    },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  let text = "";
+  for await (const chunk of child.stderr) {
+    text += new TextDecoder().decode(chunk);
+    if (text.includes("Stop:")) break;
+  }
+  return { child, text, url: /sluice is ready on (\S+)/.exec(text)?.[1] ?? "" };
+}
+
 describe("a node without a configuration file", () => {
   test("takes its provider from the environment, and keeps its secrets to itself", async () => {
     const cwd = join(folder, "zero");
     await mkdir(cwd);
-    const child = Bun.spawn([EXECUTABLE, "serve"], {
-      cwd,
-      env: {
-        OPENAI_API_KEY: "sk-upstream-secret-0002",
-        OPENAI_BASE_URL: `${provider.url}/v1`,
-        SLUICE_HTTP_PORT: "0",
-        SLUICE_HTTP_BIND_ADDRESS: "127.0.0.1",
-        SLUICE_ADMIN_PORT: "0",
-      },
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    let text = "";
-    for await (const chunk of child.stderr) {
-      text += new TextDecoder().decode(chunk);
-      if (text.includes("Stop:")) break;
-    }
+    const { child, text, url } = await serveWithoutFile(cwd, {});
     expect(text).toContain("sluice token mint");
-    const url = /sluice is ready on (\S+)/.exec(text)?.[1] ?? "";
     for (const name of ["admin.json", "admin.token", "encryption.key", "sluice.db"]) {
       expect((await stat(join(cwd, "data", name))).mode & 0o077).toBe(0);
     }
@@ -131,6 +138,49 @@ describe("a node without a configuration file", () => {
   });
 });
 
+describe("a second node", () => {
+  const config = (dataDir: string, port: string, key = "sk-1") => `http_port: ${port}
+http_bind_address: 127.0.0.1
+admin_port: 0
+data_dir: ${dataDir}
+providers: [{ name: openai, type: openai, api_key: ${key} }]
+`;
+
+  test("on the same port, or on the same data_dir, does not start and says why", async () => {
+    const node = await startNode({ config: openaiConfig(provider.url) });
+    const port = new URL(node.url).port;
+    const file = join(folder, "second.yml");
+    await writeFile(file, config(join(folder, "second"), port));
+    const samePort = await runCommand(["serve", "-c", file]);
+    expect(samePort.code).toBe(1);
+    expect(samePort.stderr).toContain(`127.0.0.1:${port} (http_port`);
+    await writeFile(file, config(node.dataDir, "0"));
+    const sameFolder = await runCommand(["serve", "-c", file]);
+    expect(sameFolder.code).toBe(1);
+    expect(sameFolder.stderr).toContain(node.dataDir);
+    await node.stop();
+  });
+
+  test("does not start with another encryption key, nor with a token of its own as the key", async () => {
+    const node = await startNode({ config: openaiConfig(provider.url) });
+    node.kill("SIGTERM");
+    await node.exited;
+    const file = join(folder, "third.yml");
+    const made = await runCommand(["keys", "generate"]);
+    await writeFile(
+      file,
+      `${config(node.dataDir, "0")}encryption_keys: ["${made.stdout.trim()}"]\n`,
+    );
+    const otherKey = await runCommand(["serve", "-c", file]);
+    expect(otherKey.code).toBe(1);
+    expect(otherKey.stderr).toContain("encryption_keys");
+    await writeFile(file, config(node.dataDir, "0", "sk-sluice-abc.def.ghi"));
+    const loop = await runCommand(["serve", "-c", file]);
+    expect([loop.code, loop.stderr.includes("is a token of sluice")]).toEqual([1, true]);
+    await cleanUp(node.dataDir);
+  });
+});
+
 describe("draining", () => {
   test.each(["SIGTERM", "SIGINT"] as const)(
     "%s lets a running turn finish and closes idle sessions with 1012",
@@ -150,6 +200,7 @@ describe("draining", () => {
       await busy.until((message) => message.includes("response.completed"));
       expect((await busy.closed).code).toBe(1012);
       expect(await node.exited).toBe(0);
+      expect(await node.logged(({ event }) => event === "stopped")).toMatchObject({ signal });
       const again = await startNode({ config: openaiConfig(provider.url), dataDir: node.dataDir });
       expect((await usageEvents(again, 1))[0]).toMatchObject({ status: "completed" });
       await again.stop();
@@ -172,6 +223,49 @@ describe("draining", () => {
     await cleanUp(node.dataDir);
   });
 });
+
+test("a key whose function is not there yet is a configuration_warning at start", async () => {
+  const node = await startNode({
+    config: openaiConfig(provider.url, "http_cache: { enabled: true }"),
+  });
+  const warnings = node.log.filter(({ event }) => event === "configuration_warning");
+  expect(warnings).toMatchObject([{ level: "warn", path: "http_cache" }]);
+  await node.stop();
+});
+
+test("a log that nobody reads stops nothing; log_lines_dropped says what is missing", async () => {
+  const dataDir = await temporaryFolder();
+  const pipe = join(dataDir, "log.pipe");
+  expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
+  // Kept open for reading and not read, which fills the pipe; the rest waits in the node.
+  const reader = Bun.spawn(["sh", "-c", `exec 3<>"$0"; read go; exec cat <&3`, pipe], {
+    stdin: "pipe",
+    stdout: "pipe",
+  });
+  const { child, url } = await serveWithoutFile(dataDir, { SLUICE_LOG_FILE: pipe });
+  const path = `${url}/v1/${"x".repeat(500)}`;
+  for (let round = 0; round < 100; round += 1) {
+    await Promise.all(
+      Array.from({ length: 100 }, () => fetch(path).then((answer) => answer.text())),
+    );
+  }
+  reader.stdin.write("go\n");
+  await reader.stdin.end();
+  let log = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of reader.stdout) {
+    log += decoder.decode(chunk, { stream: true });
+    if (/log_lines_dropped.*\n/.test(log)) break;
+    await (await fetch(path)).text();
+  }
+  const line = /^.*log_lines_dropped.*$/m.exec(log)?.[0] ?? "";
+  expect(JSON.parse(line)).toMatchObject({ event: "log_lines_dropped", level: "warn" });
+  expect(JSON.parse(line).count).toBeGreaterThan(0);
+  child.kill("SIGKILL");
+  reader.kill();
+  await child.exited;
+  await cleanUp(dataDir);
+}, 30_000);
 
 test("no planted secret appears in the log, whatever goes wrong", async () => {
   const canaries = ["sk-canary-provider-key-9431", "static-canary-key-7712", "canary-admin-5519"];

@@ -1,4 +1,4 @@
-/** An upstream that is nothing but a TCP socket, for what a well-behaved server cannot be made to do. */
+/** An upstream that is but a TCP socket, for what no well-behaved server can be made to do. */
 
 import type { Socket } from "bun";
 
@@ -43,4 +43,18 @@ export async function rawUpstream(
     closed: () => closed.promise,
     stop: async () => listener.stop(true),
   };
+}
+
+/** Answers the handshake in `head` as RFC 6455 section 4.2.2 says; false where it is none. */
+export function acceptUpgrade(socket: Socket<undefined>, head: string): boolean {
+  const key = /sec-websocket-key: (\S+)/i.exec(head)?.[1];
+  if (key === undefined) return false;
+  const accept = new Bun.CryptoHasher("sha1")
+    .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+    .digest("base64");
+  socket.write(
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n" +
+      `sec-websocket-accept: ${accept}\r\n\r\n`,
+  );
+  return true;
 }

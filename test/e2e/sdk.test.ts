@@ -1,4 +1,4 @@
-/** The official OpenAI SDK talks to the executable as it would to OpenAI, with nothing but a base URL. */
+/** The official OpenAI SDK talks to the executable as to OpenAI, with nothing but a base URL. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -75,7 +75,7 @@ describe("openai SDK", () => {
     expect(event["duration_ms"]).toBeNumber();
   });
 
-  test("chat.completions streams without usage for the client, and is metered all the same", async () => {
+  test("chat.completions streams without usage for the client, and is still metered", async () => {
     const stream = await client.chat.completions.create({
       model: "gpt-5.4-mini",
       messages: [{ role: "user", content: "Hi" }],
@@ -158,7 +158,7 @@ async function turn(socket: ResponsesWS, create: CreateEvent): Promise<OpenAI.Re
   throw new Error("The socket ended before the turn did");
 }
 
-test("OpenAIRealtimeWS, which insists on wss, works over https_port", async () => {
+test("OpenAIRealtimeWS, which insists on wss, is relayed and metered over https_port", async () => {
   const upstream = await startProvider();
   const folder = node.dataDir;
   const cert = join(folder, "cert.pem");

@@ -1,7 +1,7 @@
 /**
- * Many SSE clients at once, in a process of their own: the runtime's `fetch` queues beyond a number that is
- * read from the environment at start.
- * Arguments: URL, token, number of streams. Prints how many ended well, and the slowest's milliseconds.
+ * Many SSE clients at once, in a process of their own: the runtime's `fetch` queues beyond a number
+ * that is read from the environment at start. Arguments: URL, token, number of streams. Prints how
+ * many ended well, and the slowest's milliseconds.
  */
 
 const [url = "", token = "", count = "0"] = process.argv.slice(2);

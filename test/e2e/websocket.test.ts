@@ -3,8 +3,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
-import { rawUpstream } from "./raw_upstream.ts";
+import {
+  metricsText,
+  type Node,
+  openaiConfig,
+  startNode,
+  startProvider,
+  tokenId,
+  usageEvents,
+} from "./harness.ts";
+import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect, rawHandshake, refusal } from "./ws_client.ts";
 
 let provider: Mock;
@@ -53,6 +61,26 @@ describe("opening a session", () => {
     client.close();
   });
 
+  test("is told step by step in the log, and counted when it ends", async () => {
+    const client = await open("/v1/responses?x=log");
+    const started = await node.logged(
+      ({ event, path }) => event === "relay_dial_start" && path === "/v1/responses",
+    );
+    client.close();
+    const { session_id } = started;
+    const events = ["relay_dial_start", "relay_dial_ok", "relay_start", "relay_completed"];
+    for (const event of events) {
+      await node.logged((line) => line.event === event && line["session_id"] === session_id);
+    }
+    const ours = node.log.filter((line) => line["session_id"] === session_id);
+    expect(ours.map(({ event }) => event)).toEqual(events);
+    expect(ours[1]).toMatchObject({ host: "127.0.0.1", status_code: 101 });
+    expect(JSON.stringify(ours)).not.toContain("x=log");
+    expect(await metricsText(node)).toContain(
+      'sluice_sessions_total{provider="openai",model="",result="completed",close_code="1000"}',
+    );
+  });
+
   test("takes the token from the subprotocol, removes it, and never echoes it", async () => {
     const client = await connect(node.url, "/v1/realtime?model=gpt-realtime-2", {}, [
       "realtime",
@@ -99,6 +127,8 @@ describe("opening a session", () => {
     });
     expect(answer.status).toBe(429);
     expect(JSON.parse(answer.body).error).toBeObject();
+    const line = await node.logged(({ event }) => event === "relay_dial_failed");
+    expect(line).toMatchObject({ level: "warn", provider: "openai", status_code: 429 });
   });
 
   test("says upstream_auth_failed where the upstream refuses our key", async () => {
@@ -160,7 +190,7 @@ describe("relaying", () => {
     client.close();
   });
 
-  test("a client that reads nothing stops the upstream, and gets everything when it reads again", async () => {
+  test("a client that reads nothing stops the upstream, and misses nothing later", async () => {
     const client = await open("/v1/responses", { "x-mock": "frames=400,size=262144" });
     client.send(create());
     client.pause();
@@ -252,8 +282,7 @@ describe("closing", () => {
   test("revoking the token sends an error event and closes 1008", async () => {
     const own = await node.mint();
     const client = await connect(node.url, "/v1/responses", { authorization: `Bearer ${own}` });
-    const { sub: _sub, jti } = claims(own);
-    await node.run(["token", "delete", jti]);
+    await node.run(["token", "delete", tokenId(own)]);
     const event = JSON.parse(await client.next());
     expect([event.type, event.status, event.error.code]).toEqual(["error", 401, "token_revoked"]);
     expect((await client.closed).code).toBe(1008);
@@ -329,14 +358,7 @@ describe("bad frames", () => {
 
   test("an upstream that stops in the middle of a frame is 1011 to the client", async () => {
     const upstream = await rawUpstream((socket, head) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(head)?.[1] ?? "";
-      const accept = new Bun.CryptoHasher("sha1")
-        .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-        .digest("base64");
-      socket.write(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n" +
-          `sec-websocket-accept: ${accept}\r\n\r\n`,
-      );
+      if (!acceptUpgrade(socket, head)) return;
       setTimeout(() => {
         socket.write(Buffer.from([0x81, 0x7e, 0x10, 0x00, 0x7b]));
         socket.end();
@@ -356,21 +378,21 @@ test("the turns of a client that left are metered while the upstream still answe
   const client = await open("/v1/responses", { "x-mock": "tokens=5,delay=each:100ms" });
   client.send(create({ metadata: { note: "leaver" } }));
   await client.until((message) => message.includes("response.created"));
+  const earlier = new Set(node.log);
   client.terminate();
   const line = await node.logged(
-    (one) =>
-      one.event === "relay_completed" && Number(one["turns"]) === 1 && one["graceful"] === true,
+    (one) => one.event.startsWith("relay_") && "dropped_frames" in one && !earlier.has(one),
   );
+  expect(line).toMatchObject({ event: "relay_completed", turns: 1, graceful: true });
   const sessionId = String(line["session_id"]);
-  const { stdout } = await node.run(["usage", "--json", "--limit", "1000"]);
-  const events = JSON.parse(stdout).events as Record<string, unknown>[];
-  expect(events.some((event) => event["session_id"] === sessionId)).toBe(true);
+  const events = await usageEvents(node, 1, ["--session", sessionId]);
+  expect(events).toMatchObject([{ turn: 1, status: "completed", usage_source: "upstream" }]);
+  // Frames for a client that is gone are dropped, and nothing is dropped silently.
+  expect(line["dropped_frames"]).toBeGreaterThan(0);
+  expect(await metricsText(node)).toContain(
+    'sluice_frames_dropped_total{reason="downstream_gone"}',
+  );
 });
-
-function claims(jwt: string): { sub: string; jti: string } {
-  const part = (jwt.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
-  return JSON.parse(atob(part));
-}
 
 async function residentBytes(pid: number): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text();

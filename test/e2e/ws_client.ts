@@ -1,4 +1,4 @@
-/** WebSocket clients for the tests: a well-behaved one, and one that writes whatever bytes it likes. */
+/** WebSocket clients for the tests: a well-behaved one, and one that writes any bytes it likes. */
 
 import WebSocket from "ws";
 

@@ -22,7 +22,8 @@ describe("createLog()", () => {
     const { log, lines } = logging();
     log("listening", { url: "http://127.0.0.1:1", port: 1, tls: undefined });
     expect(lines).toEqual([
-      '{"ts":"2026-11-20T00:00:00.000Z","level":"info","event":"listening","url":"http://127.0.0.1:1","port":1}\n',
+      '{"ts":"2026-11-20T00:00:00.000Z","level":"info","event":"listening",' +
+        '"url":"http://127.0.0.1:1","port":1}\n',
     ]);
   });
 

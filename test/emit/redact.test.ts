@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { scrub } from "../../src/emit/redact.ts";
+import { mayHoldSecret, scrub } from "../../src/emit/redact.ts";
 
 const JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJkZWZhdWx0In0.c2lnbmF0dXJl-_x";
 
@@ -27,6 +27,7 @@ describe("scrub() takes out", () => {
   ])("%p", (text, clean) => {
     expect(scrub(text)).toBe(clean);
     expect(scrub(clean)).toBe(clean);
+    expect(mayHoldSecret(`other\n${text}\nother`, [])).toBe(true);
   });
 });
 
@@ -47,6 +48,12 @@ describe("scrub() leaves", () => {
 describe("scrub() with known secrets", () => {
   test("takes out each, wherever and however often it stands", () => {
     expect(scrub("a=hunter22;b=hunter22x", ["hunter22"])).toBe("a=[redacted];b=[redacted]x");
+  });
+
+  test("mayHoldSecret() finds them too, and nothing in ordinary fields", () => {
+    const fields = "ex_019ab2c3d4e5f60718293a4b5c6d7e8f\nopenai\n/v1/responses\ncompleted\ngpt-5";
+    expect(mayHoldSecret(fields, ["hunter22", "gpt"])).toBe(false);
+    expect(mayHoldSecret(`${fields}\nhunter22`, ["hunter22", "gpt"])).toBe(true);
   });
 
   test("leaves no rest of a secret that begins with another", () => {

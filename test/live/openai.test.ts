@@ -1,7 +1,7 @@
 /**
- * The same exchanges against OpenAI itself, through the executable: what sluice metered must be what the
- * API said. Skipped unless OPENAI_API_KEY is in the environment; costs a fraction of a cent.
- * The model can be chosen with SLUICE_LIVE_MODEL.
+ * The same exchanges against OpenAI itself, through the executable: what sluice metered must be
+ * what the API said. Skipped unless OPENAI_API_KEY is in the environment; costs a fraction of a
+ * cent. The model can be chosen with SLUICE_LIVE_MODEL.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";

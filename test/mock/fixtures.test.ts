@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-test("Fixtures.answer() has the recorded status and headers and the bytes of the file", async () => {
+test("Fixtures.answer() has the recorded status and headers, and the file's bytes", async () => {
   const fixtures = await Fixtures.load(null);
   const answer = fixtures.answer("responses_stream.sse");
   expect(answer?.status).toBe(200);
@@ -39,7 +39,7 @@ test("Fixtures know no name that is not there, and each kind only its own", asyn
   expect(fixtures.names).toContain("responses_ws_two_turns.jsonl");
 });
 
-test("Fixtures.load() lets a folder's files win, with their own headers and binary frames", async () => {
+test("Fixtures.load() lets a folder's files win, with headers and binary frames", async () => {
   await writeFile(join(folder, "responses.json"), '{"mine":true}');
   await writeFile(join(folder, "own.sse"), "data: 1\n\n");
   await writeFile(join(folder, "own.jsonl"), '{"dir":"server","opcode":"binary","data":{"a":1}}\n');

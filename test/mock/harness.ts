@@ -1,4 +1,4 @@
-/** A simulated provider on the loopback interface with a clock that tests advance, and clients for it. */
+/** A simulated provider on loopback, with a clock that tests advance, and clients for it. */
 
 import { type Mock, type MockOptions, startMock } from "../../src/mock/mock.ts";
 import { bunRuntime } from "../../src/runtime/bun.ts";

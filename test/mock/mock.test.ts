@@ -103,7 +103,7 @@ describe("a script", () => {
     client.close();
   });
 
-  test("with status refuses the handshake with it, after the credential was looked at", async () => {
+  test("with status refuses the handshake with it, once the credential was looked at", async () => {
     expect(it.connect("/v1/responses", "status=429")).rejects.toThrow("429");
     expect(connect(`${it.mock.url}/v1/responses`, {})).rejects.toThrow("401");
   });

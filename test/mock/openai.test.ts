@@ -63,7 +63,7 @@ describe("OpenaiMock", () => {
     expect(error?.message ?? "").not.toContain("sk-mock-invalid");
   });
 
-  test("takes the key from the subprotocol and selects realtime only where it is offered", async () => {
+  test("takes the key from the subprotocol, and selects realtime only where offered", async () => {
     const url = `${it.mock.url}/v1/realtime?model=gpt-realtime-2`;
     const offered = ["realtime", "openai-insecure-api-key.ek_1", "openai-organization.org_x"];
     const browser = await connect(url, {}, offered);

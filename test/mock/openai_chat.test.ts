@@ -71,7 +71,7 @@ describe("chatCompletion()", () => {
     expect(chunks.at(-1).choices[0].finish_reason).toBe("stop");
   });
 
-  test("streams usage on the last chunk and null on all others where it was asked for", async () => {
+  test("streams usage on the last chunk, and null on the others, where asked for", async () => {
     const stream_options = { include_usage: true, include_obfuscation: false };
     const body = { ...CHAT, stream: true, stream_options };
     const chunks = sseData(await text("/v1/chat/completions", body));

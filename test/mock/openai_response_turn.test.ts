@@ -43,7 +43,7 @@ describe("ResponseTurn.events()", () => {
     expect(list[0].response.usage).toBeNull();
   });
 
-  test("of reasoning and a call come before the terminal, both in the output and the usage", async () => {
+  test("of reasoning and a call come before the terminal, in both output and usage", async () => {
     const reasoning = { effort: "high", summary: "auto" };
     const list = await events({ reasoning, tools });
     expect(types(list).slice(2, -1)).toEqual([

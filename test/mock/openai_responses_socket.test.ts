@@ -159,7 +159,7 @@ describe("ResponsesDialogue refuses", () => {
     });
   });
 
-  test("a turn as its script says, with the headers of the error, and forgets the parent", async () => {
+  test("a turn as scripted, with the headers of the error, and forgets the parent", async () => {
     create({ store: false });
     const first = await done();
     create({ metadata: { mock: "error=rate_limit_exceeded" } });

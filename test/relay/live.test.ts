@@ -43,7 +43,7 @@ test("LiveExchanges.endWhere() ends those that match and leaves the others", () 
   expect(live.list().map((one) => one.id)).toEqual(["b"]);
 });
 
-test("LiveExchanges.drain() asks each exchange and resolves when the last one is gone", async () => {
+test("LiveExchanges.drain() asks each exchange and resolves when the last is gone", async () => {
   const live = new LiveExchanges();
   let asked = 0;
   const one = exchange(live, { id: "a", drain: () => asked++ });

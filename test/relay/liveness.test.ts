@@ -1,28 +1,42 @@
 import { describe, expect, test } from "bun:test";
 
-import { PeerWatch, UseWatch, WriteWatch } from "../../src/relay/liveness.ts";
+import { PeerWatch, uploadMsMax, UseWatch, WriteWatch } from "../../src/relay/liveness.ts";
 import { NO_TIMEOUTS } from "../support/session_world.ts";
 
 describe("PeerWatch", () => {
   test("takes a peer for dead after two pings without anything, and not before", () => {
     const peer = new PeerWatch();
-    expect([peer.silent(false), peer.silent(false), peer.silent(false)]).toEqual([
-      false,
-      false,
-      true,
-    ]);
+    const silent = [10, 20, 30].map((nowMs) => peer.silent(false, nowMs, 0));
+    expect(silent).toEqual([false, false, true]);
   });
 
   test("starts anew with anything that is heard, and while it cannot judge", () => {
     const peer = new PeerWatch();
     for (let i = 0; i < 5; i++) {
-      peer.silent(false);
-      peer.silent(i % 2 === 0);
+      peer.silent(false, i, 0);
+      peer.silent(i % 2 === 0, i, 0);
       peer.heard = true;
-      expect(peer.silent(false)).toBe(false);
+      expect(peer.silent(false, i, 0)).toBe(false);
     }
-    for (let i = 0; i < 5; i++) expect(peer.silent(true)).toBe(false);
+    for (let i = 0; i < 5; i++) expect(peer.silent(true, i, 0)).toBe(false);
   });
+
+  test("leaves a peer the time that a message may take, from the last that was heard", () => {
+    const peer = new PeerWatch();
+    const silent = [0, 30, 60, 90, 100, 129].map((nowMs) => peer.silent(false, nowMs, 100));
+    expect(silent).toEqual([false, false, false, false, true, true]);
+    peer.heard = true;
+    expect([peer.silent(false, 130, 100), peer.silent(false, 229, 100)]).toEqual([false, false]);
+    expect(peer.silent(false, 230, 100)).toBe(true);
+  });
+});
+
+test.each([
+  [64 * 1024 * 1024, 1_048_576],
+  [4096, 64],
+  [0, Number.POSITIVE_INFINITY],
+])("uploadMsMax(%d) is %d", (messageBytesMax, ms) => {
+  expect(uploadMsMax(messageBytesMax)).toBe(ms);
 });
 
 describe("WriteWatch", () => {

@@ -213,15 +213,12 @@ describe("BodyRelay", () => {
 });
 
 describe("BodyRelay.whole()", () => {
-  test("gathers what the tap lets pass", async () => {
+  test("hands out what the tap lets pass", async () => {
     const setup = new Setup();
-    setup.reader.releaseLock();
-    setup.tap.onChunk = (bytes) => Promise.resolve(decode(bytes) === "b" ? null : bytes);
+    setup.tap.onChunk = (bytes) => Promise.resolve(bytes.subarray(0, 2));
     setup.tap.onEnd = () => encode("!");
-    const whole = setup.relay.whole();
-    for (const text of ["a", "b", "c"]) setup.send(text);
-    setup.upstream?.close();
-    expect(await whole).toEqual(encode("ac!"));
+    const whole = setup.relay.whole(() => Promise.resolve(encode("abc")));
+    expect(await whole).toEqual(encode("ab!"));
     setup.expectEnded("complete", "end");
     expect([setup.ends[0]?.bytes, setup.clock.pendingTimers]).toEqual([3, 0]);
   });
@@ -233,21 +230,39 @@ describe("BodyRelay.whole()", () => {
   ])("of a body that %s is a stream that is cut", async (_title, outcome, act) => {
     const setup = new Setup({ errorEvent: null });
     setup.reader.releaseLock();
-    const whole = setup.relay.whole();
-    setup.send("half");
-    await settle();
+    const read = Promise.withResolvers<Uint8Array<ArrayBuffer>>();
+    setup.fail = () => read.reject(new Error("reset"));
+    const whole = setup.relay.whole(() => read.promise);
     act(setup);
     const body = await whole;
-    expect(body).toBe(setup.relay.stream);
+    if (!(body instanceof ReadableStream)) throw new Error("It is not cut");
     setup.clock.advance(100);
-    expect(setup.relay.stream?.getReader().read()).rejects.toThrow();
+    expect(body.getReader().read()).rejects.toThrow();
     setup.expectEnded(outcome, "abort");
+  });
+
+  test("of a body that is ended while the tap waits is a stream that is cut", async () => {
+    const setup = new Setup({ errorEvent: null });
+    setup.reader.releaseLock();
+    const recorded = Promise.withResolvers<Uint8Array>();
+    setup.tap.onChunk = () => recorded.promise;
+    const whole = setup.relay.whole(() => Promise.resolve(encode("abc")));
+    await settle();
+    setup.relay.end(new GatewayError("token_revoked"));
+    setup.clock.advance(100);
+    recorded.resolve(encode("abc"));
+    const body = await whole;
+    if (!(body instanceof ReadableStream)) throw new Error("It is not cut");
+    expect(body.getReader().read()).rejects.toThrow();
+    setup.expectEnded("ended", "abort");
   });
 
   test.each<[Record<string, string>, boolean]>([
     [{ "content-length": "65536", "content-type": "application/json" }, true],
     [{ "content-length": "65537", "content-type": "application/json" }, false],
     [{ "content-length": "5" }, false],
+    [{ "content-length": "0", "content-type": "application/json" }, false],
+    [{ "content-length": "5", "content-type": "text/event-stream" }, false],
     [{ "content-type": "text/event-stream" }, false],
   ])("isSmall(%j) is %p", (headers, small) => {
     expect(isSmall(new Headers(headers))).toBe(small);

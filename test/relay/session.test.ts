@@ -472,6 +472,20 @@ describe("timers", () => {
     expect(outcomes[0]).toMatchObject({ stage: "downstream", closeCodeDownstream: 1006 });
   });
 
+  test("a client is left the time that its largest message may take to upload", () => {
+    const { client, clock } = openSession({
+      timeouts: { pingMs: 1_000 },
+      clientMessageBytesMax: 640 * KIB,
+    });
+    client.answersPings = false;
+    clock.advance(10_000);
+    client.clientSends("uploaded in ten seconds");
+    clock.advance(11_000);
+    expect(client.terminated).toBe(false);
+    clock.advance(2_000);
+    expect(client.terminated).toBe(true);
+  });
+
   test("an upstream that answers no ping is dropped, and the client told", () => {
     const { client, upstream, clock } = openSession({ timeouts: { pingMs: 1_000 } });
     upstream.answersPings = false;

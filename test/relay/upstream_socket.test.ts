@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Outbox } from "../../src/relay/outbox.ts";
 import { UpstreamSocket } from "../../src/relay/upstream_socket.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { serverFrame } from "../support/reference_codec.ts";
+import { serverClose, serverFrame, serverMessage } from "../support/reference_codec.ts";
 import { MemoryStream } from "../support/socket_pair.ts";
 
 function world(kernelBytes = 1024) {
@@ -62,6 +62,50 @@ describe("UpstreamSocket", () => {
       clock.flushSoon();
     }
     expect(socket.queuedBytes).toBeLessThan(70_000);
+  });
+
+  test("attach() reports an end once where reading what waits ends the connection", () => {
+    const { stream, socket } = world();
+    stream.upstreamCloses(1000);
+    let ends = 0;
+    socket.attach({
+      upstreamReadable: () => socket.finish(),
+      upstreamDrained() {},
+      upstreamEnded: () => (ends += 1),
+    });
+    expect(ends).toBe(1);
+  });
+
+  test("finish() with a full queue: nothing is reported after the end", () => {
+    const { clock, stream, socket } = world();
+    const events: string[] = [];
+    socket.attach({
+      upstreamReadable() {},
+      upstreamDrained: () => events.push("drained"),
+      upstreamEnded: () => events.push("ended"),
+    });
+    stream.freeze();
+    socket.send("x".repeat(2000));
+    clock.flushSoon();
+    socket.finish();
+    expect(events).toEqual([]);
+    stream.thaw();
+    expect(events).toEqual(["drained", "ended"]);
+  });
+
+  test.each([
+    ["messages", [serverMessage("a"), serverMessage("b")], 2, null, false],
+    ["messages and a close frame", [serverMessage("a"), serverClose(4000)], 1, 4000, true],
+    ["a breach of the protocol", [serverMessage("a"), Buffer.from([0xc1, 0])], 1, null, true],
+  ])("discard() gives up %s", (_title, sent, messages, code, over) => {
+    const { stream, socket } = world();
+    stream.upstreamWrites(Buffer.concat(sent));
+    const discarded = socket.discard();
+    expect([discarded.messages, discarded.close?.code ?? null, discarded.over]).toEqual([
+      messages,
+      code,
+      over,
+    ]);
   });
 
   test("reports an end that came before anyone attached", () => {

@@ -129,7 +129,7 @@ describe("resolve() chooses the family by path", () => {
   test("resolve() leaves a shared path to the default provider", () => {
     const asked = { method: "GET", path: "/v1/models", defaultProvider: "anthropic" };
     expect(names(ALL, asked)).toEqual(["anthropic"]);
-    expect(names(ALL, { ...asked, path: "/v1/embeddings" })).toEqual(["openai"]);
+    expect(names(ALL, { ...asked, method: "POST", path: "/v1/embeddings" })).toEqual(["openai"]);
   });
 
   test("resolve() gives unknown paths to a forward provider only by name", () => {

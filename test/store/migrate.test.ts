@@ -1,7 +1,13 @@
 import { expect, test } from "bun:test";
 
 import { openSqlite } from "../../src/runtime/sqlite.ts";
-import { type Migration, migrate, MIGRATIONS } from "../../src/store/migrate.ts";
+import {
+  type Migration,
+  migrate,
+  MIGRATIONS,
+  migrationStatus,
+  refuseOtherSchema,
+} from "../../src/store/migrate.ts";
 import { USAGE_COLUMN_NAMES } from "../../src/store/rows.ts";
 import { SqliteDriver } from "../../src/store/sqlite_driver.ts";
 
@@ -43,6 +49,32 @@ test("migrate() refuses a newer schema, says what to do, and changes nothing", a
   const message = await migrate(driver, 6, [ONE]).catch(String);
   expect(message).toContain("schema version 2, and this sluice knows up to 1");
   expect(message).toContain("Start the newer sluice");
+});
+
+test("migrationStatus() says what was applied and what is not, and changes nothing", async () => {
+  const driver = new SqliteDriver(openSqlite(":memory:"));
+  expect(await migrationStatus(driver, [ONE])).toEqual([
+    { version: 1, name: "one", appliedAtMs: null },
+  ]);
+  expect(await tables(driver)).toEqual([]);
+  await migrate(driver, 5, [ONE]);
+  expect(await migrationStatus(driver, [ONE, TWO])).toEqual([
+    { version: 1, name: "one", appliedAtMs: 5 },
+    { version: 2, name: "two", appliedAtMs: null },
+  ]);
+});
+
+test("refuseOtherSchema() takes this version's only, and says what to do", async () => {
+  const driver = new SqliteDriver(openSqlite(":memory:"));
+  expect(await refuseOtherSchema(driver, [ONE]).catch(String)).toContain("no schema yet");
+  await migrate(driver, 5, [ONE]);
+  await refuseOtherSchema(driver, [ONE]);
+  const behind = await refuseOtherSchema(driver, [ONE, TWO]).catch(String);
+  expect(behind).toContain("schema version 1, and this sluice needs version 2");
+  expect(behind).toContain("sluice migrate");
+  await migrate(driver, 6, [ONE, TWO]);
+  const newer = await refuseOtherSchema(driver, [ONE]).catch(String);
+  expect(newer).toContain("schema version 2, and this sluice knows up to 1");
 });
 
 test("MIGRATIONS are numbered without gaps and make the columns of a usage event", async () => {

@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
+import type { LedgerProblem } from "../../src/store/ledger_problem.ts";
+import { Shipper } from "../../src/store/shipper.ts";
+import { Spool } from "../../src/store/spool.ts";
+import { SpoolFolders } from "../../src/store/spool_folder.ts";
 import { ids, isUnavailable, LedgerWorld, settled, turn, USAGE } from "../support/ledger_world.ts";
 import { usageEvent } from "../support/usage_event.ts";
 
@@ -36,6 +40,7 @@ describe("Shipper", () => {
       oldestUnshippedMs: 0,
       lastShippedAtMs: world.clock.nowMs(),
       storeReachable: true,
+      takesTurns: true,
     });
     expect(world.problems).toEqual([]);
   });
@@ -166,5 +171,38 @@ describe("Shipper", () => {
     const bytes = readdirSync(kept).reduce((sum, name) => sum + statSync(join(kept, name)).size, 0);
     expect(bytes).toBeGreaterThan(8000);
     expect(bytes).toBeLessThanOrEqual(16_000);
+  });
+
+  test("reports claim_failed while dead spools cannot be looked for, and looks again", async () => {
+    await world.dieWith("dead", (ledger) => turn(ledger, 1));
+    const next = world.open("a");
+    await next.flush();
+    const lock = join(world.dataDir, "spool", "lock");
+    await world.dieWith("later", (ledger) => turn(ledger, 2));
+    rmSync(lock);
+    mkdirSync(lock);
+    world.clock.advance(5000);
+    expect(world.kinds()).toEqual(["claim_failed"]);
+    rmSync(lock, { recursive: true });
+    world.clock.advance(5000);
+    await next.flush();
+    expect(world.kinds()).toEqual(["claim_failed"]);
+    expect(world.store.ids).toEqual(ids(1, 3));
+  });
+
+  test("owe() keeps as many turns as it has room for, and reports turn_lost beyond", () => {
+    const { clock, files, store } = world;
+    const report = ({ kind }: LedgerProblem) => void (told[kind] = (told[kind] ?? 0) + 1);
+    const told: Record<string, number> = {};
+    const folders = new SpoolFolders(world.dataDir);
+    const { path: folder } = folders.create("a");
+    const common = { clock, files, report, failpoint: () => {} };
+    const spool = new Spool({ ...common, folder, segmentBytesMax: 4000, fsyncIntervalMs: 50 });
+    const rest = { usage: USAGE, folders, spool, carry: async () => {}, paid: () => {} };
+    const shipper = new Shipper({ ...common, ...rest, store });
+    for (let number = 0; number < 65_537; number++) shipper.owe(usageEvent(number));
+    expect(told).toEqual({ turn_owed: 65_536, turn_lost: 1 });
+    shipper.owe(usageEvent(0));
+    expect(told).toEqual({ turn_owed: 65_537, turn_lost: 1 });
   });
 });

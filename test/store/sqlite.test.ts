@@ -7,6 +7,7 @@ import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { usageEvent } from "../support/usage_event.ts";
+import { withWorkers } from "../support/workers.ts";
 
 let folder: string;
 let reports: string[];
@@ -63,15 +64,7 @@ test("openSqliteStore() refuses no database, a newer one, and no folder", async 
 });
 
 test("a store whose Worker dies rejects what is pending, reports, and starts another", async () => {
-  const started: Worker[] = [];
-  const Original = globalThis.Worker;
-  globalThis.Worker = class extends Original {
-    constructor(...parameters: ConstructorParameters<typeof Original>) {
-      super(...parameters);
-      started.push(this);
-    }
-  };
-  try {
+  await withWorkers(async (started) => {
     const store = await openSqliteStore(options());
     await store.insertUsage([usageEvent(1)]);
     started[0]?.terminate();
@@ -83,9 +76,7 @@ test("a store whose Worker dies rejects what is pending, reports, and starts ano
     expect(events).toContainEqual(usageEvent(1));
     expect(started).toHaveLength(2);
     await store.close();
-  } finally {
-    globalThis.Worker = Original;
-  }
+  });
 });
 
 test("a write waits for another process's lock", async () => {

@@ -18,8 +18,8 @@ export interface CliSetup extends AdminSetup {
   sluice(args: readonly string[], options?: FakeIoOptions): Promise<Ran>;
 }
 
-export async function setUpCli(): Promise<CliSetup> {
-  const admin = await setUpAdmin();
+export async function setUpCli(change?: Parameters<typeof setUpAdmin>[0]): Promise<CliSetup> {
+  const admin = await setUpAdmin(change);
   const env = { SLUICE_ADMIN_URL: ADMIN_URL, SLUICE_ADMIN_TOKEN: ADMIN_TOKEN };
   return {
     ...admin,

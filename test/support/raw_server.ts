@@ -12,7 +12,7 @@ export interface RawServer {
   stop(): void;
 }
 
-/** Calls `answer` once a connection, when what it has received satisfies `enough`: at once by default. */
+/** Calls `answer` once a connection, when what came satisfies `enough`: at once by default. */
 export function rawServer(
   answer: (socket: Socket<{ asked: boolean }>) => void,
   enough: (received: string) => boolean = () => true,

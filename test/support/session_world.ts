@@ -66,10 +66,13 @@ export interface WorldOptions {
   readonly kernelBytes?: number;
   readonly sendsErrorEvents?: boolean;
   readonly messageBytesMax?: number;
+  readonly clientMessageBytesMax?: number;
   /** Shared by several sessions of one node. */
   readonly node?: Node;
   /** Leaves the client's socket unopened. */
   readonly unopened?: boolean;
+  /** See `MemoryStream.endsInside`. */
+  readonly endsInside?: boolean;
 }
 
 /** What the sessions of one node share. */
@@ -89,6 +92,7 @@ export function openSession(options: WorldOptions = {}): World {
   const client = new MemorySocket(options.kernelBytes);
   const stream = new MemoryStream((run) => clock.soon(run), options.kernelBytes);
   const upstream = new UpstreamSocket(stream, outbox, options.messageBytesMax ?? 0);
+  stream.endsInside = options.endsInside ?? true;
   stream.pause();
   stream.handOver(upstream);
   const tap = new RecordingTap();
@@ -98,6 +102,7 @@ export function openSession(options: WorldOptions = {}): World {
     tap,
     timeouts: { ...NO_TIMEOUTS, ...options.timeouts },
     queueBytesMax: options.queueBytesMax ?? 256 * 1024,
+    messageBytesMax: options.clientMessageBytesMax ?? 4096,
     sendsErrorEvents: options.sendsErrorEvents ?? true,
     clock,
     sweep,

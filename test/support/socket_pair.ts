@@ -200,6 +200,8 @@ export class MemoryStream implements Stream {
   /** Whether the upstream answers a close frame and ends the connection, as it should. */
   answersClose = true;
   answersPings = true;
+  /** Whether `end` and `terminate` report the end before they return, as Bun's do. */
+  endsInside = true;
   paused = false;
   /** Bytes that the upstream sent and that were not read yet. */
   unread: Buffer[] = [];
@@ -210,7 +212,7 @@ export class MemoryStream implements Stream {
   #kernel = Buffer.alloc(0);
   #closed = false;
 
-  /** @param later runs what must not happen inside a call: the upstream's answers, and the end */
+  /** @param later runs what must not happen inside a call: the upstream's answers */
   constructor(later: (run: () => void) => void, kernelBytesMax = 64 * 1024) {
     this.#later = later;
     this.#kernelBytesMax = kernelBytesMax;
@@ -244,12 +246,17 @@ export class MemoryStream implements Stream {
 
   end(): void {
     this.ended = true;
-    this.#later(() => this.#end(null));
+    this.#endOwn();
   }
 
   terminate(): void {
     this.terminated = true;
-    this.#later(() => this.#end(null));
+    this.#endOwn();
+  }
+
+  #endOwn(): void {
+    if (this.endsInside) this.#end(null);
+    else this.#later(() => this.#end(null));
   }
 
   // The upstream.

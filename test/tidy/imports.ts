@@ -27,6 +27,7 @@ const ROWS: readonly (readonly string[])[] = [
 
 const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   hono: /^src\/(?:accept|admin|mock|dashboard)\//,
+  postgres: /^src\/store\/postgres\.ts$/,
   jose: /^src\/auth\/token\.ts$/,
   yaml: /^src\/config\//,
   bun: /^src\/runtime\//,
