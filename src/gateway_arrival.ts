@@ -11,6 +11,7 @@ import type { Log } from "./emit/log.ts";
 import type { Metrics } from "./emit/metrics.ts";
 import type { GatewayError } from "./errors.ts";
 import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
+import type { PendingTurns } from "./meter/background.ts";
 import type { MeterOptions } from "./meter/row.ts";
 import type { Fetch } from "./relay/forward.ts";
 import type { LiveExchanges } from "./relay/live.ts";
@@ -35,6 +36,7 @@ export interface GatewayOptions {
   readonly authenticator: Authenticator;
   readonly credentials: CredentialSource;
   readonly ledger: Ledger;
+  readonly pending: PendingTurns;
   readonly live: LiveExchanges;
   readonly runtime: Pick<Runtime, "connect">;
   readonly fetch: Fetch;

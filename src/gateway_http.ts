@@ -10,6 +10,8 @@
 
 import { type ErrorCode, errorEvent, GatewayError } from "./errors.ts";
 import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import type { BodyTap } from "./exchange.ts";
+import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
 import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
 import {
@@ -34,6 +36,12 @@ const FORM_VALUE_BYTES_MAX = 1024;
 
 /** The upstream was never reached, or would not have us. */
 const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
+
+/** Where the answer of a turn in the background is fetched. */
+const BACKGROUND_ENDPOINT = "/v1/responses/{id}";
+
+/** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
+const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
 
 /** As much of a refusal as is read to learn whether it is about our credential. */
 const REFUSAL_BYTES_MAX = 64 * 1024;
@@ -201,6 +209,7 @@ class HttpExchange implements LiveExchange {
     const headers = await this.#headers();
     // What is taken out of the answer again must be readable.
     if (body.usageInjected) headers.set("accept-encoding", "identity");
+    else if (this.#meter !== null) askForReadable(headers);
     this.#sent = true;
     return await forward({
       fetch,
@@ -273,7 +282,7 @@ class HttpExchange implements LiveExchange {
         contentEncoding: answer.headers.get("content-encoding"),
         contentLength: length === null ? null : Number(length),
         usageInjected,
-      }) ?? null;
+      }) ?? this.#backgroundTap(answer);
     const speaksEvents =
       provider.type === "openai" && contentType?.startsWith("text/event-stream") === true;
     const relay = new BodyRelay({
@@ -299,6 +308,25 @@ class HttpExchange implements LiveExchange {
     const body = read === null ? relay.stream : await relay.whole(read);
     if (body === null) await relay.endWithoutBody();
     return new Response(body, { status, headers });
+  }
+
+  /** An answer that may show the end of a turn in the background is watched for it. */
+  #backgroundTap(answer: UpstreamAnswer): BodyTap | null {
+    const { config, pending } = this.#parts;
+    const { endpoint, provider, path } = this.#candidate;
+    const isShown =
+      endpoint.name === BACKGROUND_ENDPOINT && this.#admitted.request.method === "GET";
+    if (!isShown || answer.status !== 200) return null;
+    const length = answer.headers.get("content-length");
+    return createBackgroundTap({
+      pending,
+      provider: provider.name,
+      responseId: decodeURIComponent(path.slice(path.lastIndexOf("/") + 1)),
+      contentType: answer.headers.get("content-type"),
+      contentEncoding: answer.headers.get("content-encoding"),
+      contentLength: length === null ? null : Number(length),
+      bodyBytesMax: config.limits.inspectBodyBytesMax,
+    });
   }
 
   #ended(end: BodyEnd, status: number): void {
@@ -347,6 +375,16 @@ function refuseDuplicate(field: string | null): void {
   if (field === null) return;
   const message = `The request names "${field}" twice. Send it once`;
   throw new GatewayError("ambiguous_json", { message, param: field });
+}
+
+/**
+ * Leaves only codings that the meter can undo; what is read is not what was asked for otherwise.
+ */
+function askForReadable(headers: Headers): void {
+  const asked = headers.get("accept-encoding");
+  if (asked === null) return;
+  const readable = asked.split(",").filter((coding) => READABLE_CODING.test(coding));
+  headers.set("accept-encoding", readable.length === 0 ? "identity" : readable.join(","));
 }
 
 /** Chat and the older completions say what they used only when asked. */

@@ -222,6 +222,10 @@ function gatewayOf(parts: Parts): Gateway {
       isActive: (projectId) => directory.isActive(projectId),
     }),
     credentials: directory,
+    pending: {
+      find: (provider, responseId) => parts.store.findPendingUsage(provider, responseId),
+      complete: (event) => void parts.ledger.complete(event),
+    },
     runtime: bunRuntime,
     fetch: (url, init) => fetch(url, init),
     random: randomFraction,

@@ -2,8 +2,8 @@
  * Durations and sizes as people write them: `250ms`, `1h30m`, `64KiB`.
  *
  * Owns: their spelling, both ways. Does not own: which range makes sense; that is the caller's.
- * Invariant: a result is a whole, safe, non-negative number, and never a rounded one: what is written
- * above zero must not become the zero that turns a limit off.
+ * Invariant: a result is a whole, safe, non-negative number, and never a rounded one: what is
+ * written above zero must not become the zero that turns a limit off.
  */
 
 const MS_PER_UNIT: readonly (readonly [string, number])[] = [

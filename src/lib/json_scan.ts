@@ -1,12 +1,13 @@
 /**
  * Where the fields of a JSON text are, without building its values.
  *
- * Owns: a scanner that checks the whole text against RFC 8259 and gives the spans of the fields that
- * were asked for, and edits that change one field and leave every other character as it was.
+ * Owns: a scanner that checks the whole text against RFC 8259 and gives the spans of the fields
+ * that were asked for, and edits that change one field and leave every other character as it was.
  * Does not own: what a field means.
- * Invariant: `scanObject` accepts exactly the texts that `JSON.parse` turns into an object, and finds
- * under a key the very value that `JSON.parse` would leave there (the last one, where a key repeats),
- * however the key is escaped. The skipping is native search, so a long string costs next to nothing.
+ * Invariant: `scanObject` accepts exactly the texts that `JSON.parse` turns into an object, and
+ * finds under a key the very value that `JSON.parse` would leave there (the last one, where a key
+ * repeats), however the key is escaped. The skipping is native search, so a long string costs next
+ * to nothing.
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
@@ -18,7 +19,7 @@ export interface Span {
 }
 
 /** The span of a value, and where its key begins (at the quote). */
-export interface Field extends Span {
+interface Field extends Span {
   readonly keyStart: number;
 }
 
@@ -32,7 +33,7 @@ export interface ObjectScan {
 }
 
 /** Replaces `[start, end)` by `insert`. */
-export interface Edit extends Span {
+interface Edit extends Span {
   readonly insert: string;
 }
 
@@ -233,7 +234,7 @@ class Scanner {
     return NUMBER.test(text) ? NUMBER.lastIndex : -1;
   }
 
-  /** An array or object with all that it holds. A loop, because the depth is the sender's choice. */
+  /** An array or object with all it holds; a loop, because the depth is the sender's choice. */
   #container(start: number): number {
     const text = this.#text;
     const closers: number[] = [];

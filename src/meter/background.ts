@@ -1,17 +1,22 @@
 /**
  * Watches for the end of a turn that runs in the background: it shows in the answer to
- * `GET /v1/responses/{id}` (OpenAI, "Background mode"), which may come long after the turn's row was
- * written as `pending`.
+ * `GET /v1/responses/{id}` (OpenAI, "Background mode"), as one JSON body or, with `stream=true`, as
+ * the replay of its events. That may come long after the turn's row was written as `pending`.
  *
- * Owns: reading that answer beside the client. Does not own: finding and completing rows.
- * Invariant: the answer is never held or changed, and a row is completed at most once.
+ * Owns: reading that answer beside the client. Does not own: finding rows and keeping them.
+ * Invariant: the answer is not changed, no chunk waits for a record, and a row is completed at most
+ * once an answer.
  */
 
-import { Buffer } from "node:buffer";
-
 import type { BodyTap, UsageEvent } from "../exchange.ts";
-import { completeBackground } from "./body_meter.ts";
+import { responseBody, responsesReader } from "../provider/openai_responses.ts";
+import type { EndedSignal, TurnSignal } from "../provider/provider.ts";
+import { isJson, limitOf, mediaTypeOf } from "./body_meter.ts";
+import type { BodyReader, ReadTurn } from "./body_reader.ts";
+import { JsonReader, SseReader } from "./body_reader.ts";
+import type { Soon } from "./body_tap.ts";
 import { ContentDecoder } from "./content_decoder.ts";
+import { completedRow } from "./row.ts";
 
 /** Where rows wait for their usage. */
 export interface PendingTurns {
@@ -22,64 +27,130 @@ export interface PendingTurns {
 
 export interface BackgroundTapOptions {
   readonly pending: PendingTurns;
+  /** Name of the configured provider. */
   readonly provider: string;
+  /** The `{id}` of the path. */
   readonly responseId: string;
+  readonly contentType: string | null;
   readonly contentEncoding: string | null;
-  /** Most of an answer that is kept to be read. */
+  /** Bytes on the wire; null: not announced. */
+  readonly contentLength: number | null;
+  /** Longest SSE event that is read; 0: no limit. */
   readonly bodyBytesMax: number;
 }
 
-/** The tap of an answer that may show the end of a turn. */
-export function createBackgroundTap(options: BackgroundTapOptions): BodyTap {
-  return new BackgroundTap(options);
+/**
+ * The tap of an answer that may show the end of a turn: a `GET /v1/responses/{id}` with status 200.
+ * @returns null: the answer is in a format or an encoding that nobody can read
+ */
+export function createBackgroundTap(options: BackgroundTapOptions): BodyTap | null {
+  const turn = new WatchedTurn(options);
+  const reader = readerOf(options, turn);
+  const encoding = (options.contentEncoding ?? "").trim().toLowerCase();
+  if (reader === null) return null;
+  if (encoding === "" || encoding === "identity") return new BackgroundTap(options, reader, null);
+  const decoder = ContentDecoder.of(encoding, (bytes) => reader.push(bytes));
+  return decoder === null ? null : new BackgroundTap(options, reader, decoder);
+}
+
+function readerOf(options: BackgroundTapOptions, turn: ReadTurn): BodyReader | null {
+  const type = mediaTypeOf(options.contentType);
+  if (type === "text/event-stream") {
+    return new SseReader(turn, responsesReader, limitOf(options.bodyBytesMax));
+  }
+  return isJson(type) ? new JsonReader(turn, responseBody) : null;
 }
 
 class BackgroundTap implements BodyTap {
+  readonly #reader: BodyReader;
+  readonly #decoder: ContentDecoder | null;
+  #left: number;
+  #isFinished = false;
+
+  constructor(
+    { contentLength }: BackgroundTapOptions,
+    reader: BodyReader,
+    decoder: ContentDecoder | null,
+  ) {
+    this.#reader = reader;
+    this.#decoder = decoder;
+    this.#left = contentLength ?? Number.NaN;
+  }
+
+  chunk(bytes: Uint8Array): Soon<Uint8Array> {
+    this.#left -= bytes.length;
+    if (this.#decoder !== null) return this.#decoded(this.#decoder, bytes);
+    this.#reader.push(bytes);
+    if (this.#left <= 0) this.#finish();
+    return bytes;
+  }
+
+  end(): Soon<null> {
+    if (this.#decoder === null) this.#finish();
+    else if (!this.#isFinished) return this.#finishDecoded(this.#decoder).then(() => null);
+    return null;
+  }
+
+  abort(): void {
+    this.#decoder?.stop();
+    if (!this.#isFinished) this.#reader.abort();
+    this.#isFinished = true;
+  }
+
+  async #decoded(decoder: ContentDecoder, bytes: Uint8Array): Promise<Uint8Array> {
+    await decoder.push(bytes);
+    if (this.#left <= 0 && !this.#isFinished) await this.#finishDecoded(decoder);
+    return bytes;
+  }
+
+  async #finishDecoded(decoder: ContentDecoder): Promise<void> {
+    await decoder.finish();
+    this.#finish();
+  }
+
+  /** The last byte was seen; a client that knows the length may leave right after it. */
+  #finish(): void {
+    if (!this.#isFinished) this.#reader.finish();
+    this.#isFinished = true;
+  }
+}
+
+/** The turn as this answer tells of it. Only its end matters. */
+class WatchedTurn implements ReadTurn {
   readonly #options: BackgroundTapOptions;
-  #chunks: Uint8Array[] = [];
-  #size = 0;
+  #isOver = false;
 
   constructor(options: BackgroundTapOptions) {
     this.#options = options;
   }
 
-  chunk(bytes: Uint8Array): Uint8Array {
-    this.#size += bytes.byteLength;
-    if (this.#size <= this.#options.bodyBytesMax) this.#chunks.push(bytes);
-    else this.#chunks = [];
-    return bytes;
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
-  end(): null {
-    // Beside the answer: nobody waits for this, and a failure leaves the row pending for the next look.
-    this.#complete().catch(() => undefined);
-    return null;
+  get awaitsOutput(): boolean {
+    return false;
   }
 
-  abort(): void {
-    this.#chunks = [];
+  signal(signal: TurnSignal): void {
+    if (this.#isOver || signal.signal !== "ended") return;
+    if (signal.key !== this.#options.responseId || signal.status === "pending") return;
+    this.#isOver = true;
+    // Beside the answer: nobody waits for this, and a failure leaves the row for the next look.
+    this.#complete(signal).catch(() => undefined);
   }
 
-  async #complete(): Promise<void> {
+  eventReceived(): void {}
+
+  parseFailed(): void {}
+
+  interrupted(): void {}
+
+  end(): void {}
+
+  async #complete(ended: EndedSignal): Promise<void> {
     const { pending, provider, responseId } = this.#options;
-    const body = await this.#decoded();
-    const row = body === null ? null : await pending.find(provider, responseId);
-    if (body === null || row === null) return;
-    const completed = completeBackground(row, body);
-    if (completed !== null) pending.complete(completed);
-  }
-
-  /** Null: too large, or encoded in a way that cannot be undone. */
-  async #decoded(): Promise<Uint8Array | null> {
-    const { contentEncoding, bodyBytesMax } = this.#options;
-    if (this.#size > bodyBytesMax) return null;
-    const encoded = Buffer.concat(this.#chunks);
-    if (contentEncoding === null || contentEncoding === "identity") return encoded;
-    const parts: Uint8Array[] = [];
-    const decoder = ContentDecoder.of(contentEncoding, (part) => parts.push(part), bodyBytesMax);
-    if (decoder === null) return null;
-    await decoder.push(encoded);
-    await decoder.finish();
-    return decoder.failure === null ? Buffer.concat(parts) : null;
+    const row = await pending.find(provider, responseId);
+    if (row !== null) pending.complete(completedRow(row, ended));
   }
 }

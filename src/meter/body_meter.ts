@@ -3,26 +3,23 @@
  *
  * Owns: choosing how an answer is read, by its status, content type and content encoding.
  * Does not own: reading (`body_reader.ts`) and forwarding (`body_tap.ts`, `usage_strip.ts`).
- * Invariant: the row is opened before the request is sent and closed exactly once, whatever happens.
+ * Invariant: the row is opened before the request is sent, and closed once, whatever happens.
  */
 
-import type { BodyTap, ExchangeContext, UsageEvent } from "../exchange.ts";
+import type { BodyTap, ExchangeContext } from "../exchange.ts";
 import { bodyReaderOf, messageReaderOf } from "../provider/dialect.ts";
-import { readResponseBody } from "../provider/openai_responses.ts";
 import type { MeterDialect, RequestedTurn } from "../provider/provider.ts";
-import { textOf } from "../provider/wire_text.ts";
 import type { BodyReader } from "./body_reader.ts";
 import { ErrorReader, JsonReader, OpaqueReader, SseReader } from "./body_reader.ts";
 import { Feed, LengthTap, LookAheadTap, StreamTap } from "./body_tap.ts";
 import type { BodyTurnOptions } from "./body_turn.ts";
 import { BodyTurn } from "./body_turn.ts";
 import { ContentDecoder } from "./content_decoder.ts";
-import { completedRow } from "./row.ts";
 import { UsageStripTap } from "./usage_strip.ts";
 
 export interface BodyMeterOptions extends BodyTurnOptions {
   readonly dialect: MeterDialect;
-  /** Most of an answer that is kept to be read, of an SSE event, and of what decoding may yield. */
+  /** Longest SSE event that is read; 0: no limit. JSON bodies are read whatever their size. */
   readonly bodyBytesMax: number;
 }
 
@@ -35,11 +32,11 @@ export interface AnswerHead {
   readonly contentEncoding: string | null;
   /** Bytes on the wire; null: not announced. */
   readonly contentLength: number | null;
-  /** Whether `injectStreamUsage` changed the request, so that the usage chunk is taken out again. */
+  /** Whether `injectStreamUsage` changed the request: the usage chunk is taken out again. */
   readonly usageInjected: boolean;
 }
 
-/** Meters one exchange. Each of `answered`'s tap, `failed` and `aborted` ends it; the first one counts. */
+/** Meters one exchange. `answered`'s tap, `failed` or `aborted` ends it; the first one counts. */
 export interface BodyMeter {
   /** What the request asks for, where it shows only while the body streams by. */
   requested(requested: RequestedTurn): void;
@@ -57,7 +54,8 @@ export interface BodyMeter {
 }
 
 /** Opens the row. @throws what the ledger throws; the request must then not be sent */
-export function createBodyMeter(options: BodyMeterOptions): BodyMeter {
+export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
+  const options = { ...asked, bodyBytesMax: limitOf(asked.bodyBytesMax) };
   const turn = new BodyTurn(options);
   return {
     requested: (requested) => turn.requested(requested),
@@ -75,22 +73,8 @@ export function createBodyMeter(options: BodyMeterOptions): BodyMeter {
   };
 }
 
-/**
- * Completes the `pending` row of a response in the background.
- * @param pending the row as it was closed
- * @param body of `GET /v1/responses/{id}`
- * @returns the row with its usage; null: the body is of another response, or has not come to an end
- */
-export function completeBackground(pending: UsageEvent, body: Uint8Array): UsageEvent | null {
-  const text = textOf(body);
-  const ended = text === null ? null : readResponseBody(text);
-  if (ended === null || ended.status === "pending" || ended.key !== pending.response_id)
-    return null;
-  return completedRow(pending, ended);
-}
-
 function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): BodyTap {
-  const type = (head.contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const type = mediaTypeOf(head.contentType);
   const isStream = type === "text/event-stream" && isSuccess(head.httpStatus);
   turn.answered(head.context, head.httpStatus, isStream ? "sse" : "http");
   const messages = isStream ? messageReaderOf(options.dialect) : null;
@@ -99,7 +83,7 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
     return new UsageStripTap(turn, messages, options.bodyBytesMax);
   }
   const reader = readerOf(options, turn, head, type);
-  const feed = feedOf(options, turn, reader, encoding);
+  const feed = feedOf(turn, reader, encoding);
   if (isStream) return new StreamTap(feed);
   const length = head.contentLength;
   // A length that is no number is not announced.
@@ -108,16 +92,11 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
     : new LookAheadTap(feed);
 }
 
-function feedOf(
-  options: BodyMeterOptions,
-  turn: BodyTurn,
-  reader: BodyReader,
-  encoding: string,
-): Feed {
+function feedOf(turn: BodyTurn, reader: BodyReader, encoding: string): Feed {
   if (encoding === "identity" || encoding === "" || reader instanceof OpaqueReader) {
     return new Feed(turn, reader, null);
   }
-  const decoder = ContentDecoder.of(encoding, (bytes) => reader.push(bytes), options.bodyBytesMax);
+  const decoder = ContentDecoder.of(encoding, (bytes) => reader.push(bytes));
   if (decoder !== null) return new Feed(turn, reader, decoder);
   turn.parseFailed("bad_encoding");
   const unread = reader instanceof ErrorReader ? reader : new OpaqueReader(turn);
@@ -131,16 +110,29 @@ function readerOf(
   type: string,
 ): BodyReader {
   const { dialect, bodyBytesMax } = options;
-  if (!isSuccess(head.httpStatus)) return new ErrorReader(turn, bodyBytesMax);
+  if (!isSuccess(head.httpStatus)) return new ErrorReader(turn);
   if (type === "text/event-stream") {
     const messages = messageReaderOf(dialect);
     return messages === null ? new OpaqueReader(turn) : new SseReader(turn, messages, bodyBytesMax);
   }
-  const isJson = type === "application/json" || type.endsWith("+json");
-  const read = isJson ? bodyReaderOf(dialect) : null;
-  return read === null ? new OpaqueReader(turn) : new JsonReader(turn, read, bodyBytesMax);
+  const read = isJson(type) ? bodyReaderOf(dialect) : null;
+  return read === null ? new OpaqueReader(turn) : new JsonReader(turn, read);
 }
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
+}
+
+/** The media type of a `content-type` header, without its parameters; "": none. */
+export function mediaTypeOf(contentType: string | null): string {
+  return (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+export function isJson(mediaType: string): boolean {
+  return mediaType === "application/json" || mediaType.endsWith("+json");
+}
+
+/** A limit of a configuration, where 0 is none. */
+export function limitOf(bytesMax: number): number {
+  return bytesMax === 0 ? Number.MAX_SAFE_INTEGER : bytesMax;
 }

@@ -1,37 +1,52 @@
 /**
- * What reads the bytes of an answer for its turn: SSE events, a JSON body, an error body, or nothing.
+ * What reads an answer's bytes for its turn: SSE events, a JSON body, an error body, or nothing.
  *
  * Owns: turning bytes into signals for the turn.
  * Does not own: forwarding; a reader never sees what goes downstream.
- * Invariant: memory is bounded by `bytesMax`; what is larger is not read, which is reported, and the
- * usage is then unknown.
+ * Invariant: what is kept is bounded: one SSE event of at most `eventBytesMax`, or the wanted
+ * fields of a JSON body of any size. What is larger is not read, which is reported, and usage is
+ * unknown.
  */
 
+import { JsonFieldStream } from "../lib/json_stream.ts";
 import type { JsonBodyReader, MessageReader } from "../provider/provider.ts";
 import { SseSplitter } from "../provider/sse.ts";
-import { errorCodeOfBody, textOf } from "../provider/wire_text.ts";
+import { errorCodeOfBody, isDeltaAt } from "../provider/wire_text.ts";
 import type { BodyTurn } from "./body_turn.ts";
+
+/** Longest field of a JSON body that is read; only a list of output items comes near it. */
+const VALUE_BYTES_MAX = 256 * 1024;
+
+/** The turn of whoever reads; `BodyTurn` is one. */
+export type ReadTurn = Pick<
+  BodyTurn,
+  "isOver" | "awaitsOutput" | "eventReceived" | "parseFailed" | "signal" | "interrupted" | "end"
+>;
 
 /** Gets the body as it was before any content encoding. */
 export interface BodyReader {
   push(bytes: Uint8Array): void;
   /** The body is complete. Ends the turn. */
   finish(): void;
+  /** No more of the body will be seen. Ends the turn with what was read so far. */
+  abort(): void;
 }
 
 /** Reads SSE events; the turn ends with its terminal event. */
 export class SseReader implements BodyReader {
-  readonly #turn: BodyTurn;
+  readonly #turn: ReadTurn;
   readonly #splitter: SseSplitter;
 
-  constructor(turn: BodyTurn, messages: MessageReader, bytesMax: number) {
+  constructor(turn: ReadTurn, messages: MessageReader, eventBytesMax: number) {
     this.#turn = turn;
     this.#splitter = new SseSplitter((source, start, end) => {
       turn.eventReceived();
       if (turn.isOver) return;
+      // Every format reads it as output. The first one's time is noted, the others say nothing.
+      if (!turn.awaitsOutput && isDeltaAt(source, start, end)) return;
       const signal = messages.upstreamSignal(source.subarray(start, end));
       if (signal !== null) turn.signal(signal);
-    }, bytesMax);
+    }, eventBytesMax);
   }
 
   push(bytes: Uint8Array): void {
@@ -44,87 +59,65 @@ export class SseReader implements BodyReader {
     if (this.#splitter.oversizedEvents > 0) this.#turn.parseFailed("event_too_large");
     this.#turn.interrupted();
   }
-}
 
-/** Keeps a body until it is complete. */
-class Collector {
-  readonly #bytesMax: number;
-  #chunks: Uint8Array[] = [];
-  #length = 0;
-
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
-  }
-
-  get isTooLarge(): boolean {
-    return this.#length > this.#bytesMax;
-  }
-
-  push(bytes: Uint8Array): void {
-    this.#length += bytes.length;
-    if (this.isTooLarge) this.#chunks = [];
-    else this.#chunks.push(bytes);
-  }
-
-  /** The body as text; null: it is too large, or not UTF-8. */
-  text(): string | null {
-    if (this.isTooLarge) return null;
-    const [only] = this.#chunks;
-    if (only !== undefined && this.#chunks.length === 1) return textOf(only);
-    const whole = new Uint8Array(this.#length);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      whole.set(chunk, at);
-      at += chunk.length;
-    }
-    return textOf(whole);
+  /** A client that reads by lines has the last one, though its blank line did not come. */
+  abort(): void {
+    this.finish();
   }
 }
 
-/** Reads an answer that is one JSON text. */
+/** Reads an answer that is one JSON object, while it passes by. */
 export class JsonReader implements BodyReader {
-  readonly #turn: BodyTurn;
+  readonly #turn: ReadTurn;
   readonly #read: JsonBodyReader;
-  readonly #body: Collector;
+  readonly #fields: JsonFieldStream;
 
-  constructor(turn: BodyTurn, read: JsonBodyReader, bytesMax: number) {
+  constructor(turn: ReadTurn, read: JsonBodyReader) {
     this.#turn = turn;
     this.#read = read;
-    this.#body = new Collector(bytesMax);
+    this.#fields = new JsonFieldStream(read.keys, VALUE_BYTES_MAX);
   }
 
   push(bytes: Uint8Array): void {
-    this.#body.push(bytes);
+    this.#fields.push(bytes);
   }
 
   finish(): void {
-    const text = this.#body.text();
-    const signal = text === null ? null : this.#read(text);
-    if (signal !== null) {
-      this.#turn.signal(signal);
-      return;
-    }
-    this.#turn.parseFailed(this.#body.isTooLarge ? "body_too_large" : "malformed_body");
+    if (this.#ended()) return;
+    this.#turn.parseFailed("malformed_body");
     completeUnread(this.#turn);
+  }
+
+  /** A whole answer was billed, though the client did not wait for its end. */
+  abort(): void {
+    if (!this.#turn.isOver && !this.#ended()) this.#turn.interrupted();
+  }
+
+  #ended(): boolean {
+    const text = this.#fields.object();
+    const signal = text === null ? null : this.#read.read(text);
+    if (signal === null) return false;
+    if (this.#fields.isTooLarge) this.#turn.parseFailed("body_too_large");
+    this.#turn.signal(signal);
+    return true;
   }
 }
 
 /** Reads the body of a refusal, which the upstream does not bill. */
 export class ErrorReader implements BodyReader {
-  readonly #turn: BodyTurn;
-  readonly #body: Collector;
+  readonly #turn: ReadTurn;
+  readonly #fields = new JsonFieldStream(["error"], VALUE_BYTES_MAX);
 
-  constructor(turn: BodyTurn, bytesMax: number) {
+  constructor(turn: ReadTurn) {
     this.#turn = turn;
-    this.#body = new Collector(bytesMax);
   }
 
   push(bytes: Uint8Array): void {
-    this.#body.push(bytes);
+    this.#fields.push(bytes);
   }
 
   finish(): void {
-    const text = this.#body.text();
+    const text = this.#fields.object();
     this.#turn.end({
       status: "error",
       usage: { reading: "none_billed" },
@@ -132,13 +125,17 @@ export class ErrorReader implements BodyReader {
       errorCode: text === null ? null : errorCodeOfBody(text),
     });
   }
+
+  abort(): void {
+    this.#turn.interrupted();
+  }
 }
 
 /** Reads nothing: the body says nothing of usage, or nobody understands it. */
 export class OpaqueReader implements BodyReader {
-  readonly #turn: BodyTurn;
+  readonly #turn: ReadTurn;
 
-  constructor(turn: BodyTurn) {
+  constructor(turn: ReadTurn) {
     this.#turn = turn;
   }
 
@@ -147,9 +144,13 @@ export class OpaqueReader implements BodyReader {
   finish(): void {
     completeUnread(this.#turn);
   }
+
+  abort(): void {
+    this.#turn.interrupted();
+  }
 }
 
-function completeUnread(turn: BodyTurn): void {
+function completeUnread(turn: ReadTurn): void {
   const usage = { reading: "absent" } as const;
   turn.end({ status: "completed", usage, terminal: "body", errorCode: null });
 }

@@ -1,11 +1,11 @@
 /**
- * Taps of an HTTP answer: every chunk goes on as the very view that came, after its reader has seen it.
+ * Taps of an HTTP answer: every chunk goes on as the very view that came, once its reader saw it.
  *
  * Owns: when a chunk may go on. An event stream's go at once, and wait only for a record that their
- * terminal event must not overtake. Of a body in one piece the last chunk waits: with a known length
- * that one is known, else each chunk waits for the one after it.
+ * terminal event must not overtake. Of a body in one piece the last chunk waits: with a known
+ * length that one is known, else each chunk waits for the one after it.
  * Does not own: reading (`body_reader.ts`).
- * Invariant: no byte is changed, and the record of the turn is written before its last chunk goes on.
+ * Invariant: no byte is changed, and the turn's record is written before its last chunk goes on.
  */
 
 import type { BodyTap } from "../exchange.ts";
@@ -46,8 +46,8 @@ export class Feed {
 
   abort(): void {
     this.#decoder?.stop();
-    this.#turn.interrupted();
-    // The exchange is over: nothing is held for this record, and the ledger reports its own failures.
+    this.#reader.abort();
+    // The exchange is over: nothing waits for this record, and the ledger reports its failures.
     this.#turn.takeClosing()?.catch(() => undefined);
   }
 

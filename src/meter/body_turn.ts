@@ -28,7 +28,7 @@ export interface BodyTurnOptions extends MeterOptions {
 }
 
 /** How the turn ended, beside what it knows itself. */
-export interface BodyEnding {
+interface BodyEnding {
   readonly status: TurnStatus;
   readonly usage: UsageReading;
   readonly terminal: string;

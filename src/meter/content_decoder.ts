@@ -3,8 +3,9 @@
  *
  * Owns: the decompressors of `node:zlib`, and the cap on what they may produce.
  * Does not own: the forwarded body, which stays encoded.
- * Invariant: a reader sees at most `bytesMax` decoded bytes. Beyond that, or when the data is damaged,
- * decoding stops, `failure` says why, and the body goes on.
+ * Invariant: what is decoded goes to the reader piece by piece as it is produced, so that memory
+ * does not grow with it. Beyond `bytesMax`, or when the data is damaged, decoding stops, `failure`
+ * says why, and the body goes on.
  */
 
 import type { Transform } from "node:stream";
@@ -12,20 +13,31 @@ import {
   createBrotliDecompress,
   createGunzip,
   createInflate,
+  createInflateRaw,
   createZstdDecompress,
 } from "node:zlib";
 import type { ParseFailure } from "./row.ts";
 
-const DECODERS: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
-  ["gzip", createGunzip],
-  ["x-gzip", createGunzip],
-  ["deflate", createInflate],
-  ["br", createBrotliDecompress],
-  ["zstd", createZstdDecompress],
+/** Makes a decompressor for a body that begins with these two bytes. */
+type Start = (head: Uint8Array) => Transform;
+
+const DECODERS: ReadonlyMap<string, Start> = new Map<string, Start>([
+  ["gzip", () => createGunzip()],
+  ["x-gzip", () => createGunzip()],
+  ["deflate", (head) => (isZlib(head) ? createInflate() : createInflateRaw())],
+  ["br", () => createBrotliDecompress()],
+  ["zstd", () => createZstdDecompress()],
 ]);
 
+/** No answer is decoded beyond this: it costs seconds, and no model says so much. */
+const DECODED_BYTES_MAX = 1 << 30;
+const HEAD_BYTES = 2;
+
 export class ContentDecoder {
-  readonly #stream: Transform;
+  readonly #create: Start;
+  /** The first bytes, until there are enough to know the format. */
+  #head: Uint8Array = new Uint8Array(0);
+  #stream: Transform | null = null;
   readonly #output: (bytes: Uint8Array) => void;
   readonly #bytesMax: number;
   #bytes = 0;
@@ -37,18 +49,16 @@ export class ContentDecoder {
   static of(
     encoding: string,
     output: (bytes: Uint8Array) => void,
-    bytesMax: number,
+    bytesMax: number = DECODED_BYTES_MAX,
   ): ContentDecoder | null {
     const create = DECODERS.get(encoding.trim().toLowerCase());
-    return create === undefined ? null : new ContentDecoder(create(), output, bytesMax);
+    return create === undefined ? null : new ContentDecoder(create, output, bytesMax);
   }
 
-  private constructor(stream: Transform, output: (bytes: Uint8Array) => void, bytesMax: number) {
-    this.#stream = stream;
+  private constructor(create: Start, output: (bytes: Uint8Array) => void, bytesMax: number) {
+    this.#create = create;
     this.#output = output;
     this.#bytesMax = bytesMax;
-    stream.on("data", (bytes: Uint8Array) => this.#decoded(bytes));
-    stream.on("error", () => this.#stop("bad_encoding"));
   }
 
   /** Why decoding stopped early; null: it did not. */
@@ -58,20 +68,41 @@ export class ContentDecoder {
 
   /** Resolves when all that these bytes decode to has been put out. @throws what `output` threw */
   push(bytes: Uint8Array): Promise<void> {
-    return this.#wait((done) => this.#stream.write(bytes, done));
+    if (this.#stream !== null) return this.#write(this.#stream, bytes);
+    const head = new Uint8Array(this.#head.length + bytes.length);
+    head.set(this.#head);
+    head.set(bytes, this.#head.length);
+    this.#head = head;
+    if (head.length < HEAD_BYTES) return Promise.resolve();
+    return this.#write(this.#start(), head);
   }
 
   /** Resolves when everything has been put out. */
-  finish(): Promise<void> {
-    return this.#wait((done) => {
-      this.#stream.once("end", done);
-      this.#stream.end();
+  async finish(): Promise<void> {
+    const stream = this.#stream ?? this.#start();
+    if (this.#head.length > 0) await this.#write(stream, this.#head);
+    await this.#wait((done) => {
+      stream.once("end", done);
+      stream.end();
     });
   }
 
   stop(): void {
-    this.#stream.destroy();
+    this.#stream?.destroy();
     this.#settle?.();
+  }
+
+  #start(): Transform {
+    const stream = this.#create(this.#head);
+    this.#stream = stream;
+    stream.on("data", (bytes: Uint8Array) => this.#decoded(bytes));
+    stream.on("error", () => this.#stop("bad_encoding"));
+    return stream;
+  }
+
+  #write(stream: Transform, bytes: Uint8Array): Promise<void> {
+    this.#head = new Uint8Array(0);
+    return this.#wait((done) => stream.write(bytes, done));
   }
 
   async #wait(start: (done: () => void) => void): Promise<void> {
@@ -104,4 +135,10 @@ export class ContentDecoder {
     this.#failure ??= failure;
     this.stop();
   }
+}
+
+/** Whether a `deflate` body has the header of RFC 9110 8.4.1.2, which many senders leave out. */
+function isZlib(head: Uint8Array): boolean {
+  const [method = 0, flags = 0] = head;
+  return (method & 0x8f) === 8 && (method * 256 + flags) % 31 === 0;
 }

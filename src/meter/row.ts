@@ -35,7 +35,13 @@ export type MeterReport =
 
 /** Why usage could not be read. */
 export type ParseFailure =
-  "malformed_usage" | "malformed_body" | "event_too_large" | "body_too_large" | "bad_encoding";
+  | "malformed_usage"
+  | "malformed_body"
+  | "event_too_large"
+  | "body_too_large"
+  | "bad_encoding"
+  /** The end of a turn that did not run; with usage it is recorded as a turn of its own. */
+  | "unmatched_terminal";
 
 /** What went over the wire for a turn. */
 export interface Traffic {

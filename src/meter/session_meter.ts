@@ -1,10 +1,10 @@
 /**
  * The meter of a WebSocket session: sees every message, and writes a row for every turn.
  *
- * Owns: what each signal of the provider's reader does to the turn table and the ledger, and the counts
- * of frames and bytes.
- * Does not own: forwarding. The row of a turn is in the ledger when `upstreamMessage` returns, or when
- * the promise it returns resolves; only then may the caller forward that message.
+ * Owns: what each signal of the provider's reader does to the turn table and the ledger, and the
+ * counts of frames and bytes.
+ * Does not own: forwarding. The row of a turn is in the ledger when `upstreamMessage` returns, or
+ * when the promise it returns resolves; only then may the caller forward that message.
  * Invariant: a turn's row is opened when it starts and closed once. A message that does not matter
  * costs no allocation.
  */
@@ -29,7 +29,7 @@ import type {
   TurnSignal,
   UsageReading,
 } from "../provider/provider.ts";
-import type { MeterOptions, RowFacts, Traffic } from "./row.ts";
+import type { MeterOptions, ParseFailure, RowFacts, Traffic } from "./row.ts";
 import { NO_TRAFFIC, rowOf } from "./row.ts";
 import type { Turn } from "./turn.ts";
 import { TurnTable } from "./turn.ts";
@@ -78,7 +78,7 @@ class SessionMeter implements SessionTap {
     this.#options = options;
     this.#reader = messageReaderOf(options.dialect);
     this.#table = new TurnTable(
-      (turn) => this.#open(turn),
+      (turn, isOver) => this.#open(turn, isOver),
       (turn) => this.#close(turn, interruption(turn)),
     );
   }
@@ -96,6 +96,7 @@ class SessionMeter implements SessionTap {
     this.#bytesUp += byteLengthOf(message);
     const signal = this.#reader?.clientSignal(message) ?? null;
     if (signal?.signal === "requested") this.#requested(signal);
+    else if (signal?.signal === "other") this.#table.otherSent();
   }
 
   upstreamMessage(message: Message): Promise<void> | undefined {
@@ -111,8 +112,17 @@ class SessionMeter implements SessionTap {
     return this.#takeClosing();
   }
 
+  /** One turn whose record fails keeps no other from its own; the first failure is thrown. */
   end(): Promise<void> | undefined {
-    for (const turn of this.#table.drain()) this.#close(turn, interruption(turn));
+    const failures: unknown[] = [];
+    for (const turn of this.#table.drain()) {
+      try {
+        this.#close(turn, interruption(turn));
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return this.#takeClosing();
   }
 
@@ -158,7 +168,11 @@ class SessionMeter implements SessionTap {
   }
 
   #ended(signal: EndedSignal): void {
+    const known = this.#table.count;
     const turn = this.#table.ended(signal, this.#options.clock.monotonicMs());
+    // An end with a name that is no turn's repeats one.
+    const isStray = turn === null ? signal.key === null : turn.number > known;
+    if (isStray) this.#parseFailed(turn?.number ?? 0, "unmatched_terminal");
     if (turn === null) return;
     turn.key ??= signal.key;
     turn.model = signal.model ?? turn.model ?? this.#modelOf(signal);
@@ -173,15 +187,15 @@ class SessionMeter implements SessionTap {
 
   #refused(signal: RefusedSignal): void {
     if (this.#reader?.turnsBegin === "at_answer") {
-      // Which request it answers is not said. A response that comes late is only timed from its start.
+      // Which request it answers is not said. A response that comes late is timed from its start.
       this.#requestTimesMs.length = 0;
       return;
     }
     const turn = this.#table.refused(signal);
     if (turn === null) return;
     const { terminal, errorCode, httpStatus } = signal;
-    // What was refused before it began cost nothing; what broke off may have cost something.
-    const usage: UsageReading = { reading: turn.key === null ? "none_billed" : "absent" };
+    // What was refused before it began cost nothing.
+    const usage: UsageReading = { reading: "none_billed" };
     this.#close(turn, { status: "error", usage, terminal, errorCode, httpStatus });
   }
 
@@ -192,15 +206,24 @@ class SessionMeter implements SessionTap {
     }
   }
 
-  #open(turn: Turn): void {
+  #open(turn: Turn, isOver: boolean): void {
     const facts = this.#factsOf(turn, interruption(turn), null, NO_TRAFFIC);
-    this.#options.ledger.open(rowOf(this.#options, this.#options.context, facts));
+    try {
+      this.#options.ledger.open(rowOf(this.#options, this.#options.context, facts));
+    } catch (error) {
+      // A turn that is over was billed: there is no refusing it, and its row is closed next.
+      if (!isOver) throw error;
+    }
+  }
+
+  #parseFailed(turn: number, cause: ParseFailure): void {
+    this.#options.report({ event: "usage_parse_failed", turn, cause });
   }
 
   #close(turn: Turn, ending: Ending): void {
     const { ledger, report, clock, context } = this.#options;
     if (ending.usage.reading === "malformed") {
-      report({ event: "usage_parse_failed", turn: turn.number, cause: "malformed_usage" });
+      this.#parseFailed(turn.number, "malformed_usage");
     }
     const durationMs = clock.monotonicMs() - turn.startedMs;
     const facts = this.#factsOf(turn, ending, durationMs, this.#takeTraffic());
@@ -250,8 +273,14 @@ class SessionMeter implements SessionTap {
   }
 }
 
-/** No terminal event was seen; a response in the background goes on without us. */
+/**
+ * No terminal event was seen: an error may have ended the turn, and what it cost is not known. A
+ * response in the background goes on without us.
+ */
 function interruption(turn: Turn): Ending {
+  if (turn.error !== null) {
+    return { status: "error", usage: { reading: "absent" }, ...turn.error };
+  }
   return {
     status: turn.background ? "pending" : "interrupted",
     usage: { reading: "absent" },

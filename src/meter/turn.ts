@@ -5,8 +5,11 @@
  *
  * Owns: numbers, matching by response id, item id and lane, and the time of the first output.
  * Does not own: the ledger. Whoever calls opens and closes the rows.
- * Invariant: a turn is numbered once, when it starts, and leaves the table once, when it ends. Creates
- * and responses are never paired by their order across lanes; within one lane the protocol is FIFO.
+ * Invariant: a turn is numbered once, when it starts, and leaves the table once, when it ends.
+ * Creates and responses are never paired by their order across lanes; within one lane the protocol
+ * is FIFO. An error never takes out a turn that the upstream has begun, nor a request that it may
+ * still be going to answer: clients can provoke errors at will, and what comes after one still
+ * costs.
  */
 
 import type { TurnKind } from "../exchange.ts";
@@ -18,10 +21,13 @@ import type {
   StartedSignal,
 } from "../provider/provider.ts";
 
-/** Turns kept of a session. An upstream that begins more without ending any is not to be believed. */
+/** Turns kept of a session. An upstream that begins more without ending any is not believed. */
 const TURNS_RUNNING_MAX = 1024;
 /** Keys of ended turns kept, to know a second terminal event for what it is. */
 const ENDED_KEYS_MAX = 256;
+
+/** An error that may have ended a turn, or may have been about something else. */
+type NotedError = Pick<RefusedSignal, "terminal" | "errorCode" | "httpStatus">;
 
 export interface Turn {
   readonly number: number;
@@ -40,34 +46,39 @@ export interface Turn {
   serviceTier: string | null;
   background: boolean;
   firstTokenMs: number | null;
+  /** Counts if nothing else is heard of the turn; its own terminal event always wins. */
+  error: NotedError | null;
 }
 
 /** What a new turn begins with. */
-export type TurnSeed = Pick<
+type TurnSeed = Pick<
   Turn,
   "kind" | "lane" | "startedMs" | "requestedModel" | "requestedServiceTier" | "decidedServiceTier"
 > &
   Pick<Turn, "warmup" | "key" | "model" | "serviceTier" | "background">;
 
 export class TurnTable {
-  readonly #opened: (turn: Turn) => void;
-  readonly #evicted: (turn: Turn) => void;
+  readonly #opened: (turn: Turn, isOver: boolean) => void;
+  readonly #abandoned: (turn: Turn) => void;
   readonly #running: Turn[] = [];
   readonly #endedKeys = new Set<string>();
-  /** Lanes in which the upstream goes on by itself, with the tier that the next response inherits. */
+  /** Lanes in which the upstream goes on by itself, with the tier the next response inherits. */
   readonly #successors = new Map<string | null, string | null>();
   #count = 0;
   /** Answered turns without output so far. */
   #silent = 0;
   #answered = 0;
+  /** Whether the client sent something else that an error may be the answer to. */
+  #otherSent = false;
 
   /**
-   * @param opened called with each new turn before it counts; what it throws keeps the turn out
-   * @param evicted called with the oldest turn when there are too many
+   * @param opened called with each new turn before it counts, and whether it is over at once; what
+   *   it throws keeps the turn out
+   * @param abandoned called with a turn that was taken out without a terminal event
    */
-  constructor(opened: (turn: Turn) => void, evicted: (turn: Turn) => void) {
+  constructor(opened: (turn: Turn, isOver: boolean) => void, abandoned: (turn: Turn) => void) {
     this.#opened = opened;
-    this.#evicted = evicted;
+    this.#abandoned = abandoned;
   }
 
   /** Turns started so far. */
@@ -106,12 +117,18 @@ export class TurnTable {
     });
   }
 
-  /** The upstream began `signal.key`: the answer to its lane's oldest request, or a turn of its own. */
+  /** A message that asks for no turn. From now on an error may be the answer to such a one. */
+  otherSent(): void {
+    this.#otherSent = true;
+  }
+
+  /** The upstream began `signal.key`: an answer to a request of its lane, or a turn of its own. */
   started(signal: StartedSignal, startedMs: number): void {
     const known = this.#byKey(signal.key, signal.kind);
     const turn = known ?? this.#answerable(signal) ?? this.#open(seedOf(signal, startedMs, this));
     if (turn.key === null) {
       turn.key = signal.key;
+      turn.error = null;
       this.#answered++;
       this.#silent++;
     }
@@ -119,6 +136,7 @@ export class TurnTable {
     turn.model = signal.model ?? turn.model;
     turn.serviceTier = signal.serviceTier ?? turn.serviceTier;
     turn.background ||= signal.background;
+    if (known === null && turn.kind === "response") this.#abandonBroken(turn);
   }
 
   /** Notes the first output of a turn. `owner` is null where only one turn is answered. */
@@ -150,17 +168,28 @@ export class TurnTable {
   }
 
   /**
-   * Takes the turn that an error ends out of the table: the started response of its lane, else the
-   * lane's oldest request that is not answered, else the newest unanswered one.
+   * Takes the request that an error refuses out of the table: its lane's oldest one that is not
+   * answered, or, where the lane is what was wrong, the newest that names one, else the newest.
+   * The error is only noted, and null returned, where it breaks off a started response, whose own
+   * terminal event may follow, and where it may be about another message than that request.
    */
   refused(signal: RefusedSignal): Turn | null {
-    const turn =
-      (signal.laneKnown ? this.#inLane(signal.lane) : null) ??
-      this.#running.findLast((each) => each.key === null) ??
-      null;
+    const { terminal, errorCode, httpStatus } = signal;
+    const broken = signal.about === "response" ? this.#startedIn(signal.lane) : null;
+    const waiting = this.#running.filter(
+      (each) => each.key === null && (!signal.laneKnown || each.lane === signal.lane),
+    );
+    const unnoted = waiting.filter((each) => each.error === null);
+    const request = signal.laneKnown
+      ? unnoted[0]
+      : (unnoted.findLast((each) => each.lane !== null) ?? unnoted.at(-1));
+    const turn = broken ?? request ?? null;
     if (turn === null) return null;
+    if (turn === broken || this.#otherSent || waiting.length > 1) {
+      turn.error = { terminal, errorCode, httpStatus };
+      return null;
+    }
     this.#remove(turn);
-    if (turn.key !== null) this.#rememberEnded(turn.key);
     return turn;
   }
 
@@ -182,45 +211,62 @@ export class TurnTable {
       const known = this.#byKey(key, kind);
       if (known !== null) return known;
     } else {
-      const started = this.#inLane(lane);
+      const started = this.#startedIn(lane);
       if (started !== null) return started;
     }
-    // Response ids repeat in the wild: an end that is known already may still be that of a new request.
-    const waiting = kind === "response" ? this.#unanswered(lane) : null;
+    // Response ids repeat in the wild: an end that is known already may still be that of a new
+    // request.
+    const waiting = kind === "response" ? this.#unanswered(lane, signal) : null;
     if (waiting !== null) return waiting;
     if (key === null ? signal.usage.reading === "absent" : this.#endedKeys.has(key)) return null;
-    return this.#open(seedOf({ ...signal, key, background: false }, nowMs, this));
+    return this.#open(seedOf({ ...signal, key, background: false }, nowMs, this), true);
+  }
+
+  /** Takes out what an error broke off before this response; its lane would not have begun it. */
+  #abandonBroken(successor: Turn): void {
+    const broken = this.#running.filter(
+      (each) =>
+        each.error !== null &&
+        each.key !== null &&
+        each.lane === successor.lane &&
+        each !== successor,
+    );
+    for (const turn of broken) {
+      this.#remove(turn);
+      this.#abandoned(turn);
+    }
   }
 
   /** The request that this response answers; null: nobody asked for it. */
   #answerable(signal: StartedSignal): Turn | null {
     if (signal.kind !== "response") return null;
     if (this.#successors.has(signal.lane)) return null;
-    const inLane = this.#unanswered(signal.lane);
+    const inLane = this.#unanswered(signal.lane, signal);
+    if (inLane !== null || signal.lane !== null) return inLane;
     // An upstream that knows no lanes answers all of them in the one it has.
-    const oldest = signal.lane === null ? this.#running.find((each) => each.key === null) : null;
-    return inLane ?? oldest ?? null;
+    const waiting = this.#running.filter((each) => each.key === null);
+    return likeliest(waiting, signal);
   }
 
   #byKey(key: string, kind: TurnKind): Turn | null {
     return this.#running.find((turn) => turn.key === key && turn.kind === kind) ?? null;
   }
 
-  #unanswered(lane: string | null): Turn | null {
-    return this.#running.find((turn) => turn.key === null && turn.lane === lane) ?? null;
+  /** The lane's request that an event with this model and tier is about. */
+  #unanswered(lane: string | null, event: ModelAndTier): Turn | null {
+    const waiting = this.#running.filter((turn) => turn.key === null && turn.lane === lane);
+    return likeliest(waiting, event);
   }
 
-  /** The lane's started response, else its oldest request. */
-  #inLane(lane: string | null): Turn | null {
-    const started = this.#running.find(
-      (turn) => turn.key !== null && turn.lane === lane && turn.kind === "response",
-    );
-    return started ?? this.#unanswered(lane);
+  #startedIn(lane: string | null): Turn | null {
+    const isIt = (turn: Turn) =>
+      turn.key !== null && turn.lane === lane && turn.kind === "response";
+    return this.#running.find(isIt) ?? null;
   }
 
-  #open(seed: TurnSeed): Turn {
-    const turn: Turn = { ...seed, number: this.#count + 1, firstTokenMs: null };
-    this.#opened(turn);
+  #open(seed: TurnSeed, isOver = false): Turn {
+    const turn: Turn = { ...seed, number: this.#count + 1, firstTokenMs: null, error: null };
+    this.#opened(turn, isOver);
     this.#count++;
     this.#running.push(turn);
     if (turn.key !== null) {
@@ -231,7 +277,7 @@ export class TurnTable {
     const oldest = this.#running[0];
     if (this.#running.length > TURNS_RUNNING_MAX && oldest !== undefined) {
       this.#remove(oldest);
-      this.#evicted(oldest);
+      this.#abandoned(oldest);
     }
     return turn;
   }
@@ -252,7 +298,30 @@ export class TurnTable {
   }
 }
 
-/** A turn that nobody asked for. It inherits what the response before it in its lane was sent with. */
+type ModelAndTier = Pick<StartedSignal, "model" | "serviceTier">;
+
+/**
+ * Which of a lane's requests, oldest first, an answer is to: the oldest. Once an error may have
+ * been about one of them, the one sent with what the answer names, those without an error first.
+ */
+function likeliest(waiting: readonly Turn[], answer: ModelAndTier): Turn | null {
+  const [oldest] = waiting;
+  if (oldest === undefined) return null;
+  if (waiting.every((turn) => turn.error === null)) return oldest;
+  let best = oldest;
+  for (const turn of waiting) if (likeness(turn, answer) > likeness(best, answer)) best = turn;
+  return best;
+}
+
+/** The model weighs most: an answer names it in full, as `name-date`. A tier may be left open. */
+function likeness(turn: Turn, answer: ModelAndTier): number {
+  const model = answer.model?.startsWith(turn.requestedModel ?? "") === false ? 0 : 8;
+  const [asked, served] = [turn.decidedServiceTier, answer.serviceTier];
+  const tier = asked === served ? 4 : asked === null || served === null ? 2 : 0;
+  return model + tier + (turn.error === null ? 1 : 0);
+}
+
+/** A turn that nobody asked for. It inherits what the lane's response before it was sent with. */
 function seedOf(
   signal: Pick<StartedSignal, "kind" | "lane" | "model" | "serviceTier" | "background"> & {
     readonly key: string | null;

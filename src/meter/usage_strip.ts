@@ -25,8 +25,8 @@ export class UsageStripTap implements BodyTap {
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   readonly #bytesMax: number;
-  /** What is taken out of the current chunk; null: nothing. */
-  #cut: { start: number; end: number } | null = null;
+  /** What is taken out of the current chunk, in order. */
+  #cuts: { readonly start: number; readonly end: number }[] = [];
   /** Whether the event was taken out whose blank line ended the last chunk. */
   #cutBefore = false;
 
@@ -56,22 +56,24 @@ export class UsageStripTap implements BodyTap {
   end(): Soon<Uint8Array | null> {
     this.#splitter.end();
     if (!this.#turn.isOver) this.#turn.interrupted();
-    const held = this.#cut === null ? join(this.#held) : EMPTY;
+    const held = this.#cuts.length === 0 ? join(this.#held) : EMPTY;
     this.#held = [];
     return after(this.#turn.takeClosing(), held.length === 0 ? null : held);
   }
 
   abort(): void {
     this.#held = [];
+    // The line of a usage chunk may have come without its blank line.
+    this.#splitter.end();
     this.#turn.interrupted();
-    // The exchange is over: nothing is held for this record, and the ledger reports its own failures.
+    // The exchange is over: nothing waits for this record, and the ledger reports its failures.
     this.#turn.takeClosing()?.catch(() => undefined);
   }
 
   #take(): void {
     const from = this.#splitter.eventFrom;
     if (from === -1) this.#drop();
-    this.#cut = { start: Math.max(from, 0), end: this.#splitter.eventNext };
+    this.#cuts.push({ start: Math.max(from, 0), end: this.#splitter.eventNext });
   }
 
   #drop(): void {
@@ -81,15 +83,19 @@ export class UsageStripTap implements BodyTap {
 
   /** What goes on now: all that is held and complete, without what was cut. */
   #release(bytes: Uint8Array, skipped: number): Uint8Array {
-    const cut = this.#cut;
-    this.#cut = null;
-    this.#cutBefore = cut !== null && cut.end === bytes.length;
+    const cuts = this.#cuts;
+    this.#cuts = [];
+    this.#cutBefore = cuts.at(-1)?.end === bytes.length;
     const openFrom = this.#splitter.eventFrom;
     const from = openFrom === -1 ? 0 : openFrom;
     const parts = openFrom === -1 ? [] : this.#held;
     if (openFrom !== -1) this.#drop();
-    if (cut === null) parts.push(bytes.subarray(skipped, Math.max(from, skipped)));
-    else parts.push(bytes.subarray(skipped, cut.start), bytes.subarray(cut.end, from));
+    let at = skipped;
+    for (const { start, end } of cuts) {
+      parts.push(bytes.subarray(at, start));
+      at = end;
+    }
+    parts.push(bytes.subarray(at, Math.max(from, at)));
     this.#hold(bytes.subarray(Math.max(from, skipped)));
     if (this.#heldBytes > this.#bytesMax) {
       parts.push(...this.#held);

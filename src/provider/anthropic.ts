@@ -2,8 +2,8 @@
  * Anthropic: its endpoints and where its credential goes.
  *
  * Owns: the list of paths, which of them bill, and the two headers that carry a key.
- * Does not own: the events of a message; without a reader a billed exchange is recorded with its usage
- * missing.
+ * Does not own: the events of a message; without a reader a billed exchange is recorded with its
+ * usage missing.
  * Invariant: `anthropic-version` and `anthropic-beta` are the client's and are never touched.
  */
 
@@ -12,18 +12,18 @@ import { RouteTable, billed, free } from "./route_table.ts";
 
 const TABLE = new RouteTable([
   billed("/v1/messages", "response", "anthropic_messages"),
-  free("/v1/messages/count_tokens"),
+  free("/v1/messages/count_tokens", "POST"),
   // Each result has its own usage, in a file that is fetched later.
-  billed("/v1/messages/batches", "response", "none"),
-  free("/v1/messages/batches/{id}"),
-  free("/v1/messages/batches/{id}/results"),
-  free("/v1/messages/batches/{id}/cancel"),
+  billed("/v1/messages/batches", "response", "none", {}, ["GET"]),
+  free("/v1/messages/batches/{id}", "GET", "DELETE"),
+  free("/v1/messages/batches/{id}/results", "GET"),
+  free("/v1/messages/batches/{id}/cancel", "POST"),
   billed("/v1/complete", "response", "none"),
-  free("/v1/models"),
-  free("/v1/models/{id}"),
-  free("/v1/files"),
-  free("/v1/files/{id}"),
-  free("/v1/files/{id}/content"),
+  free("/v1/models", "GET"),
+  free("/v1/models/{id}", "GET"),
+  free("/v1/files", "GET", "POST"),
+  free("/v1/files/{id}", "GET", "DELETE"),
+  free("/v1/files/{id}/content", "GET"),
 ]);
 
 /** An OAuth token, which only goes as Bearer. */

@@ -11,15 +11,10 @@ import { anthropic } from "./anthropic.ts";
 import { forward } from "./forward.ts";
 import { gemini } from "./gemini.ts";
 import { openai } from "./openai.ts";
-import { chatReader, readChatBody } from "./openai_chat.ts";
-import {
-  mediaReader,
-  readEmbeddingsBody,
-  readMediaBody,
-  readModerationBody,
-} from "./openai_media.ts";
+import { chatBody, chatReader } from "./openai_chat.ts";
+import { embeddingsBody, mediaBody, mediaReader, moderationBody } from "./openai_media.ts";
 import { realtimeReader } from "./openai_realtime.ts";
-import { readResponseBody, responsesReader } from "./openai_responses.ts";
+import { responseBody, responsesReader } from "./openai_responses.ts";
 import type { JsonBodyReader, MessageReader, MeterDialect, Provider } from "./provider.ts";
 
 const PROVIDERS: Readonly<Record<ProviderType, Provider>> = { openai, anthropic, gemini, forward };
@@ -32,13 +27,13 @@ interface Readers {
 const NONE: Readers = { messages: null, body: null };
 const READERS: Readonly<Record<MeterDialect, Readers>> = {
   none: NONE,
-  openai_responses: { messages: responsesReader, body: readResponseBody },
-  openai_chat: { messages: chatReader, body: readChatBody },
-  openai_completions: { messages: chatReader, body: readChatBody },
-  openai_embeddings: { messages: null, body: readEmbeddingsBody },
-  openai_audio: { messages: mediaReader, body: readMediaBody },
-  openai_images: { messages: mediaReader, body: readMediaBody },
-  openai_moderations: { messages: null, body: readModerationBody },
+  openai_responses: { messages: responsesReader, body: responseBody },
+  openai_chat: { messages: chatReader, body: chatBody },
+  openai_completions: { messages: chatReader, body: chatBody },
+  openai_embeddings: { messages: null, body: embeddingsBody },
+  openai_audio: { messages: mediaReader, body: mediaBody },
+  openai_images: { messages: mediaReader, body: mediaBody },
+  openai_moderations: { messages: null, body: moderationBody },
   openai_realtime: { messages: realtimeReader, body: null },
   anthropic_messages: NONE,
   gemini_generate: NONE,
@@ -54,7 +49,7 @@ export function messageReaderOf(dialect: MeterDialect): MessageReader | null {
   return READERS[dialect].messages;
 }
 
-/** Reads whole JSON bodies; null: nobody can. */
+/** Reads JSON bodies; null: nobody can. */
 export function bodyReaderOf(dialect: MeterDialect): JsonBodyReader | null {
   return READERS[dialect].body;
 }

@@ -1,15 +1,15 @@
 /**
  * Gemini: its endpoints and where its credential goes.
  *
- * Owns: paths of the form `/v1beta/models/{model}:method`, of the Live API, and of the OpenAI-compatible
- * interface.
+ * Owns: paths of the form `/v1beta/models/{model}:method`, of the Live API, and of the
+ * OpenAI-compatible interface.
  * Does not own: the events; without a reader a billed exchange is recorded with its usage missing.
  * Invariant: a method that is not in the list does not exist.
  */
 
 import type { TurnKind } from "../exchange.ts";
 import type { CredentialStyle, Endpoint, MeterDialect, Provider } from "./provider.ts";
-import { RouteTable, billed, endpoint, free } from "./route_table.ts";
+import { RouteTable, billed, endpoint, free, isValue } from "./route_table.ts";
 
 interface Method {
   readonly billing: boolean;
@@ -27,7 +27,7 @@ const METHODS: ReadonlyMap<string, Method> = new Map([
   ["countTokens", { billing: false, kind: "response", dialect: "none" }],
 ]);
 
-const MODEL_PATH = /^\/(v1(?:beta|alpha)?)\/(models|tunedModels)\/[^/:]+:([A-Za-z]+)$/;
+const MODEL_PATH = /^\/(v1(?:beta|alpha)?)\/(models|tunedModels)\/([^/:]+):([A-Za-z]+)$/;
 const LIVE_PATH =
   /^\/+ws\/google\.ai\.generativelanguage\.(v1(?:beta|alpha)?)\.GenerativeService\./;
 const LIVE_METHODS = ["BidiGenerateContent", "BidiGenerateContentConstrained"];
@@ -35,22 +35,22 @@ const VERSION = /^\/v1(?:alpha)?\//;
 
 /** Looked up with the version written `/v1beta/`. */
 const TABLE = new RouteTable([
-  free("/v1beta/models"),
-  free("/v1beta/models/{model}"),
-  free("/v1beta/tunedModels"),
-  free("/v1beta/tunedModels/{model}"),
-  free("/v1beta/files"),
-  free("/v1beta/files/*"),
-  free("/upload/v1beta/files"),
-  free("/v1beta/cachedContents"),
-  free("/v1beta/cachedContents/{id}"),
-  free("/v1beta/batches"),
-  free("/v1beta/batches/{id}"),
-  free("/v1beta/operations/{id}"),
+  free("/v1beta/models", "GET"),
+  free("/v1beta/models/{model}", "GET"),
+  free("/v1beta/tunedModels", "GET"),
+  free("/v1beta/tunedModels/{model}", "GET", "PATCH", "DELETE"),
+  free("/v1beta/files", "GET", "POST"),
+  free("/v1beta/files/*", "GET", "DELETE"),
+  free("/upload/v1beta/files", "POST", "PUT"),
+  free("/v1beta/cachedContents", "GET", "POST"),
+  free("/v1beta/cachedContents/{id}", "GET", "PATCH", "DELETE"),
+  free("/v1beta/batches", "GET"),
+  free("/v1beta/batches/{id}", "GET", "POST", "PATCH", "DELETE"),
+  free("/v1beta/operations/{id}", "GET"),
   billed("/v1beta/openai/chat/completions", "response", "openai_chat"),
   billed("/v1beta/openai/embeddings", "embedding", "openai_embeddings"),
-  free("/v1beta/openai/models"),
-  free("/v1beta/openai/models/{id}"),
+  free("/v1beta/openai/models", "GET"),
+  free("/v1beta/openai/models/{id}", "GET"),
 ]);
 
 export const gemini: Provider = {
@@ -66,7 +66,7 @@ function find(method: string, path: string): Endpoint | null {
   const live = LIVE_PATH.exec(path);
   if (live !== null) return liveEndpoint(method, path.slice(live[0].length));
   const call = MODEL_PATH.exec(path);
-  if (call !== null) return modelEndpoint(method, call[1] ?? "", call[2] ?? "", call[3] ?? "");
+  if (call !== null) return modelEndpoint(method, call);
   return TABLE.find(method, path.replace(VERSION, "/v1beta/"));
 }
 
@@ -75,17 +75,12 @@ function liveEndpoint(method: string, rpc: string): Endpoint | null {
   return endpoint(`/ws/${rpc}`, true, "response", "gemini_live", { websocket: "only" });
 }
 
-function modelEndpoint(
-  method: string,
-  version: string,
-  collection: string,
-  verb: string,
-): Endpoint | null {
+function modelEndpoint(method: string, call: readonly string[]): Endpoint | null {
+  const [, version = "", collection = "", model = "", verb = ""] = call;
   const known = METHODS.get(verb);
-  if (known === undefined) return null;
+  if (known === undefined || method !== "POST" || !isValue(model)) return null;
   const name = `/${version}/${collection}/{model}:${verb}`;
-  const billing = known.billing && method === "POST";
-  return endpoint(name, billing, known.kind, billing ? known.dialect : "none");
+  return endpoint(name, known.billing, known.kind, known.dialect);
 }
 
 /** OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not. */

@@ -1,10 +1,11 @@
 /**
- * The values of small form fields, found while a multipart body streams by (RFC 7578, RFC 2046 5.1.1).
+ * The values of small form fields, found while a multipart body streams by (RFC 7578; RFC 2046,
+ * section 5.1.1).
  *
  * Owns: finding parts by name wherever they stand, before or after the file.
  * Does not own: the body, which is forwarded as it comes.
- * Invariant: memory is bounded by one chunk, `PART_HEAD_BYTES_MAX` and the values asked for; a body that
- * is not well formed gives fewer fields and never an error.
+ * Invariant: memory is bounded by one chunk, `PART_HEAD_BYTES_MAX` and the values asked for; a body
+ * that is not well formed gives fewer fields and never an error.
  */
 
 import { Buffer } from "node:buffer";
@@ -26,7 +27,7 @@ export class MultipartFields {
   readonly #delimiter: Buffer;
   readonly #values = new Map<string, string>();
   #duplicate: string | null = null;
-  /** Bytes that are not understood yet. Begins as if a line had just ended, for the first delimiter. */
+  /** Bytes not understood yet. Begins as if a line had just ended, for the first delimiter. */
   #rest: Buffer = Buffer.from("\r\n");
   #state: "content" | "delimiter" | "head" | "over" = "content";
   /** The field whose content is passing; null: a file, or a field nobody asked for. */

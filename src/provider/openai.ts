@@ -4,8 +4,8 @@
  * Owns: the list of paths that are relayed, which of them bill, and which take a WebSocket.
  * Does not own: the events (`openai_responses.ts`, `openai_realtime.ts`, `openai_chat.ts`,
  * `openai_media.ts`).
- * Invariant: a path that bills in a way that nobody can meter (`/v1/live/sessions`, fine-tuning, videos)
- * is not in the list, so it does not exist.
+ * Invariant: a path that bills in a way that nobody can meter (`/v1/live/sessions`, fine-tuning,
+ * videos) is not in the list, so it does not exist.
  */
 
 import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
@@ -22,14 +22,14 @@ const RESPONSES: Route = {
     }),
   },
   upgrade: endpoint("/v1/responses", true, "response", "openai_responses", { websocket: "only" }),
-  other: null,
+  free: null,
 };
 
 const REALTIME: Route = {
   pattern: "/v1/realtime",
   billed: null,
   upgrade: endpoint("/v1/realtime", true, "response", "openai_realtime", { websocket: "only" }),
-  other: null,
+  free: null,
 };
 
 const MULTIPART = { requestBody: "multipart" } as const;
@@ -38,50 +38,50 @@ const OPAQUE = { requestBody: "opaque" } as const;
 const TABLE = new RouteTable([
   RESPONSES,
   billed("/v1/responses/compact", "compaction", "openai_responses"),
-  free("/v1/responses/input_tokens"),
-  free("/v1/responses/{id}"),
-  free("/v1/responses/{id}/cancel"),
-  free("/v1/responses/{id}/input_items"),
-  billed("/v1/chat/completions", "response", "openai_chat"),
-  free("/v1/chat/completions/{id}"),
-  free("/v1/chat/completions/{id}/messages"),
+  free("/v1/responses/input_tokens", "POST"),
+  free("/v1/responses/{id}", "GET", "DELETE"),
+  free("/v1/responses/{id}/cancel", "POST"),
+  free("/v1/responses/{id}/input_items", "GET"),
+  billed("/v1/chat/completions", "response", "openai_chat", {}, ["GET"]),
+  free("/v1/chat/completions/{id}", "GET", "POST", "DELETE"),
+  free("/v1/chat/completions/{id}/messages", "GET"),
   billed("/v1/completions", "response", "openai_completions"),
   billed("/v1/embeddings", "embedding", "openai_embeddings"),
   billed("/v1/moderations", "moderation", "openai_moderations"),
   billed("/v1/audio/transcriptions", "transcription", "openai_audio", MULTIPART),
   billed("/v1/audio/translations", "translation", "openai_audio", MULTIPART),
   billed("/v1/audio/speech", "speech", "openai_audio"),
-  free("/v1/audio/voices"),
+  free("/v1/audio/voices", "GET", "POST"),
   billed("/v1/images/generations", "image", "openai_images"),
   billed("/v1/images/edits", "image", "openai_images", MULTIPART),
   billed("/v1/images/variations", "image", "openai_images", MULTIPART),
   REALTIME,
-  free("/v1/realtime/client_secrets"),
-  free("/v1/realtime/sessions"),
-  free("/v1/realtime/transcription_sessions"),
+  free("/v1/realtime/client_secrets", "POST"),
+  free("/v1/realtime/sessions", "POST"),
+  free("/v1/realtime/transcription_sessions", "POST"),
   // The media of a call go past sluice: the row says that something was billed, and not how much.
   billed("/v1/realtime/calls", "response", "none", OPAQUE),
-  free("/v1/realtime/calls/{id}/accept"),
-  free("/v1/realtime/calls/{id}/reject"),
-  free("/v1/realtime/calls/{id}/refer"),
-  free("/v1/realtime/calls/{id}/hangup"),
+  free("/v1/realtime/calls/{id}/accept", "POST"),
+  free("/v1/realtime/calls/{id}/reject", "POST"),
+  free("/v1/realtime/calls/{id}/refer", "POST"),
+  free("/v1/realtime/calls/{id}/hangup", "POST"),
   // Its usage arrives in the output file, which is a download like any other.
-  billed("/v1/batches", "response", "none"),
-  free("/v1/batches/{id}"),
-  free("/v1/batches/{id}/cancel"),
-  free("/v1/models"),
-  free("/v1/models/{id}"),
-  free("/v1/files"),
-  free("/v1/files/{id}"),
-  free("/v1/files/{id}/content"),
-  free("/v1/uploads"),
-  free("/v1/uploads/*"),
-  free("/v1/conversations"),
-  free("/v1/conversations/*"),
-  free("/v1/vector_stores"),
-  free("/v1/vector_stores/*"),
-  free("/v1/containers"),
-  free("/v1/containers/*"),
+  billed("/v1/batches", "response", "none", {}, ["GET"]),
+  free("/v1/batches/{id}", "GET"),
+  free("/v1/batches/{id}/cancel", "POST"),
+  free("/v1/models", "GET"),
+  free("/v1/models/{id}", "GET", "DELETE"),
+  free("/v1/files", "GET", "POST"),
+  free("/v1/files/{id}", "GET", "DELETE"),
+  free("/v1/files/{id}/content", "GET"),
+  free("/v1/uploads", "POST"),
+  free("/v1/uploads/*", "POST"),
+  free("/v1/conversations", "POST"),
+  free("/v1/conversations/*", "GET", "POST", "DELETE"),
+  free("/v1/vector_stores", "GET", "POST"),
+  free("/v1/vector_stores/*", "GET", "POST", "DELETE"),
+  free("/v1/containers", "GET", "POST"),
+  free("/v1/containers/*", "GET", "POST", "DELETE"),
 ]);
 
 export const openai: Provider = {

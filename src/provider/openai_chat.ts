@@ -7,16 +7,23 @@
  *
  * Owns: what a chunk says, and which chunk is the usage chunk.
  * Does not own: asking for that chunk (`openai_request.ts`) or taking it out again (the meter).
- * Invariant: the usage chunk is the one with no choices. Usage beside choices (servers that repeat it
- * as it grows) is remembered and counts only when the stream ends without a usage chunk.
+ * Invariant: the usage chunk is the one with no choices. Usage beside choices (servers that repeat
+ * it as it grows) is remembered and counts only when the stream ends without a usage chunk.
  */
 
 import type { Message } from "../exchange.ts";
 import { USAGE_ABSENT, readUsage } from "./openai_usage.ts";
-import type { EndedSignal, MessageReader, TurnSignal, UsageReading } from "./provider.ts";
+import type {
+  EndedSignal,
+  JsonBodyReader,
+  MessageReader,
+  TurnSignal,
+  UsageReading,
+} from "./provider.ts";
 import { ERROR_KEYS, WireObject, errorCodeOf, textOf } from "./wire_text.ts";
 
 const CHUNK_KEYS = ["id", "model", "service_tier", "usage", "choices", "error"];
+const BODY_KEYS = ["id", "model", "service_tier", "usage"];
 const DONE = "[DONE]";
 
 /** Name of the usage chunk as a terminal event, by which the tap knows which one to take out. */
@@ -40,6 +47,7 @@ function upstreamSignal(message: Message): TurnSignal | null {
   if (error !== null) {
     return {
       signal: "refused",
+      about: "response",
       lane: null,
       laneKnown: true,
       terminal: "error",
@@ -93,8 +101,10 @@ function ended(
 }
 
 /** The body of a chat or legacy completion. */
-export function readChatBody(text: string): EndedSignal | null {
-  const body = WireObject.read(text, CHUNK_KEYS);
+export const chatBody: JsonBodyReader = { keys: BODY_KEYS, read: readBody };
+
+function readBody(text: string): EndedSignal | null {
+  const body = WireObject.read(text, BODY_KEYS);
   if (body === null) return null;
   const usage = readUsage(body.json("usage"));
   return ended("body", body.string("id"), body.string("model"), body.string("service_tier"), usage);

@@ -2,7 +2,8 @@
  * OpenAI's smaller endpoints: embeddings, audio, images and moderations.
  *
  * Owns: their JSON bodies, and the SSE events of transcription, speech and image streams
- * (`transcript.text.done`, `speech.audio.done`, `image_generation.completed`, `image_edit.completed`).
+ * (`transcript.text.done`, `speech.audio.done`, `image_generation.completed`,
+ * `image_edit.completed`).
  * Does not own: bodies that say nothing of usage (audio, srt, vtt, plain text).
  * Invariant: a transcription body names no model; the request's one counts.
  */
@@ -10,7 +11,13 @@
 import type { Message, TurnKind } from "../exchange.ts";
 import { OUTPUT } from "./openai_responses.ts";
 import { NONE_BILLED, readUsage } from "./openai_usage.ts";
-import type { EndedSignal, MessageReader, TurnSignal, UsageReading } from "./provider.ts";
+import type {
+  EndedSignal,
+  JsonBodyReader,
+  MessageReader,
+  TurnSignal,
+  UsageReading,
+} from "./provider.ts";
 import { ERROR_KEYS, WireObject, errorCodeOf, isDelta, textOf } from "./wire_text.ts";
 
 const TERMINALS: ReadonlyMap<string, TurnKind> = new Map([
@@ -48,6 +55,7 @@ function refused(event: WireObject): TurnSignal {
   const error = event.object("error", ERROR_KEYS);
   return {
     signal: "refused",
+    about: "response",
     lane: null,
     laneKnown: true,
     terminal: "error",
@@ -78,20 +86,22 @@ function ended(
 }
 
 /** The body of an embeddings call: input tokens only. */
-export function readEmbeddingsBody(text: string): EndedSignal | null {
-  const body = WireObject.read(text, BODY_KEYS);
-  if (body === null) return null;
-  return ended("body", "embedding", body, readUsage(body.json("usage"), "none"));
-}
+export const embeddingsBody = bodyReader("embedding", (body) =>
+  readUsage(body.json("usage"), "none"),
+);
 
 /** The body of a transcription, translation or image call. */
-export function readMediaBody(text: string): EndedSignal | null {
-  const body = WireObject.read(text, BODY_KEYS);
-  return body && ended("body", "transcription", body, readUsage(body.json("usage")));
-}
+export const mediaBody = bodyReader("transcription", (body) => readUsage(body.json("usage")));
 
 /** The body of a moderation call, which OpenAI does not bill. */
-export function readModerationBody(text: string): EndedSignal | null {
-  const body = WireObject.read(text, BODY_KEYS);
-  return body && ended("body", "moderation", body, NONE_BILLED);
+export const moderationBody = bodyReader("moderation", () => NONE_BILLED);
+
+function bodyReader(kind: TurnKind, usageOf: (body: WireObject) => UsageReading): JsonBodyReader {
+  return {
+    keys: BODY_KEYS,
+    read(text) {
+      const body = WireObject.read(text, BODY_KEYS);
+      return body && ended("body", kind, body, usageOf(body));
+    },
+  };
 }

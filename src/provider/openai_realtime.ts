@@ -3,14 +3,14 @@
  *
  *   upstream  session.created {session: {model, audio.input.transcription.model}}
  *   client    input_audio_buffer.append* … (the upstream's voice detection commits)
- *   upstream  input_audio_buffer.committed {item_id}  the input is now transcribed, on its own model
+ *   upstream  input_audio_buffer.committed {item_id}  is now transcribed, on a model of its own
  *   upstream  response.created … response.output_audio.delta* … response.done
  *   upstream  conversation.item.input_audio_transcription.completed {item_id, usage}
  *
  * Owns: which of these events matter and what they say.
  * Does not own: which turn an event belongs to, nor whether the session transcribes.
- * Invariant: a `response.done` names no model and an `error` ends nothing; both are the session's and the
- * turn table's business. Audio is never parsed, except to tell parallel turns apart.
+ * Invariant: a `response.done` names no model and an `error` ends nothing; both are the session's
+ * and the turn table's business. Audio is never parsed, except to tell parallel turns apart.
  */
 
 import type { Message, TurnStatus } from "../exchange.ts";
@@ -172,6 +172,7 @@ function done(event: WireObject): EndedSignal {
 function refused(event: WireObject): TurnSignal {
   return {
     signal: "refused",
+    about: "request",
     lane: null,
     laneKnown: false,
     terminal: "error",

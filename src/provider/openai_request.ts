@@ -1,7 +1,7 @@
 /**
  * What a JSON request asks for, and the one field that sluice adds to it.
  *
- * Owns: reading model, tier and streaming from a request body, and asking for the usage of chat streams.
+ * Owns: reading model, tier and streaming from a request body, and asking for chat streams' usage.
  * Does not own: whether the request is allowed.
  * Invariant: the injection changes `stream_options.include_usage` and no other byte.
  */
@@ -18,7 +18,7 @@ import {
 } from "../lib/json_scan.ts";
 import type { ObjectScan } from "../lib/json_scan.ts";
 import type { MeterDialect, RequestedTurn } from "./provider.ts";
-import { WireObject, textOf } from "./wire_text.ts";
+import { WireObject, storable, textOf } from "./wire_text.ts";
 
 const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background"];
 
@@ -48,9 +48,10 @@ export function readRequestedTurn(dialect: MeterDialect, body: Uint8Array): Requ
  * @param fields values by field name, as `MultipartFields` finds them
  */
 export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedTurn {
+  const [model, serviceTier] = [fields.get("model"), fields.get("service_tier")];
   return {
-    model: fields.get("model") ?? null,
-    serviceTier: fields.get("service_tier") ?? null,
+    model: model === undefined ? null : storable(model),
+    serviceTier: serviceTier === undefined ? null : storable(serviceTier),
     stream: fields.get("stream") === "true",
     includeUsage: false,
     background: false,
@@ -61,10 +62,10 @@ export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedT
 /**
  * Asks for the usage chunk of a chat stream.
  * @param body a whole JSON request body
- * @returns the body with `stream_options.include_usage` true; null where it does not stream, asks for
- *   it already, or is no JSON object
- * @throws GatewayError `ambiguous_json`: a field that decides this is named twice, and which of the two
- *   the upstream reads is not known
+ * @returns the body with `stream_options.include_usage` true; null where it does not stream, asks
+ *   for it already, or is no JSON object
+ * @throws GatewayError `ambiguous_json`: a field that decides this is named twice, and which of the
+ *   two the upstream reads is not known
  */
 export function injectStreamUsage(body: Uint8Array): Uint8Array | null {
   const text = byteText(body);

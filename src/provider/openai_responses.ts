@@ -8,15 +8,17 @@
  * Owns: which of these events matter and what they say. Server events are the same objects on a
  * WebSocket and in SSE `data`.
  * Does not own: which turn an event belongs to.
- * Invariant: deltas are recognised by their first bytes and never parsed, except to tell parallel turns
- * apart; usage, model and tier are those of the terminal event.
+ * Invariant: deltas are recognised by their first bytes and never parsed, except to tell parallel
+ * turns apart; usage, model and tier are those of the terminal event.
  */
 
 import type { Message, TurnStatus } from "../exchange.ts";
 import { USAGE_ABSENT, readUsage } from "./openai_usage.ts";
 import type {
   EndedSignal,
+  JsonBodyReader,
   MessageReader,
+  OtherSignal,
   OutputOwner,
   OutputSignal,
   RefusedSignal,
@@ -34,6 +36,7 @@ import {
 } from "./wire_text.ts";
 
 export const OUTPUT: OutputSignal = { signal: "output" };
+const OTHER: OtherSignal = { signal: "other" };
 
 /** Event type to status; `response.done` says it in the response. */
 const TERMINALS: ReadonlyMap<string, TurnStatus | null> = new Map([
@@ -85,7 +88,7 @@ export const responsesReader: MessageReader = {
 
 function clientSignal(message: Message): TurnSignal | null {
   const event = clientEvent(message, REQUEST_KEYS);
-  if (event.string("type") !== "response.create") return null;
+  if (event.string("type") !== "response.create") return OTHER;
   const prewarm = event.object("prompt_cache_options", ["prewarm"])?.isTrue("prewarm") ?? false;
   return {
     signal: "requested",
@@ -152,19 +155,22 @@ function ended(type: string, lane: string | null, response: WireObject | null): 
 }
 
 /**
- * The three shapes of an error event: wrapped with `status`, the same with headers beside it, and flat.
- * An error about `stream_id` names no lane, because the lane is what is wrong.
+ * The three shapes of an error event: wrapped with `status`, the same with headers beside it, and
+ * flat. A wrapped one answers a request before its response begins; a flat one may also break off
+ * what runs. An error about `stream_id` names no lane, because the lane is what is wrong.
  */
 function refused(event: WireObject): RefusedSignal {
   const wrapped = event.object("error", ERROR_KEYS);
   const lane = event.string("stream_id");
   const param = wrapped === null ? event.string("param") : wrapped.string("param");
+  const code = wrapped === null ? event.string("code") : errorCodeOf(wrapped);
   return {
     signal: "refused",
+    about: wrapped === null ? "response" : "request",
     lane,
-    laneKnown: lane !== null || param !== "stream_id",
+    laneKnown: lane !== null || (param !== "stream_id" && code !== "invalid_stream_id"),
     terminal: "error",
-    errorCode: wrapped === null ? event.string("code") : errorCodeOf(wrapped),
+    errorCode: code,
     httpStatus: event.integer("status"),
   };
 }
@@ -198,9 +204,11 @@ function isWebSearch(item: unknown): boolean {
   return action.type === "search";
 }
 
-/** A whole response object: the body of a `POST`, of `/compact`, and of `GET /v1/responses/{id}`. */
-export function readResponseBody(text: string): EndedSignal | null {
-  const response = WireObject.read(text, RESPONSE_KEYS);
-  if (response === null) return null;
-  return ended("body", null, response);
-}
+/** A whole response object: the body of `POST`, of `/compact` and of `GET /v1/responses/{id}`. */
+export const responseBody: JsonBodyReader = {
+  keys: RESPONSE_KEYS,
+  read(text) {
+    const response = WireObject.read(text, RESPONSE_KEYS);
+    return response === null ? null : ended("body", null, response);
+  },
+};

@@ -1,11 +1,11 @@
 /**
  * OpenAI's usage objects, read all or nothing.
  *
- * Owns: the three shapes there are (`input_tokens` with `input_tokens_details` or, on Realtime and audio,
- * `input_token_details`; `prompt_tokens` with `prompt_tokens_details`; `type: "duration"`).
+ * Owns: the three shapes there are (`input_tokens` with `input_tokens_details` or, on Realtime and
+ * audio, `input_token_details`; `prompt_tokens` with `prompt_tokens_details`; `type: "duration"`).
  * Does not own: where in an event the object stands.
- * Invariant: a count that is not a whole number from 0 to 2^53 makes the whole object `malformed`. A
- * subset that the object does not name is 0, because OpenAI leaves out what did not occur.
+ * Invariant: a count that is not a whole number from 0 to 2^53 makes the whole object `malformed`.
+ * A subset that the object does not name is 0, because OpenAI leaves out what did not occur.
  */
 
 import type { Usage, UsageDetails } from "../exchange.ts";

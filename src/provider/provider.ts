@@ -1,9 +1,9 @@
 /**
- * What differs between upstreams: their endpoints, where a credential goes, and how their events read.
+ * What differs between upstreams: endpoints, where a credential goes, and how their events read.
  *
  * Owns: the interface. One file a protocol family implements it.
- * Does not own: relaying, or turns; a provider translates wire events into signals and keeps no state
- * across exchanges.
+ * Does not own: relaying, or turns; a provider translates wire events into signals and keeps no
+ * state across exchanges.
  * Invariant: wire names appear in this folder only.
  */
 
@@ -11,7 +11,7 @@ import type { Message, ProviderType, TurnKind, TurnStatus, Usage } from "../exch
 
 /** A place of a provider's API that we relay. */
 export interface Endpoint {
-  /** Path pattern without values, such as `/v1/responses/{id}`: the metric label and usage field. */
+  /** Path pattern without values, as `/v1/responses/{id}`: the metric label and usage field. */
   readonly name: string;
   /** Whether an exchange here makes a usage event. */
   readonly billing: boolean;
@@ -55,6 +55,7 @@ export interface RequestedTurn {
 /** What an event says of the turns, in our words. Fields that the event does not carry are null. */
 export type TurnSignal =
   | RequestedSignal
+  | OtherSignal
   | StartedSignal
   | OutputSignal
   | ProgressSignal
@@ -69,6 +70,11 @@ export interface RequestedSignal {
   readonly model: string | null;
   readonly serviceTier: string | null;
   readonly warmup: boolean;
+}
+
+/** A client message that asks for no turn. The upstream may still answer it with an error. */
+export interface OtherSignal {
+  readonly signal: "other";
 }
 
 /** The upstream began a turn. `key` is the response id, or the item id of a transcription. */
@@ -117,6 +123,8 @@ export interface EndedSignal {
 /** An error event. What it ends is the turn table's decision. */
 export interface RefusedSignal {
   readonly signal: "refused";
+  /** `request`: it answers a client message; `response`: what runs already may have broken off. */
+  readonly about: "request" | "response";
   readonly lane: string | null;
   /** False: it can only be about a request that is not answered yet, in whatever lane. */
   readonly laneKnown: boolean;
@@ -165,8 +173,13 @@ export interface OutputOwner {
   readonly lane: string | null;
 }
 
-/** Reads a whole answer that is one JSON text. Null: it says nothing of the turn. */
-export type JsonBodyReader = (text: string) => EndedSignal | null;
+/** Reads an answer that is one JSON object. */
+export interface JsonBodyReader {
+  /** The fields at the top level that it looks at; the others may be left out of the text. */
+  readonly keys: readonly string[];
+  /** Null: it says nothing of the turn. */
+  read(text: string): EndedSignal | null;
+}
 
 /** A protocol family. */
 export interface Provider {

@@ -39,7 +39,7 @@ export class SseSplitter {
   #next = 0;
   #oversizedEvents = 0;
 
-  /** @param dataBytesMax longest line, and longest data of an event; beyond, the event is dropped */
+  /** @param dataBytesMax longest line and longest data of an event; beyond, the event is dropped */
   constructor(handle: SseEventHandler, dataBytesMax: number) {
     this.#handle = handle;
     this.#dataBytesMax = dataBytesMax;
@@ -96,8 +96,8 @@ export class SseSplitter {
   }
 
   /**
-   * The stream is over. An event without its blank line is given too: the standard discards it, but a
-   * client that reads it has been told its usage.
+   * The stream is over. An event without its blank line is given too: the standard discards it, but
+   * a client that reads it has been told its usage.
    */
   end(): void {
     this.#from = this.#isOpen ? -1 : 0;

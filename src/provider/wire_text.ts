@@ -1,11 +1,11 @@
 /**
- * What every reader of JSON messages needs: the message as text, its `type` at a glance, and the fields
- * of an event by name.
+ * What every reader of JSON messages needs: the message as text, its `type` at a glance, and the
+ * fields of an event by name.
  *
  * Owns: the look at the beginning of a message that spares most of them a scan.
  * Does not own: which types matter.
- * Invariant: a message that is no JSON object reads as null and never throws. Strings from outside are
- * cut to `VALUE_CHARS_MAX`, so that a hostile upstream cannot fill the ledger.
+ * Invariant: a message that is no JSON object reads as null and never throws. Strings from outside
+ * are cut to `VALUE_CHARS_MAX`, so that a hostile upstream cannot fill the ledger.
  */
 
 import { GatewayError } from "../errors.ts";
@@ -42,16 +42,18 @@ export function textOf(message: Message): string | null {
  * not first, or is written with escapes, may be missed; that message is scanned like any other.
  */
 export function isDelta(message: Message): boolean {
-  if (typeof message !== "string") return isDeltaBytes(message);
+  if (typeof message !== "string") return isDeltaAt(message, 0, message.length);
   if (!message.startsWith(TYPE_FIRST)) return false;
   const end = message.indexOf('"', TYPE_AT);
   return message.startsWith(DELTA, end - DELTA.length);
 }
 
-function isDeltaBytes(bytes: Uint8Array): boolean {
-  if (!startsWith(bytes, TYPE_FIRST_BYTES, 0)) return false;
-  const end = bytes.indexOf(QUOTE, TYPE_AT);
-  return end !== -1 && startsWith(bytes, DELTA_BYTES, end - DELTA_BYTES.length);
+/** The same of the message that lies in `[start, end)`, without making a view of it. */
+export function isDeltaAt(bytes: Uint8Array, start: number, end: number): boolean {
+  if (!startsWith(bytes, TYPE_FIRST_BYTES, start)) return false;
+  const quote = bytes.indexOf(QUOTE, start + TYPE_AT);
+  if (quote === -1 || quote >= end) return false;
+  return startsWith(bytes, DELTA_BYTES, quote - DELTA_BYTES.length);
 }
 
 function startsWith(bytes: Uint8Array, prefix: Uint8Array, at: number): boolean {
@@ -81,8 +83,8 @@ export function typeAtFront(message: Message): string {
 
 /**
  * A client's event on a socket where every message is one JSON object.
- * @throws GatewayError `invalid_json`, or `ambiguous_json` where one of `keys` is named twice: which of
- * the two the upstream would read is not known
+ * @throws GatewayError `invalid_json`, or `ambiguous_json` where one of `keys` is named twice:
+ * which of the two the upstream would read is not known
  */
 export function clientEvent(message: Message, keys: readonly string[]): WireObject {
   const event = WireObject.read(textOf(message), keys);
@@ -92,6 +94,16 @@ export function clientEvent(message: Message, keys: readonly string[]): WireObje
   if (event.duplicate === null) return event;
   const text = `The JSON names "${event.duplicate}" twice. Send it once`;
   throw new GatewayError("ambiguous_json", { message: text, param: event.duplicate });
+}
+
+/**
+ * A string from outside as it may be kept: cut, and without what PostgreSQL cannot store. The
+ * character in place of a NUL keeps the value different from one that never had it.
+ */
+export function storable(value: string): string {
+  const cut = value.length > VALUE_CHARS_MAX ? value.slice(0, VALUE_CHARS_MAX) : value;
+  const whole = cut.isWellFormed() ? cut : cut.toWellFormed();
+  return whole.includes("\0") ? whole.replaceAll("\0", "\ufffd") : whole;
 }
 
 /** A JSON object whose fields are read by name. */
@@ -126,12 +138,10 @@ export class WireObject {
     return scan === null ? null : new WireObject(this.#text, keys, scan);
   }
 
-  /** The string under `key`, cut to a length that may be kept; null: there is none. */
+  /** The string under `key`, as it may be kept; null: there is none. */
   string(key: string): string | null {
     const value = stringAt(this.#text, this.#span(key));
-    return value !== null && value.length > VALUE_CHARS_MAX
-      ? value.slice(0, VALUE_CHARS_MAX)
-      : value;
+    return value === null ? null : storable(value);
   }
 
   /** The JSON text under `key`; null: there is none. */

@@ -342,7 +342,7 @@ describe("streams", () => {
   });
 });
 
-test("a request that was revoked while the provider worked on it is not recorded as free", async () => {
+test("a request revoked while the provider worked on it is not recorded as free", async () => {
   const own = await node.mint();
   provider.clear();
   const asked = post("/v1/chat/completions", CHAT, {

@@ -161,7 +161,7 @@ providers: [{ name: openai, type: openai, api_key: ${key} }]
     await node.stop();
   });
 
-  test("does not start with another encryption key, nor with a token of its own as the key", async () => {
+  test("starts neither with another encryption key nor with a token as its key", async () => {
     const node = await startNode({ config: openaiConfig(provider.url) });
     node.kill("SIGTERM");
     await node.exited;

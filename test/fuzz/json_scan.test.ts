@@ -1,6 +1,6 @@
 /**
- * `scanObject()` against `JSON.parse` on seeded texts: valid ones in every spelling, and the same ones
- * damaged.
+ * `scanObject()` against `JSON.parse` on seeded texts: valid ones in every spelling, and the same
+ * ones damaged.
  */
 
 import { describe, expect, test } from "bun:test";
@@ -166,7 +166,7 @@ describe("scanObject()", () => {
 });
 
 describe("edits", () => {
-  test("insertField(), replaceValue() and removeField() change what they say and nothing else", () => {
+  test("insertField(), replaceValue() and removeField() change what they say, no more", () => {
     const prng = new Prng(5);
     for (let round = 0; round < 10_000; round++) {
       const text = object(prng, 0);

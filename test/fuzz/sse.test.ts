@@ -1,4 +1,4 @@
-/** `SseSplitter` against a line-by-line reading of the standard, on seeded streams cut at random. */
+/** `SseSplitter` against a line-by-line reading of the standard: seeded streams, cut at random. */
 
 import { describe, expect, test } from "bun:test";
 import { SseSplitter } from "../../src/provider/sse.ts";

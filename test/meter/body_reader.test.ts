@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ErrorReader, JsonReader, OpaqueReader, SseReader } from "../../src/meter/body_reader.ts";
 import { BodyTurn } from "../../src/meter/body_turn.ts";
-import { readResponseBody, responsesReader } from "../../src/provider/openai_responses.ts";
+import { responseBody, responsesReader } from "../../src/provider/openai_responses.ts";
 import { MeterWorld } from "../support/meter_world.ts";
 
 const utf8 = new TextEncoder();
@@ -22,37 +22,88 @@ describe("SseReader", () => {
     reader.finish();
     expect(closed).toMatchObject([{ response_id: "r", frames_down: 1 }]);
   });
+
+  test("abort() reads the last line, though its blank line did not come", () => {
+    for (const [line, status] of [
+      [`data: ${DONE}\n`, "completed"],
+      [`data: ${DONE}`, "completed"],
+      [`data: ${DONE.slice(0, -1)}`, "interrupted"],
+    ] as const) {
+      const { turn, closed } = open();
+      const reader = new SseReader(turn, responsesReader, 1000);
+      reader.push(utf8.encode(line));
+      reader.abort();
+      expect(closed).toMatchObject([{ status }]);
+    }
+  });
 });
 
 describe("JsonReader", () => {
   test("reads a body in many pieces once it is complete", () => {
     const { turn, closed } = open();
-    const reader = new JsonReader(turn, readResponseBody, 1000);
+    const reader = new JsonReader(turn, responseBody);
     for (const byte of utf8.encode('{"id":"é"}')) reader.push(Uint8Array.of(byte));
     expect(closed.length).toBe(0);
     reader.finish();
     expect(closed).toMatchObject([{ response_id: "é", status: "completed" }]);
   });
 
-  test("reads nothing beyond its limit and says so", () => {
-    const { world, turn, closed } = open();
-    const reader = new JsonReader(turn, readResponseBody, 4);
-    reader.push(utf8.encode('{"id":"r"}'));
+  test("reads the usage of a body of any size, and keeps none of the rest", () => {
+    const { turn, closed } = open();
+    const reader = new JsonReader(turn, responseBody);
+    const chunk = utf8.encode(`"${"x".repeat(1 << 20)}",`);
+    reader.push(utf8.encode('{"id":"r","data":['));
+    const heap = process.memoryUsage().arrayBuffers;
+    for (let count = 0; count < 40; count++) reader.push(chunk);
+    expect(process.memoryUsage().arrayBuffers - heap).toBeLessThan(4 << 20);
+    reader.push(utf8.encode('0],"usage":{"input_tokens":3,"output_tokens":4}}'));
     reader.finish();
-    expect(closed).toMatchObject([{ response_id: null, usage_source: "missing" }]);
+    expect(closed).toMatchObject([{ response_id: "r", output_tokens: 4 }]);
+  });
+
+  test("counts the web searches of an output whose texts are long", () => {
+    const { turn, closed } = open();
+    const reader = new JsonReader(turn, responseBody);
+    const output = [{ type: "web_search_call" }, { type: "message", text: "x".repeat(1 << 20) }];
+    reader.push(
+      utf8.encode(JSON.stringify({ output, usage: { input_tokens: 1, output_tokens: 1 } })),
+    );
+    reader.finish();
+    expect(closed).toMatchObject([{ web_search_requests: 1 }]);
+  });
+
+  test("says when a field that it looks at is too large, and reads the others", () => {
+    const { world, turn, closed } = open();
+    const reader = new JsonReader(turn, responseBody);
+    reader.push(utf8.encode(`{"id":"r","usage":{"x":[${"1,".repeat(200_000)}1]}}`));
+    reader.finish();
+    expect(closed).toMatchObject([{ response_id: "r", usage_source: "missing" }]);
     expect(world.reports[0]).toMatchObject({ cause: "body_too_large" });
+  });
+
+  test("abort() ends the turn with a body that is whole, and leaves another interrupted", () => {
+    for (const [text, status] of [
+      ['{"id":"r","usage":{"input_tokens":3,"output_tokens":4}}', "completed"],
+      ['{"id":"r","usage":{"input_tokens":3,"output_tokens":4}', "interrupted"],
+    ] as const) {
+      const { turn, closed } = open();
+      const reader = new JsonReader(turn, responseBody);
+      reader.push(utf8.encode(text));
+      reader.abort();
+      expect(closed).toMatchObject([{ status }]);
+    }
   });
 });
 
 describe("ErrorReader", () => {
-  test("takes the code from the body, and none from one that is too large", () => {
-    for (const [bytesMax, code] of [
-      [1000, "c"],
-      [3, null],
+  test("takes the code from the body, and none from one that is no JSON", () => {
+    for (const [body, code] of [
+      [`{"x":"${"y".repeat(300_000)}","error":{"code":"c"}}`, "c"],
+      ["<h1>Bad gateway</h1>", null],
     ] as const) {
       const { turn, closed } = open();
-      const reader = new ErrorReader(turn, bytesMax);
-      reader.push(utf8.encode('{"error":{"code":"c"}}'));
+      const reader = new ErrorReader(turn);
+      reader.push(utf8.encode(body));
       reader.finish();
       expect(closed).toMatchObject([{ error_code: code, usage_source: "none_billed" }]);
     }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { gzipSync } from "node:zlib";
+import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { ContentDecoder } from "../../src/meter/content_decoder.ts";
 
-function open(bytesMax: number, output: (bytes: Uint8Array) => void = () => undefined) {
+function open(bytesMax?: number, output: (bytes: Uint8Array) => void = () => undefined) {
   const decoder = ContentDecoder.of(" GZip ", output, bytesMax);
   if (decoder === null) throw new Error("gzip has a decoder");
   return decoder;
@@ -15,6 +15,43 @@ describe("ContentDecoder", () => {
     await decoder.push(new Uint8Array(gzipSync("hello")));
     await decoder.finish();
     expect([text, decoder.failure]).toEqual(["hello", null]);
+  });
+
+  test.each([
+    ["with a zlib header", deflateSync],
+    ["without one", deflateRawSync],
+  ])("decodes deflate %s, however its first bytes are cut", async (_, encode) => {
+    for (const step of [1, 2, 3, 1000]) {
+      let text = "";
+      const output = (bytes: Uint8Array) => void (text += new TextDecoder().decode(bytes));
+      const decoder = ContentDecoder.of("deflate", output);
+      const encoded = new Uint8Array(encode("hello, hello, hello"));
+      for (let at = 0; at < encoded.length; at += step) {
+        await decoder?.push(encoded.subarray(at, at + step));
+      }
+      await decoder?.finish();
+      expect([text, decoder?.failure]).toEqual(["hello, hello, hello", null]);
+    }
+  });
+
+  test("says of a body of one byte that it is cut off", async () => {
+    const decoder = ContentDecoder.of("deflate", () => undefined);
+    await decoder?.push(Uint8Array.of(0x78));
+    await decoder?.finish();
+    expect(decoder?.failure).toBe("bad_encoding");
+  });
+
+  test("puts out what a small body expands to in small pieces", async () => {
+    let largest = 0;
+    let total = 0;
+    const decoder = open(undefined, (bytes) => {
+      largest = Math.max(largest, bytes.length);
+      total += bytes.length;
+    });
+    await decoder.push(new Uint8Array(gzipSync(new Uint8Array(50 << 20))));
+    await decoder.finish();
+    expect([total, decoder.failure]).toEqual([50 << 20, null]);
+    expect(largest).toBeLessThanOrEqual(1 << 20);
   });
 
   test("stops at its limit, and takes further bytes without decoding them", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { RowFacts } from "../../src/meter/row.ts";
 import { NO_TRAFFIC, completedRow, rowOf } from "../../src/meter/row.ts";
 import type { UsageReading } from "../../src/provider/provider.ts";
-import { readResponseBody } from "../../src/provider/openai_responses.ts";
+import { responseBody } from "../../src/provider/openai_responses.ts";
 import { readUsage } from "../../src/provider/openai_usage.ts";
 import { CONTEXT, MeterWorld } from "../support/meter_world.ts";
 
@@ -72,7 +72,7 @@ describe("completedRow()", () => {
   test("changes what came later and nothing else", () => {
     const pending = row({ reading: "absent" }, { status: "pending" });
     const body = '{"id":"r","status":"failed","error":{"code":"c"},"usage":null}';
-    const ended = readResponseBody(body);
+    const ended = responseBody.read(body);
     if (ended === null) throw new Error("The body is a response");
     const wanted = { ...pending, status: "failed", error_code: "c", usage_source: "missing" };
     expect(completedRow(pending, ended)).toEqual(wanted as typeof pending);

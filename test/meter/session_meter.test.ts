@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { SessionTap } from "../../src/exchange.ts";
+import type { SessionTap, UsageEvent } from "../../src/exchange.ts";
 import { GatewayError } from "../../src/errors.ts";
 import { createSessionMeter } from "../../src/meter/session_meter.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
@@ -168,40 +168,200 @@ describe("createSessionMeter() on Responses", () => {
     ]);
   });
 
-  test("records a response that the session never saw begin", () => {
+  test("records a response that the session never saw begin, and says so", () => {
     const { world, tap } = open();
     down(tap, completed("r9"));
     expect(closed(world)).toEqual([[1, "completed", null, "r9", "upstream"]]);
+    const failure = { event: "usage_parse_failed", turn: 1, cause: "unmatched_terminal" } as const;
+    expect(world.reports[0]).toEqual(failure);
+  });
+
+  test("reports a terminal event that is about nothing", () => {
+    const { world, tap } = open();
+    down(tap, { type: "response.completed" });
+    const failure = { event: "usage_parse_failed", turn: 0, cause: "unmatched_terminal" } as const;
+    expect(world.reports).toEqual([failure]);
+  });
+
+  test("closes a turn that is over when it is first heard of, though none may begin", () => {
+    const { world } = open();
+    const rows: UsageEvent[] = [];
+    const ledger = {
+      open() {
+        throw new GatewayError("ledger_unavailable");
+      },
+      close: (row: UsageEvent) => void rows.push(row),
+    };
+    const tap = createSessionMeter({ ...world.session("openai_responses"), ledger });
+    expect(() => down(tap, created("r1"))).toThrow("cannot be recorded");
+    down(tap, completed("r1"));
+    expect(rows).toMatchObject([{ response_id: "r1", output_tokens: 7 }]);
   });
 
   describe("an error", () => {
     const error = (code: string) => ({ type: "error", status: 400, error: { code } });
 
-    test("ends the started response of its lane, usage unknown", () => {
+    const flat = { type: "error", code: "server_error", message: "m" };
+
+    test("refuses the lane's only create that is not answered, nothing billed", () => {
+      const { world, tap } = open();
+      up(tap, create("a"));
+      up(tap, create("b", { stream_id: "y" }));
+      down(tap, error("x"));
+      expect(closed(world)).toEqual([[1, "error", "a", null, "none_billed"]]);
+      expect(world.ledger.closed[0]).toMatchObject({ http_status: 400, output_tokens: 0 });
+      down(tap, { ...error("z"), stream_id: "y" });
+      expect(closed(world)[1]).toEqual([2, "error", "b", null, "none_billed"]);
+    });
+
+    test("that names no lane is not about creates in named lanes", () => {
+      const { world, tap } = open();
+      up(tap, create("a", { stream_id: "x" }));
+      down(tap, error("x"));
+      down(tap, created("r1", { stream_id: "x" }));
+      down(tap, completed("r1", { stream_id: "x" }));
+      expect(closed(world)).toEqual([[1, "completed", "a", "r1", "upstream"]]);
+    });
+
+    test.each([
+      ["wrapped", error("invalid_value")],
+      ["flat", flat],
+    ])("that is %s does not end a response whose terminal event comes later", (_, message) => {
+      const { world, tap } = open();
+      up(tap, create("a", { service_tier: "flex" }));
+      down(tap, created("r1"));
+      up(tap, { type: "x" });
+      down(tap, message);
+      expect([world.ledger.closed.length, tap.turnsRunning]).toEqual([0, 1]);
+      down(tap, DELTA);
+      down(tap, completed("r1"));
+      tap.end();
+      expect(closed(world)).toEqual([[1, "completed", "a", "r1", "upstream"]]);
+      const row = { output_tokens: 7, error_code: null, requested_service_tier: "flex" };
+      expect(world.ledger.closed[0]).toMatchObject(row);
+    });
+
+    test("in a named lane does not end the response that runs there", () => {
+      const { world, tap } = open();
+      up(tap, create("a", { stream_id: "x" }));
+      down(tap, created("r1", { stream_id: "x" }));
+      up(tap, { type: "response.cancel", response_id: "none", stream_id: "x" });
+      down(tap, { ...error("not_found"), stream_id: "x" });
+      down(tap, completed("r1", { stream_id: "x" }));
+      expect(closed(world)).toEqual([[1, "completed", "a", "r1", "upstream"]]);
+    });
+
+    test.each([
+      ["the lane's next response begins", (tap: SessionTap) => down(tap, created("r2"))],
+      ["the session ends", (tap: SessionTap) => tap.end()],
+    ])("that is flat breaks off the started response, usage unknown, once %s", (_, next) => {
       const { world, tap } = open();
       up(tap, create("a"));
       down(tap, created("r1"));
       up(tap, create("b"));
-      down(tap, { type: "error", code: "server_error", message: "m" });
-      expect(closed(world)).toEqual([[1, "error", "a", "r1", "missing"]]);
+      down(tap, flat);
+      expect(world.ledger.closed).toEqual([]);
+      void next(tap);
+      expect(closed(world)[0]).toEqual([1, "error", "a", "r1", "missing"]);
       expect(world.ledger.closed[0]).toMatchObject({ error_code: "server_error", model: "m-1" });
+      const terminal = { event: "relay_turn_completed", terminal: "error" };
+      expect(world.reports[0]).toMatchObject(terminal);
     });
 
-    test("else ends the lane's oldest create that is not answered, nothing billed", () => {
-      const { world, tap } = open();
-      up(tap, create("a"));
-      up(tap, create("b"));
-      down(tap, error("x"));
-      expect(closed(world)).toEqual([[1, "error", "a", null, "none_billed"]]);
-      expect(world.ledger.closed[0]).toMatchObject({ http_status: 400, output_tokens: 0 });
-    });
-
-    test("else ends the newest create that is not answered", () => {
+    test("that is flat leaves the response of another lane alone", () => {
       const { world, tap } = open();
       up(tap, create("a", { stream_id: "x" }));
-      up(tap, create("b", { stream_id: "y" }));
-      down(tap, error("x"));
-      expect(closed(world)).toEqual([[2, "error", "b", null, "none_billed"]]);
+      down(tap, created("r1", { stream_id: "x" }));
+      down(tap, flat);
+      tap.end();
+      expect(closed(world)).toEqual([[1, "interrupted", "a", "r1", "missing"]]);
+    });
+
+    test("keeps the usage of a response that ends after its error was recorded", () => {
+      const { world, tap } = open();
+      for (const model of ["a", "b"]) up(tap, create(model));
+      down(tap, created("r1"));
+      down(tap, flat);
+      down(tap, created("r2"));
+      down(tap, completed("r1"));
+      down(tap, completed("r2"));
+      expect(closed(world)).toEqual([
+        [1, "error", "a", "r1", "missing"],
+        [3, "completed", null, "r1", "upstream"],
+        [2, "completed", "b", "r2", "upstream"],
+      ]);
+      const failure = {
+        event: "usage_parse_failed",
+        turn: 3,
+        cause: "unmatched_terminal",
+      } as const;
+      expect(world.reports).toContainEqual(failure);
+    });
+
+    test.each([["before"], ["after"]])(
+      "that answers another message, sent %s the create, leaves the create to its answer",
+      (when) => {
+        const { world, tap } = open();
+        if (when === "before") up(tap, { type: "x" });
+        up(tap, create("a", { service_tier: "flex" }));
+        if (when === "after") up(tap, { type: "x" });
+        for (let count = 0; count < 3; count++) down(tap, error("invalid_value"));
+        expect([world.ledger.closed.length, tap.turnsRunning]).toEqual([0, 1]);
+        down(tap, created("r1"));
+        down(tap, completed("r1"));
+        tap.end();
+        expect(closed(world)).toEqual([[1, "completed", "a", "r1", "upstream"]]);
+        expect(world.ledger.closed[0]).toMatchObject({ decided_service_tier: "flex" });
+        expect(world.ledger.opened.length).toBe(1);
+      },
+    );
+
+    test("that may be about either is what a create ends with that is never answered", () => {
+      const { world, tap } = open();
+      up(tap, { type: "x" });
+      up(tap, create("a"));
+      down(tap, error("e"));
+      tap.end();
+      expect(closed(world)).toEqual([[1, "error", "a", null, "missing"]]);
+      expect(world.ledger.closed[0]).toMatchObject({ error_code: "e", http_status: 400 });
+    });
+
+    test.each([
+      ["priority", "flex", "priority", 1],
+      ["priority", "flex", "flex", 2],
+      [undefined, "flex", "auto", 1],
+      ["flex", undefined, "auto", 2],
+    ])(
+      "about one of two creates, of tiers %p and %p, leaves an answer of %p to number %d",
+      (...asked) => {
+        const [first, second, served, number] = asked;
+        const { world, tap } = open();
+        for (const tier of [first, second]) up(tap, create("m", { service_tier: tier }));
+        down(tap, error("x"));
+        expect(world.ledger.closed).toEqual([]);
+        down(tap, {
+          type: "response.created",
+          response: { id: "r1", model: "m-1", service_tier: served },
+        });
+        down(tap, completed("r1"));
+        expect(world.ledger.closed.map((row) => row.turn)).toEqual([number]);
+        tap.end();
+        expect(world.ledger.closed.length).toBe(2);
+      },
+    );
+
+    test("about a stream_id is not certain of its create where several wait", () => {
+      const { world, tap } = open();
+      up(tap, create("m", { stream_id: "bad lane!", service_tier: "flex" }));
+      up(tap, create("m", { service_tier: "priority" }));
+      down(tap, { type: "error", status: 400, error: { code: "invalid_stream_id" } });
+      down(tap, created("r1"));
+      down(tap, completed("r1"));
+      tap.end();
+      expect(closed(world)).toEqual([
+        [2, "completed", "m", "r1", "upstream"],
+        [1, "error", "m", null, "missing"],
+      ]);
     });
 
     test("about a stream_id leaves the response that runs in the default lane alone", () => {
@@ -236,6 +396,20 @@ describe("createSessionMeter() on Responses", () => {
     ]);
     expect(world.ledger.closed[0]).toMatchObject({ model: "m-1", service_tier: "auto" });
     expect(tap.turnsRunning).toBe(0);
+  });
+
+  test("end() closes every turn, though the ledger fails for each, and throws its error", () => {
+    const { world } = open();
+    const tried: string[] = [];
+    const close = (row: UsageEvent): undefined => {
+      tried.push(row.event_id);
+      throw new GatewayError("ledger_unavailable", { message: row.event_id });
+    };
+    const ledger = { open: () => undefined, close };
+    const tap = createSessionMeter({ ...world.session("openai_responses"), ledger });
+    for (const lane of ["a", "b", "c"]) up(tap, create("m", { stream_id: lane }));
+    expect(() => tap.end()).toThrow("sess_1_1");
+    expect(tried).toEqual(["sess_1_1", "sess_1_2", "sess_1_3"]);
   });
 
   test("end() leaves a response in the background pending", () => {

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { createBodyMeter } from "../../src/meter/body_meter.ts";
+import type { AnswerHead } from "../../src/meter/body_meter.ts";
 import { CONTEXT, MeterWorld } from "../support/meter_world.ts";
 
 const CHUNK =
-  '{"id":"c1","model":"m","service_tier":"flex","choices":[{"delta":{"content":"a"}}],"usage":null}';
+  '{"id":"c1","model":"m","service_tier":"flex",' +
+  '"choices":[{"delta":{"content":"a"}}],"usage":null}';
 const USAGE =
   '{"id":"c1","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}';
 const utf8 = new TextEncoder();
@@ -15,17 +17,19 @@ function streams(end: string): { sent: string; wanted: string } {
   return { sent: `${before}data: ${USAGE}${blank}${after}`, wanted: before + after };
 }
 
+const HEAD: AnswerHead = {
+  context: CONTEXT,
+  httpStatus: 200,
+  contentType: "text/event-stream",
+  contentEncoding: null,
+  contentLength: null,
+  usageInjected: true,
+};
+
 function strip(chunks: readonly Uint8Array[]) {
   const world = new MeterWorld();
   const meter = createBodyMeter(world.body("openai_chat", null));
-  const tap = meter.answered({
-    context: CONTEXT,
-    httpStatus: 200,
-    contentType: "text/event-stream",
-    contentEncoding: null,
-    contentLength: null,
-    usageInjected: true,
-  });
+  const tap = meter.answered(HEAD);
   const out: (Uint8Array | null)[] = [];
   for (const result of [...chunks.map((chunk) => tap.chunk(chunk)), tap.end()]) {
     if (result instanceof Promise) throw new Error("Nothing had to be waited for");
@@ -52,6 +56,27 @@ describe("UsageStripTap", () => {
       }
     },
   );
+
+  test.each([["\n"], ["\r\n"], ["\r"]])(
+    "takes out every usage chunk where several come in one read, lines ending in %j",
+    (end) => {
+      const { sent, wanted } = streams(end);
+      const usage = `data: ${USAGE}${end}${end}`;
+      const twice = utf8.encode(usage + sent.replace(usage, usage + usage) + usage);
+      for (let at = 0; at <= twice.length; at++) {
+        expect(strip([twice.subarray(0, at), twice.subarray(at)]).text).toBe(wanted);
+      }
+    },
+  );
+
+  test("reads a usage chunk whose blank line did not come before the client left", () => {
+    const world = new MeterWorld();
+    const meter = createBodyMeter(world.body("openai_chat", null));
+    const tap = meter.answered(HEAD);
+    void tap.chunk(utf8.encode(`data: ${CHUNK}\n\ndata: ${USAGE}\n`));
+    tap.abort();
+    expect(world.ledger.closed).toMatchObject([{ status: "completed", output_tokens: 2 }]);
+  });
 
   test("passes a stream that came byte by byte", () => {
     const { sent, wanted } = streams("\r\n");

@@ -9,7 +9,12 @@ describe("anthropic.endpoint()", () => {
     expect(anthropic.endpoint(method, path)).toMatchObject({ name, billing, websocket });
   });
 
-  test.each([["POST", "/v1/chat/completions"]])("has no %s %s", (method, path) => {
+  test.each([
+    ["POST", "/v1/chat/completions"],
+    ["PUT", "/v1/messages"],
+    ["GET", "/v1/messages"],
+    ["POST", "/v1/messages/batches/b;x/cancel"],
+  ])("has no %s %s", (method, path) => {
     expect(anthropic.endpoint(method, path)).toBeNull();
   });
 });

@@ -27,6 +27,11 @@ describe("gemini.endpoint()", () => {
   test.each([
     ["POST", "/v1beta/models/m:train"],
     ["POST", "/v1beta/interactions"],
+    ["PUT", "/v1beta/models/m:generateContent"],
+    ["GET", "/v1beta/models/m:streamGenerateContent"],
+    ["POST", "/v1beta/models/m;x:generateContent"],
+    ["POST", "/v1beta/models/..%2fm:generateContent"],
+    ["POST", "/v1beta/models"],
     ["GET", "/ws/google.ai.generativelanguage.v1.GenerativeService.Other"],
   ])("has no %s %s", (method, path) => {
     expect(gemini.endpoint(method, path)).toBeNull();

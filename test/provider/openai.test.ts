@@ -36,6 +36,16 @@ describe("openai.endpoint()", () => {
     ["GET", "/v2/models"],
     ["GET", "/"],
     ["GET", "/v1/uploads/"],
+    ["PUT", "/v1/chat/completions"],
+    ["PATCH", "/v1/embeddings"],
+    ["GET", "/v1/embeddings"],
+    ["POST", "/v1/models/x:generateContent"],
+    ["POST", "/v1/uploads/..;/chat/completions"],
+    ["POST", "/v1/uploads/x//../../chat/completions"],
+    ["POST", "/v1/chat/completions/%20"],
+    ["POST", "/v1/responses/%2e%2e%2fresponses"],
+    ["POST", "/v1/responses/."],
+    ["POST", "/v1/responses/resp_1"],
   ])("has no %s %s", (method, path) => {
     expect(openai.endpoint(method, path)).toBeNull();
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chatReader, readChatBody } from "../../src/provider/openai_chat.ts";
+import { chatBody, chatReader } from "../../src/provider/openai_chat.ts";
 
 const USAGE = { prompt_tokens: 1, completion_tokens: 2 };
 const read = (chunk: object) => chatReader.upstreamSignal(JSON.stringify(chunk));
@@ -30,10 +30,10 @@ describe("chatReader", () => {
   });
 });
 
-describe("readChatBody()", () => {
+describe("chatBody", () => {
   test("reads model, tier and usage", () => {
     const body = { id: "c", model: "m", service_tier: "flex", usage: USAGE };
     const wanted = { key: "c", model: "m", serviceTier: "flex", usage: { reading: "usage" } };
-    expect(readChatBody(JSON.stringify(body))).toMatchObject(wanted);
+    expect(chatBody.read(JSON.stringify(body))).toMatchObject(wanted);
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import {
+  embeddingsBody,
+  mediaBody,
   mediaReader,
-  readEmbeddingsBody,
-  readMediaBody,
-  readModerationBody,
+  moderationBody,
 } from "../../src/provider/openai_media.ts";
 
 describe("mediaReader", () => {
@@ -21,27 +21,30 @@ describe("mediaReader", () => {
 });
 
 describe("bodies", () => {
-  test("readEmbeddingsBody() needs no output tokens", () => {
-    const signal = readEmbeddingsBody('{"model":"e","usage":{"prompt_tokens":4,"total_tokens":4}}');
+  test("embeddingsBody needs no output tokens", () => {
+    const signal = embeddingsBody.read(
+      '{"model":"e","usage":{"prompt_tokens":4,"total_tokens":4}}',
+    );
     const usage = { reading: "usage", usage: { inputTokens: 4, outputTokens: 0 } };
     expect(signal).toMatchObject({ model: "e", usage });
   });
 
-  test("readMediaBody() reads usage by duration", () => {
-    const signal = readMediaBody('{"text":"x","usage":{"type":"duration","seconds":3}}');
+  test("mediaBody reads usage by duration", () => {
+    const signal = mediaBody.read('{"text":"x","usage":{"type":"duration","seconds":3}}');
     expect(signal).toMatchObject({ model: null, usage: { usage: { audioSeconds: 3 } } });
   });
 
-  test("readModerationBody() takes it as not billed", () => {
-    expect(readModerationBody('{"results":[]}')).toMatchObject({
+  test("moderationBody takes it as not billed", () => {
+    expect(moderationBody.read('{"results":[]}')).toMatchObject({
       usage: { reading: "none_billed" },
     });
   });
 
-  test.each([[readEmbeddingsBody], [readMediaBody], [readModerationBody]])(
-    "%p passes by what is no JSON object",
-    (read) => {
-      expect(read("text")).toBeNull();
-    },
-  );
+  test.each([
+    ["embeddings", embeddingsBody],
+    ["media", mediaBody],
+    ["moderation", moderationBody],
+  ] as const)("the reader of %s passes by what is no JSON object", (_, body) => {
+    expect(body.read("text")).toBeNull();
+  });
 });

@@ -72,6 +72,11 @@ describe("requestedByForm()", () => {
     ]);
     expect(requestedByForm(fields)).toMatchObject({ model: "whisper-1", stream: true });
   });
+
+  test("replaces what cannot be stored", () => {
+    const fields = new Map([["model", "a\0b"]]);
+    expect(requestedByForm(fields).model).toBe("a\ufffdb");
+  });
 });
 
 describe("injectStreamUsage()", () => {

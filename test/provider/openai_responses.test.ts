@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readResponseBody, responsesReader } from "../../src/provider/openai_responses.ts";
+import { responseBody, responsesReader } from "../../src/provider/openai_responses.ts";
 
 const read = (event: object) => responsesReader.upstreamSignal(JSON.stringify(event));
 
@@ -16,7 +16,8 @@ describe("responsesReader", () => {
   });
 
   test.each(["type", "model", "service_tier"])("refuses a message that names %s twice", (key) => {
-    const text = `{"type":"response.create","${key}":"a","x":1,"\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}":"b"}`;
+    const escaped = `\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}`;
+    const text = `{"type":"response.create","${key}":"a","x":1,"${escaped}":"b"}`;
     expect(() => responsesReader.clientSignal(text)).toThrow(`The JSON names "${key}" twice`);
   });
 
@@ -40,13 +41,30 @@ describe("responsesReader", () => {
     expect(read({ type: "error", ...more })).toMatchObject({ errorCode, httpStatus });
   });
 
+  test("takes every other client message as one that may be answered with an error", () => {
+    for (const type of ["response.steer", "x", null]) {
+      const signal = responsesReader.clientSignal(JSON.stringify({ type }));
+      expect(signal).toEqual({ signal: "other" });
+    }
+  });
+
+  test.each([
+    [{ status: 400, error: { code: "c" } }, "request", true],
+    [{ code: "server_error", message: "m" }, "response", true],
+    [{ status: 400, error: { code: "c", param: "stream_id" } }, "request", false],
+    [{ status: 400, error: { code: "invalid_stream_id" } }, "request", false],
+    [{ error: { code: "invalid_stream_id" }, stream_id: "s" }, "request", true],
+  ])("says what the error %j may be about", (more, about, laneKnown) => {
+    expect(read({ type: "error", ...more })).toMatchObject({ about, laneKnown });
+  });
+
   test("names the lane of an output", () => {
     const text = '{"type":"response.output_text.delta","delta":"x","stream_id":"s"}';
     expect(responsesReader.outputOf(text)).toEqual({ key: null, lane: "s" });
   });
 });
 
-describe("readResponseBody()", () => {
+describe("responseBody", () => {
   test.each([
     ["completed", "completed"],
     ["incomplete", "incomplete"],
@@ -55,7 +73,7 @@ describe("readResponseBody()", () => {
     ["queued", "pending"],
     ["in_progress", "pending"],
   ])("takes %s as %s", (status, wanted) => {
-    const signal = readResponseBody(JSON.stringify({ id: "r", status }));
+    const signal = responseBody.read(JSON.stringify({ id: "r", status }));
     expect(signal).toMatchObject({ status: wanted, key: "r", usage: { reading: "absent" } });
   });
 });

@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { RouteTable, billed, free } from "../../src/provider/route_table.ts";
 
 const TABLE = new RouteTable([
-  billed("/a", "response", "openai_chat"),
-  free("/a/fixed"),
-  free("/a/{id}"),
-  free("/a/{id}/b"),
-  free("/c/*"),
+  billed("/a", "response", "openai_chat", {}, ["GET"]),
+  free("/a/fixed", "GET"),
+  free("/a/{id}", "GET", "DELETE"),
+  free("/a/{id}/b", "GET"),
+  free("/c/*", "GET"),
 ]);
 
 describe("RouteTable.find()", () => {
@@ -28,9 +28,42 @@ describe("RouteTable.find()", () => {
     },
   );
 
-  test("bills only the method that does", () => {
-    const billing = ["POST", "GET", "HEAD"].map((method) => TABLE.find(method, "/a")?.billing);
-    expect(billing).toEqual([true, false, false]);
+  test.each(
+    [
+      ";",
+      "a;b",
+      " ",
+      "%20",
+      "%2f",
+      "%2F",
+      "%5c",
+      "\\",
+      "%00",
+      "\t",
+      "%7f",
+      ".",
+      "..",
+      "%2e%2E",
+    ].concat(["..;", "%3b", "%252f", "a%3fb", "%23", "%", "%ff"]),
+  )("finds nothing where a value is %j", (value) => {
+    for (const path of [`/a/${value}`, `/a/${value}/b`, `/c/${value}`, `/c/x/${value}/y`]) {
+      expect(TABLE.find("GET", path)).toBeNull();
+    }
+  });
+
+  test.each([["ft:gpt-4o:org::id"], ["caf%C3%A9"], ["a.b"], ["..a"], ["resp_1~x"], ["a@b+c"]])(
+    "takes %j as a value",
+    (value) => {
+      expect(TABLE.find("GET", `/a/${value}`)?.name).toBe("/a/{id}");
+    },
+  );
+
+  test("bills only the method that does, and has no method that is not named", () => {
+    const methods = ["POST", "GET", "HEAD", "PUT", "OPTIONS", "post", "constructor"];
+    const billing = methods.map((method) => TABLE.find(method, "/a")?.billing ?? null);
+    expect(billing).toEqual([true, false, null, null, null, null, null]);
+    expect(TABLE.find("DELETE", "/a/x")?.name).toBe("/a/{id}");
+    expect(TABLE.find("POST", "/a/x")).toBeNull();
     expect(TABLE.find("GET", "/a")?.dialect).toBe("none");
   });
 });

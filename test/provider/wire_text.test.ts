@@ -3,6 +3,8 @@ import {
   WireObject,
   errorCodeOfBody,
   isDelta,
+  isDeltaAt,
+  storable,
   textOf,
   typeAtFront,
 } from "../../src/provider/wire_text.ts";
@@ -22,6 +24,8 @@ describe("isDelta()", () => {
     ["", false],
   ])("of %s is %p, as text and as bytes", (text, wanted) => {
     expect([isDelta(text), isDelta(bytes(text))]).toEqual([wanted, wanted]);
+    const within = bytes(`data: ${text}{"type":"a.delta"}`);
+    expect(isDeltaAt(within, 6, 6 + text.length)).toBe(wanted);
   });
 });
 
@@ -83,5 +87,18 @@ describe("errorCodeOfBody()", () => {
     ["<html>", null],
   ])("of %s is %p", (body, code) => {
     expect(errorCodeOfBody(body)).toBe(code);
+  });
+});
+
+describe("storable()", () => {
+  test.each([
+    ["a\0b", "a\ufffdb"],
+    ["\ud800", "\ufffd"],
+    [`${"x".repeat(255)}😀`, `${"x".repeat(255)}\ufffd`],
+    ["x".repeat(300), "x".repeat(256)],
+    ["gpt-5.5 é😀", "gpt-5.5 é😀"],
+  ])("of %j is %j", (value, wanted) => {
+    expect(storable(value)).toBe(wanted);
+    expect(WireObject.read(JSON.stringify({ value }), ["value"])?.string("value")).toBe(wanted);
   });
 });
