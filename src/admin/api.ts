@@ -34,7 +34,12 @@ export function createAdminHandler(options: AdminOptions): AdminHandler {
   register(app, tokenRoutes(options));
   register(app, observeRoutes(options));
   app.notFound(() => problemResponse(unknownPath()));
-  app.onError((error) => refusal(options, error));
+  app.onError((error, context) => {
+    if (error instanceof Problem && error.code === "unauthorized") {
+      options.onUnauthorized(context.req.raw);
+    }
+    return refusal(options, error);
+  });
   return async (request) => withSafeHeaders(await app.fetch(request));
 }
 

@@ -64,6 +64,8 @@ export interface AdminOptions {
   readonly metrics: () => MaybePromise<string>;
   /** What `/manage/status` says besides version and uptime. Nothing secret. */
   readonly status: () => MaybePromise<Readonly<Record<string, unknown>>>;
+  /** Told of requests without the admin token. */
+  readonly onUnauthorized: (request: Request) => void;
   /** Told of what a route threw and did not mean to. */
   readonly onError: (error: unknown) => void;
 }

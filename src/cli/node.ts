@@ -254,6 +254,10 @@ function adminOf(parts: Parts): AdminHandler {
       exchanges: live.size,
       ledger: parts.ledger.status(),
     }),
+    onUnauthorized: ({ method, url }) => {
+      parts.metrics.count("sluice_admin_refusals_total", []);
+      log("admin_refused", { method, path: new URL(url).pathname });
+    },
     onError: (error) => log("internal_error", { reason: String(error) }),
   });
 }

@@ -16,6 +16,7 @@ export const LOG_EVENTS = {
   ledger_problem: "error",
   ledger_recovered: "warn",
   request_refused: "info",
+  admin_refused: "warn",
   relay_start: "debug",
   relay_dial_start: "debug",
   relay_dial_ok: "debug",

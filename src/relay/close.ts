@@ -6,7 +6,7 @@
  * Does not own: sending. Invariant: a code that may not stand on the wire never leaves.
  */
 
-import { GatewayError } from "../errors.ts";
+import { type ErrorCode, errorEvent, GatewayError } from "../errors.ts";
 import { isWireCloseCode } from "./frame_codec.ts";
 
 /** RFC 6455 section 5.5: 125 bytes of payload, two of which are the code. */
@@ -31,6 +31,24 @@ export function cutReason(reason: string): string {
   const into = new Uint8Array(REASON_BYTES_MAX);
   const { read } = new TextEncoder().encodeInto(reason, into);
   return reason.slice(0, read);
+}
+
+/** Codes that say of a frame that its sender cannot be understood or trusted, now or later. */
+const ENDS_SESSION: readonly ErrorCode[] = [
+  "invalid_json",
+  "ambiguous_json",
+  "tier_blocked",
+  "internal",
+];
+
+/** Whether a refused frame ends a session that has had a turn; any other only loses its own. */
+export function endsSession({ code }: GatewayError): boolean {
+  return ENDS_SESSION.includes(code);
+}
+
+/** The event that tells a client of `error`. */
+export function newErrorEvent(error: GatewayError): string {
+  return errorEvent(error, `evt_${crypto.randomUUID().replaceAll("-", "")}`);
 }
 
 /**

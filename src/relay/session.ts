@@ -13,12 +13,10 @@
  * is sent when all before it is written; only the write timeout cuts that short.
  */
 
-import type { TimeoutsConfig } from "../config/config.ts";
-import { asGatewayError, errorEvent, GatewayError } from "../errors.ts";
-import type { Message, SessionTap } from "../exchange.ts";
-import type { Clock } from "../runtime/clock.ts";
+import { asGatewayError, GatewayError } from "../errors.ts";
+import type { Message } from "../exchange.ts";
 import type { Socket, SocketHandler } from "../runtime/runtime.ts";
-import { cutReason, UPSTREAM_FAILED, wireCloseCode } from "./close.ts";
+import { cutReason, endsSession, newErrorEvent, UPSTREAM_FAILED, wireCloseCode } from "./close.ts";
 import { type CloseFrame, FrameError } from "./frame_codec.ts";
 import {
   CLOSE_TIMEOUT_MS,
@@ -29,25 +27,8 @@ import {
   WriteWatch,
 } from "./liveness.ts";
 import { DownPump, type PullEnd, UpPump } from "./pump.ts";
-import { type SessionOutcome, SessionRecord, type SessionStage } from "./session_record.ts";
-import type { SessionSweep } from "./session_sweep.ts";
+import { type SessionOptions, SessionRecord, type SessionStage } from "./session_record.ts";
 import type { UpstreamHandler, UpstreamSocket } from "./upstream_socket.ts";
-
-interface SessionOptions {
-  readonly upstream: UpstreamSocket;
-  readonly tap: SessionTap;
-  readonly timeouts: TimeoutsConfig;
-  /** Bytes that may wait for a side before the other is not read any more; 0 is no limit. */
-  readonly queueBytesMax: number;
-  /** Of a client's message; 0 is no limit. */
-  readonly messageBytesMax: number;
-  /** Whether clients of this provider understand an error event. */
-  readonly sendsErrorEvents: boolean;
-  readonly clock: Clock;
-  readonly sweep: SessionSweep;
-  /** Called once, last. */
-  onEnd(outcome: SessionOutcome): void;
-}
 
 type Phase = "open" | "leaving" | "ending" | "ended";
 
@@ -108,9 +89,17 @@ export class Session implements SocketHandler, UpstreamHandler {
     try {
       this.#up.message(message);
     } catch (thrown) {
-      this.#record.drop("session_ended", 1);
-      this.fail(asGatewayError(thrown));
+      this.#refused(asGatewayError(thrown));
     }
+  }
+
+  /** A refused turn of a session that has had one leaves the others alone. */
+  #refused(error: GatewayError): void {
+    const { tap, sendsErrorEvents } = this.#options;
+    const goesOn = sendsErrorEvents && tap.turns > 0 && !endsSession(error);
+    this.#record.drop(goesOn ? "turn_refused" : "session_ended", 1);
+    if (goesOn) this.#socket?.send(newErrorEvent(error));
+    else this.fail(error);
   }
 
   drained(): void {
@@ -269,7 +258,7 @@ export class Session implements SocketHandler, UpstreamHandler {
     const socket = this.#socket;
     if (socket === null) return;
     if (this.#options.sendsErrorEvents) {
-      socket.send(errorEvent(error, `evt_${crypto.randomUUID().replaceAll("-", "")}`));
+      socket.send(newErrorEvent(error));
     }
     this.#closeClient(error.closeCode, error.closeReason);
   }

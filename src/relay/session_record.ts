@@ -1,18 +1,40 @@
 /**
- * What is to be told about a session when it has ended.
+ * What a session is given, and what is to be told about it when it has ended.
  *
- * Owns: who ended it and why, its close codes, and every frame that was not delivered.
+ * Owns: these shapes; who ended it and why, its close codes, every frame that was not delivered.
  * Does not own: deciding any of it (`session.ts`). Invariant: a close code is recorded once, the
  * first.
  */
 
+import type { TimeoutsConfig } from "../config/config.ts";
 import type { GatewayError } from "../errors.ts";
+import type { SessionTap } from "../exchange.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { SessionSweep } from "./session_sweep.ts";
+import type { UpstreamSocket } from "./upstream_socket.ts";
+
+export interface SessionOptions {
+  readonly upstream: UpstreamSocket;
+  readonly tap: SessionTap;
+  readonly timeouts: TimeoutsConfig;
+  /** Bytes that may wait for a side before the other is not read any more; 0 is no limit. */
+  readonly queueBytesMax: number;
+  /** Of a client's message; 0 is no limit. */
+  readonly messageBytesMax: number;
+  /** Whether clients of this provider understand an error event. */
+  readonly sendsErrorEvents: boolean;
+  readonly clock: Clock;
+  readonly sweep: SessionSweep;
+  /** Called once, last. */
+  onEnd(outcome: SessionOutcome): void;
+}
 
 /**
  * Why a frame was not delivered. Counts are upper bounds where a peer vanished: how much its kernel
  * still handed out cannot be known.
  */
-type DropReason = "downstream_gone" | "upstream_gone" | "write_timeout" | "session_ended";
+type DropReason =
+  "downstream_gone" | "upstream_gone" | "write_timeout" | "session_ended" | "turn_refused";
 
 /** Who ended a session: one of its peers, or sluice. */
 export type SessionStage = "downstream" | "upstream" | "gateway";

@@ -223,3 +223,15 @@ describe("createAdminHandler() accepts", () => {
     expect(errors).toEqual([store.failWith]);
   });
 });
+
+test("a request without the admin token is reported, one with it is not", async () => {
+  const seen: string[] = [];
+  const { request, handle } = await setUpAdmin({
+    onUnauthorized: ({ url }) => void seen.push(new URL(url).pathname),
+  });
+  await handle(
+    new Request("http://127.0.0.1:9090/manage/projects", { headers: { host: "127.0.0.1" } }),
+  );
+  await request("GET", "/manage/projects");
+  expect(seen).toEqual(["/manage/projects"]);
+});

@@ -267,6 +267,20 @@ test("a log that nobody reads stops nothing; log_lines_dropped says what is miss
   await cleanUp(dataDir);
 }, 30_000);
 
+test("a wrong admin token is refused, logged and counted", async () => {
+  const node = await startNode({ config: openaiConfig(provider.url) });
+  const answer = await fetch(`${node.adminUrl}/manage/tokens`, {
+    headers: { authorization: "Bearer guess" },
+  });
+  expect(answer.status).toBe(401);
+  expect(await node.logged((line) => line.event === "admin_refused")).toMatchObject({
+    path: "/manage/tokens",
+  });
+  const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
+  expect(metrics).toContain("sluice_admin_refusals_total{} 1");
+  await node.stop();
+});
+
 test("no planted secret appears in the log, whatever goes wrong", async () => {
   const canaries = ["sk-canary-provider-key-9431", "static-canary-key-7712", "canary-admin-5519"];
   const node = await startNode({

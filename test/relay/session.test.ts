@@ -251,6 +251,28 @@ describe("Session and its tap", () => {
     expect(upstream.received).toEqual([]);
   });
 
+  test.each([
+    ["ledger_unavailable", 1, "goes on"],
+    ["ledger_unavailable", 0, "ends"],
+    ["invalid_json", 1, "ends"],
+    ["ambiguous_json", 1, "ends"],
+  ] as const)("a turn refused with %s after %d turns: the session %s", (code, turns, then) => {
+    const { client, upstream, tap, outcomes, settle } = openSession();
+    tap.turns = turns;
+    tap.onClient = (message) => {
+      if (message === "refused") throw new GatewayError(code);
+    };
+    client.clientSends("refused", "next");
+    settle();
+    expect(errorEvents(client).map((event) => event.error.code)).toEqual([code]);
+    expect(client.closeFrame === null).toBe(then === "goes on");
+    expect(upstream.received).toEqual(then === "goes on" ? ["next"] : []);
+    if (then === "ends") return;
+    upstream.upstreamCloses(1000);
+    settle();
+    expect(outcomes[0]?.droppedFrames).toEqual({ turn_refused: 1 });
+  });
+
   test("a tap that throws over an upstream's message: what came before is delivered", () => {
     const { client, upstream, tap, outcomes, settle } = openSession();
     tap.onUpstream = (message) => {

@@ -64,6 +64,7 @@ export async function setUpAdmin(change: Partial<AdminOptions> = {}): Promise<Ad
     health: (probe) => Response.json({ status: "ok", probe }),
     metrics: () => "sluice_up 1\n",
     status: () => ({ database: "sqlite" }),
+    onUnauthorized: () => {},
     onError: (error) => errors.push(error),
     ...change,
   });
