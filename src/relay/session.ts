@@ -28,7 +28,7 @@ import {
 } from "./liveness.ts";
 import { DownPump, type PullEnd, UpPump } from "./pump.ts";
 import { type SessionOptions, SessionRecord, type SessionStage } from "./session_record.ts";
-import type { UpstreamHandler, UpstreamSocket } from "./upstream_socket.ts";
+import type { UpstreamHandler } from "./upstream_socket.ts";
 
 type Phase = "open" | "leaving" | "ending" | "ended";
 
