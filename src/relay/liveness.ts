@@ -13,13 +13,13 @@ export const CLOSE_TIMEOUT_MS = 2_000;
 export const ENDING_WRITE_TIMEOUT_MS = 120_000;
 /** Pings without any answer after which a peer is dead. */
 const SILENT_PINGS_MAX = 2;
-/** 0.5 Mbit/s: a client that uploads a message at this rate is not cut. */
-const UPLOAD_BYTES_PER_MS_MIN = 64;
+/** 2 Mbit/s: a client that uploads a message at this rate is not cut. */
+const UPLOAD_BYTES_PER_MS_MIN = 256;
 
 /**
  * How long a client may be silent for the sake of one message: no pong can come inside a frame (RFC
- * 6455 section 5.5), and the runtime shows a message only when it is whole. A client whose machine
- * is gone is noticed by the kernel in about this time too, because our pings stay unacknowledged.
+ * 6455 section 5.5), and the runtime shows a message only when it is whole. So one whose machine
+ * is gone is noticed this much later than two pings.
  * @param messageBytesMax 0 is no limit
  */
 export function uploadMsMax(messageBytesMax: number): number {

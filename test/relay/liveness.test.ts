@@ -32,8 +32,8 @@ describe("PeerWatch", () => {
 });
 
 test.each([
-  [64 * 1024 * 1024, 1_048_576],
-  [4096, 64],
+  [64 * 1024 * 1024, 262_144],
+  [4096, 16],
   [0, Number.POSITIVE_INFINITY],
 ])("uploadMsMax(%d) is %d", (messageBytesMax, ms) => {
   expect(uploadMsMax(messageBytesMax)).toBe(ms);

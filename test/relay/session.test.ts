@@ -497,7 +497,7 @@ describe("timers", () => {
   test("a client is left the time that its largest message may take to upload", () => {
     const { client, clock } = openSession({
       timeouts: { pingMs: 1_000 },
-      clientMessageBytesMax: 640 * KIB,
+      clientMessageBytesMax: 2_560 * KIB,
     });
     client.answersPings = false;
     clock.advance(10_000);
