@@ -13,9 +13,11 @@ import { hostname as machineName } from "node:os";
 import { join } from "node:path";
 
 import { createFrontDoor, healthResponse, type Readiness } from "../accept/front_door.ts";
+import { openListener, urlOf } from "../accept/listener.ts";
 import { type AdminHandler, createAdminHandler } from "../admin/api.ts";
 import { Authenticator, endWhenRefused } from "../auth/authenticate.ts";
 import { Directory } from "../auth/directory.ts";
+import { startResync } from "../auth/resync.ts";
 import { Revocations } from "../auth/revocation.ts";
 import { Tokens } from "../auth/token.ts";
 import type { Config, EndpointConfig } from "../config/config.ts";
@@ -46,6 +48,9 @@ import { VERSION } from "./version.ts";
 
 /** The management API's requests are small. */
 const ADMIN_BODY_BYTES_MAX = 2 * 1024 * 1024;
+
+/** How late a node hears of what another one changed, at most, beside the time of a query. */
+const RESYNC_INTERVAL_MS = 500;
 
 /** How long sessions that were ended at the deadline have to say so. */
 const FAREWELL_MS = 2_000;
@@ -151,12 +156,31 @@ async function openParts(options: NodeOptions, opened: Opened): Promise<Parts> {
   const identity = await openIdentity(config, clock, store, cipher);
   addSecrets(() => identity.directory.secrets());
   endWhenRefused(identity.revocations, identity.directory, live);
+  if (config.database !== null) opened.add(followOthers(options, store, identity));
   const limit = config.limits.sessionsMax ?? sessionsForOpenFiles(await openFilesMax());
   const sessionsMax = limit === 0 ? Number.MAX_SAFE_INTEGER : limit;
   const shared = { nodeId, adminToken, sessionsMax, store, cipher, ledger, live, metrics };
   const startedAtMs = clock.nowMs();
   addGauges(metrics, live, ledger);
   return { ...options, opened, ...shared, ...identity, startedAtMs, phase: "starting" };
+}
+
+/** Other nodes revoke and deactivate too. @returns what stops following them */
+function followOthers(
+  { clock, log }: NodeOptions,
+  store: Store,
+  { directory, revocations }: Pick<Parts, "directory" | "revocations">,
+): () => void {
+  const timer = startResync({
+    clock,
+    intervalMs: RESYNC_INTERVAL_MS,
+    async read() {
+      await directory.reload();
+      await revocations.load(store);
+    },
+    onFailure: (error) => log("store_failed", { reason: String(error) }),
+  });
+  return () => timer.cancel();
 }
 
 /**
@@ -315,42 +339,11 @@ function open(
 ): string {
   const { hostname, port } = endpoint;
   const messageBytesMax = parts.config.limits.frameBytesMax;
-  const listener = listen(name, { ...options, hostname, port, messageBytesMax });
+  const listener = openListener(bunRuntime, name, { ...options, hostname, port, messageBytesMax });
   listeners.push(listener);
   const url = urlOf(listener);
   parts.log("listening", { listener: name, url, address: listener.hostname, port: listener.port });
   return url;
-}
-
-/** @throws Error that names the configuration's key */
-function listen(name: string, options: ListenOptions): Listener {
-  try {
-    return bunRuntime.listen(options);
-  } catch (cause) {
-    const { hostname, port } = options;
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    const why = LISTEN_FAILURES[code] ?? code;
-    const keys = `${name}_port, ${name}_bind_address`;
-    const message = `Cannot listen on ${hostname}:${port} (${keys}): ${why}`;
-    throw new Error(message, { cause });
-  }
-}
-
-const LISTEN_FAILURES: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another process listens there",
-  EADDRNOTAVAIL: "this machine does not have that address",
-  EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
-};
-
-/** Addresses that stand for all of a machine's: nothing that one can connect to. */
-const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
-
-/** A listener's base URL, as it is reached from this machine. */
-function urlOf(listener: Listener): string {
-  const { secure, port } = listener;
-  const hostname = ANY_ADDRESS[listener.hostname] ?? listener.hostname;
-  const host = hostname.includes(":") && !hostname.startsWith("[") ? `[${hostname}]` : hostname;
-  return `${secure ? "https" : "http"}://${host}:${port}`;
 }
 
 async function takeDown(

@@ -17,6 +17,7 @@ import {
   startNode,
   startProvider,
   temporaryFolder,
+  tokenId,
   usageEvents,
 } from "./harness.ts";
 import { connect } from "./ws_client.ts";
@@ -156,6 +157,25 @@ describe("the executable on PostgreSQL", () => {
       expect(new Set(events.map((event) => event["node_id"])).size).toBe(2);
       expect(await Bun.file(join(node.dataDir, "sluice.db")).exists()).toBe(false);
       expect(await Bun.file(join(node.dataDir, "encryption.key")).exists()).toBe(false);
+    } finally {
+      await Promise.all([node.stop(), other.stop()]);
+    }
+  });
+
+  test("what one node revokes ends at the other within a second", async () => {
+    const [node, other] = await Promise.all([startNode({ config }), startNode({ config })]);
+    try {
+      const token = await node.mint();
+      const headers = { authorization: `Bearer ${token}` };
+      const client = await connect(other.url, "/v1/responses", headers);
+      const id = tokenId(token);
+      expect((await node.run(["token", "delete", id])).code).toBe(0);
+      const startMs = performance.now();
+      expect(JSON.parse(await client.next()).error.code).toBe("token_revoked");
+      expect(performance.now() - startMs).toBeLessThan(1_000);
+      expect((await client.closed).code).toBe(1008);
+      const answer = await fetch(`${other.url}/v1/models`, { headers });
+      expect((await answer.json()).error.code).toBe("token_revoked");
     } finally {
       await Promise.all([node.stop(), other.stop()]);
     }
