@@ -121,5 +121,7 @@ export class SecretLine {
 }
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE") throw error;
+  if (error.code === "EPIPE") return;
+  process.stderr.write(`error: Cannot write to standard output: ${error.code}\n`);
+  process.exitCode = 1;
 }

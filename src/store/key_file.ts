@@ -9,7 +9,9 @@
  */
 
 import {
+  accessSync,
   closeSync,
+  constants,
   fchmodSync,
   fstatSync,
   fsyncSync,
@@ -33,9 +35,18 @@ const ADMIN_TOKEN_BYTES = 32;
 /** Permissions of group and others (inode(7)). */
 const OTHERS_MASK = 0o077;
 
-/** Makes `data_dir` where it does not exist, readable by its owner only. */
+/**
+ * Makes `data_dir` where it does not exist, readable by its owner only.
+ * @throws Error that names it
+ */
 export function makeDataDir(dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    accessSync(dataDir, constants.W_OK);
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new Error(`The data_dir ${dataDir} cannot be made or written: ${why}`, { cause });
+  }
 }
 
 /** A new encryption key, as `encryption_keys` takes it: `<id>:<base64 of 32 bytes>`. */

@@ -52,9 +52,10 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   try {
     await store.ready();
     return store;
-  } catch (error) {
+  } catch (cause) {
     store.terminate();
-    throw error;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot open the database ${options.path}: ${why}`, { cause });
   }
 }
 

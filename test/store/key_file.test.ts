@@ -28,6 +28,10 @@ function modeOf(path: string): number {
   return statSync(path).mode & 0o777;
 }
 
+test("makeDataDir() names a folder that cannot be made", () => {
+  expect(() => makeDataDir("/proc/sluice-data")).toThrow("The data_dir /proc/sluice-data cannot");
+});
+
 test("makeDataDir() makes it for its owner only, and leaves one that exists alone", () => {
   expect(modeOf(dataDir)).toBe(0o700);
   chmodSync(dataDir, 0o755);

@@ -53,7 +53,9 @@ test("openSqliteStore() refuses no database, a newer one, and no folder", async 
     join(folder, "text.db"),
     "this is no database, but long enough to be looked at".repeat(9),
   );
-  expect(await openSqliteStore(options("text.db")).catch(String)).toContain("not a database");
+  const refusal = await openSqliteStore(options("text.db")).catch(String);
+  expect(refusal).toContain("not a database");
+  expect(refusal).toContain(join(folder, "text.db"));
   const database = openSqlite(join(folder, "new.db"));
   database.exec("CREATE TABLE schema_migrations (version INTEGER, name TEXT, applied_at BIGINT)");
   database.exec("INSERT INTO schema_migrations VALUES (999, 'future', 0)");
