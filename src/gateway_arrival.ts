@@ -14,6 +14,7 @@ import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
 import type { PendingTurns } from "./meter/background.ts";
 import type { MeterOptions } from "./meter/row.ts";
 import type { Fetch } from "./relay/forward.ts";
+import { credentialHeaders, type UpstreamHeaderOptions } from "./relay/headers.ts";
 import type { LiveExchanges } from "./relay/live.ts";
 import type { Outbox } from "./relay/outbox.ts";
 import type { Reachability } from "./relay/reachability.ts";
@@ -90,6 +91,30 @@ export function contextOf(
     provider: candidate.provider.name,
     endpoint: candidate.endpoint.name,
     upstreamRequestId,
+  };
+}
+
+/**
+ * What the upstream's request headers are made of, the same for a request and for an upgrade.
+ * @throws GatewayError `upstream_auth_failed`: there is no credential to send
+ */
+export async function upstreamHeaderOptions(
+  { credentials }: Pick<GatewayOptions, "credentials">,
+  { id, connection, principal, found }: Admitted,
+  { provider, family, apiKey }: Candidate,
+): Promise<UpstreamHeaderOptions> {
+  const { projectId } = principal;
+  const own = await credentials.credential(projectId, provider.name);
+  const style = found.credentials[0]?.style ?? "authorization";
+  return {
+    provider,
+    credential: credentialHeaders(provider, family, own ?? apiKey, style, projectId),
+    requestId: id,
+    // Asked of the system, and few providers are told.
+    get remoteAddress() {
+      return connection.remoteAddress;
+    },
+    secure: connection.secure,
   };
 }
 

@@ -9,7 +9,13 @@
  */
 
 import { type ErrorCode, errorEvent, GatewayError } from "./errors.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import {
+  type Admitted,
+  contextOf,
+  type GatewayParts,
+  reportInternal,
+  upstreamHeaderOptions,
+} from "./gateway_arrival.ts";
 import type { BodyTap } from "./exchange.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
@@ -21,7 +27,7 @@ import {
 } from "./provider/openai_request.ts";
 import type { RequestedTurn } from "./provider/provider.ts";
 import { ClientGone, forward, type UpstreamAnswer } from "./relay/forward.ts";
-import { credentialHeaders, downstreamHeaders, upstreamHeaders } from "./relay/headers.ts";
+import { downstreamHeaders, injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { peekBody } from "./relay/peek.ts";
 import { type HeldBody, holdBody, Upload } from "./relay/request_body.ts";
@@ -206,7 +212,8 @@ class HttpExchange implements LiveExchange {
     const { clock, fetch, reachability } = this.#parts;
     const { request, found } = this.#admitted;
     const { provider, path } = this.#candidate;
-    const headers = await this.#headers();
+    const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.#candidate);
+    const headers = upstreamHeaders(request.headers, options);
     // What is taken out of the answer again must be readable.
     if (body.usageInjected) headers.set("accept-encoding", "identity");
     else if (this.#meter !== null) askForReadable(headers);
@@ -224,25 +231,6 @@ class HttpExchange implements LiveExchange {
     });
   }
 
-  async #headers(): Promise<Headers> {
-    const { request, connection, principal, found, id } = this.#admitted;
-    const { provider, family, apiKey } = this.#candidate;
-    const { credentials } = this.#parts;
-    const own = await credentials.credential(principal.projectId, provider.name);
-    const style = found.credentials[0]?.style ?? "authorization";
-    const { projectId } = principal;
-    return upstreamHeaders(request.headers, {
-      provider,
-      credential: credentialHeaders(provider, family, own ?? apiKey, style, projectId),
-      requestId: id,
-      // Asked of the system, and few providers are told.
-      get remoteAddress() {
-        return connection.remoteAddress;
-      },
-      secure: connection.secure,
-    });
-  }
-
   /**
    * A refusal of the credential that we put in is ours to mend and must not look like the client's.
    * @returns the answer, to be relayed
@@ -251,8 +239,7 @@ class HttpExchange implements LiveExchange {
   async #refuseRejectedCredential(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
     const { provider, family } = this.#candidate;
     const { status } = answer;
-    const isOurs = provider.type !== "forward" && provider.authValue !== "";
-    if (!isOurs || ![400, 401, 403].includes(status)) return answer;
+    if (!injectsCredential(provider) || ![400, 401, 403].includes(status)) return answer;
     const peeked = await peekBody(answer, REFUSAL_BYTES_MAX);
     if (!family.refusesCredential(status, peeked.text)) return peeked.answer;
     answer.abort();

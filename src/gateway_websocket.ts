@@ -7,20 +7,28 @@
  * upstream's own included, is a plain HTTP answer.
  */
 
+import type { RetryCause } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import {
+  type Admitted,
+  contextOf,
+  type GatewayParts,
+  reportInternal,
+  upstreamHeaderOptions,
+} from "./gateway_arrival.ts";
 import { createSessionMeter } from "./meter/session_meter.ts";
 import { admitSession } from "./policy/admit.ts";
 import { DialFailed, DialRefused, dialFailureAnswer, dialRefusalAnswer } from "./relay/close.ts";
 import { dial, type Dialed } from "./relay/dial.ts";
 import { ClientGone } from "./relay/forward.ts";
 import { headerValues } from "./relay/handshake.ts";
-import { credentialHeaders, downstreamHeaders, upstreamUpgradeHeaders } from "./relay/headers.ts";
+import { downstreamHeaders, injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { Session } from "./relay/session.ts";
 import type { SessionOutcome } from "./relay/session_record.ts";
 import type { Candidate } from "./route/resolve.ts";
 import { upstreamPath } from "./route/target.ts";
+import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
 
 /** Headers of the 101 that belong to one leg's handshake. */
 const HANDSHAKE_PREFIX = "sec-websocket-";
@@ -48,6 +56,20 @@ export async function openSession(
     sessionsPerTokenMax: parts.config.limits.sessionsPerTokenMax,
   });
   connection.setIdleTimeout(0);
+  let isAccepted = false;
+  try {
+    const refusal = await dialAndAccept(parts, admitted);
+    isAccepted = refusal === null;
+    return refusal ?? undefined;
+  } finally {
+    // An ordinary connection again, which must not be kept for ever.
+    if (!isAccepted) connection.setIdleTimeout(IDLE_TIMEOUT_S);
+  }
+}
+
+/** @returns the upstream's refusal; null: the connection is a WebSocket now */
+async function dialAndAccept(parts: GatewayParts, admitted: Admitted): Promise<Response | null> {
+  const { principal, request, connection } = admitted;
   const agreed = await dialFirst(parts, admitted);
   if (agreed instanceof Response) return agreed;
   const { dialed, candidate } = agreed;
@@ -67,7 +89,7 @@ export async function openSession(
     keepLength: false,
     timing: null,
   });
-  if (connection.upgrade(headers, dialed.subprotocol, live.session)) return undefined;
+  if (connection.upgrade(headers, dialed.subprotocol, live.session)) return null;
   live.abandon();
   throw request.signal.aborted ? new ClientGone() : new GatewayError("bad_request");
 }
@@ -91,7 +113,9 @@ function checkHandshake(request: Request): void {
 
 /** Asks the candidates in turn. A failed dial goes on to the next; the last one's answer counts. */
 async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agreement | Response> {
-  const attempts = admitted.candidates.slice(0, Math.max(1, parts.config.retry.attempts));
+  // Each candidate has its own, inherited where it says nothing; the first one's is the plan.
+  const { retry } = admitted.candidates[0].provider;
+  const attempts = admitted.candidates.slice(0, Math.max(1, retry.attempts));
   let last: DialFailed | DialRefused | null = null;
   let lastCandidate = admitted.candidates[0];
   for (const candidate of attempts) {
@@ -103,12 +127,12 @@ async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agree
       if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
       last = thrown;
       lastCandidate = candidate;
-      if (!mayHelp(thrown)) break;
+      if (!mayHelp(thrown, retry.on)) break;
     }
   }
   if (last instanceof DialRefused) {
     const { family, provider } = lastCandidate;
-    const isOurs = provider.type !== "forward" && provider.authValue !== "";
+    const isOurs = injectsCredential(provider);
     return dialRefusalAnswer(last, (status, body) =>
       isOurs ? family.refusesCredential(status, body) : false,
     );
@@ -117,8 +141,16 @@ async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agree
 }
 
 /** Whether another candidate may do better; a refusal of the request itself stays one. */
-function mayHelp(failure: DialFailed | DialRefused): boolean {
-  return failure instanceof DialFailed || failure.status === 429 || failure.status >= 500;
+function mayHelp(failure: DialFailed | DialRefused, causes: readonly RetryCause[]): boolean {
+  const cause = causeOf(failure);
+  return cause !== null && causes.includes(cause);
+}
+
+/** Null: none that `retry.on` can name. */
+function causeOf(failure: DialFailed | DialRefused): RetryCause | null {
+  if (failure instanceof DialFailed) return failure.kind === "timeout" ? "timeout" : "connect";
+  if (failure.status === 429) return "429";
+  return failure.status >= 500 ? "5xx" : null;
 }
 
 async function dialCandidate(
@@ -126,11 +158,10 @@ async function dialCandidate(
   admitted: Admitted,
   candidate: Candidate,
 ): Promise<Dialed> {
-  const { request, connection, principal, found } = admitted;
-  const { provider, family, apiKey } = candidate;
+  const { request, found } = admitted;
+  const { provider, family } = candidate;
   const { hostname, port, tls } = provider.upstream;
-  const own = await parts.credentials.credential(principal.projectId, provider.name);
-  const style = found.credentials[0]?.style ?? "authorization";
+  const options = await upstreamHeaderOptions(parts, admitted, candidate);
   const query = found.query === "" ? "" : `?${found.query}`;
   const path = upstreamPath(provider, candidate.path);
   parts.log("relay_dial_start", { session_id: admitted.id, host: hostname, path });
@@ -142,19 +173,7 @@ async function dialCandidate(
     port,
     tls,
     path: `${path}${query}`,
-    headers: upstreamUpgradeHeaders(request.headers, {
-      provider,
-      credential: credentialHeaders(
-        provider,
-        family,
-        own ?? apiKey,
-        style === "subprotocol" ? "authorization" : style,
-        principal.projectId,
-      ),
-      requestId: admitted.id,
-      remoteAddress: connection.remoteAddress,
-      secure: connection.secure,
-    }),
+    headers: upstreamUpgradeHeaders(request.headers, options),
     subprotocols: found.subprotocols,
     timeoutMs: provider.timeouts.dialMs,
     signal: request.signal,

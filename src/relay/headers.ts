@@ -20,7 +20,7 @@ export type HeaderPolicy = Pick<
   "name" | "type" | "headersStrip" | "headersInject" | "xForwardedFor" | "authHeader" | "authValue"
 >;
 
-interface UpstreamHeaderOptions {
+export interface UpstreamHeaderOptions {
   readonly provider: HeaderPolicy;
   /** From `credentialHeaders`. */
   readonly credential: readonly HeaderPair[];
@@ -92,6 +92,11 @@ export function credentialHeaders(
   throw new GatewayError("upstream_auth_failed", {
     message: `The credential for provider ${provider.name} does not fit into a header`,
   });
+}
+
+/** Whether what goes upstream as a credential is ours, so that its refusal is ours to mend. */
+export function injectsCredential({ type, authValue }: HeaderPolicy): boolean {
+  return type !== "forward" && authValue !== "";
 }
 
 function configuredCredential(
