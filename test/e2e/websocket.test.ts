@@ -404,3 +404,38 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition() && Date.now() < deadline) await Bun.sleep(10);
   expect(condition()).toBe(true);
 }
+
+describe("a dial that fails", () => {
+  test.each([
+    ["goes on to the next provider", "", "completed"],
+    ["does not, with one attempt", ", retry: { attempts: 1 }", "upstream_unreachable"],
+    [
+      "does not, for a cause that is not named",
+      ", retry: { on: [timeout] }",
+      "upstream_unreachable",
+    ],
+  ])("%s", async (_title, retry, expected) => {
+    const gone = await rawUpstream(() => {});
+    await gone.stop();
+    const own = await startNode({
+      config: `providers:
+  - { name: a, type: openai, endpoint: "${gone.url}", api_key: sk-a, priority: 1${retry} }
+  - { name: b, type: openai, endpoint: "${provider.url}", api_key: sk-b }
+`,
+    });
+    const headers = { authorization: `Bearer ${await own.mint()}` };
+    try {
+      if (expected === "completed") {
+        const client = await connect(own.url, "/v1/responses", headers);
+        client.send(create());
+        await completed(client);
+        client.close();
+        return;
+      }
+      const answer = await refusal(own.url, "/v1/responses", headers);
+      expect([answer.status, JSON.parse(answer.body).error.code]).toEqual([502, expected]);
+    } finally {
+      await own.stop();
+    }
+  });
+});
