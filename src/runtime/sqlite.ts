@@ -37,7 +37,7 @@ class BunDatabase implements SqlDatabase {
  */
 export function openSqlite(path: string): SqlDatabase {
   // The store has more statements than the default of 20 keeps prepared.
-  Database.MAX_QUERY_CACHE_SIZE = 64;
+  Database.MAX_QUERY_CACHE_SIZE = 128;
   return new BunDatabase(new Database(path, { create: true, readwrite: true }));
 }
 

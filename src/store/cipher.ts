@@ -7,10 +7,12 @@
  * protect nothing (the tag does, and covers them); they let a refusal say which of the two is the
  * wrong one.
  *
- * Owns: the format, and the ring. Does not own: where keys come from (`key_file.ts`, configuration)
- * and what a ciphertext is bound to (the caller's associated data).
+ * Owns: the format, and the ring. Does not own: where keys come from (`key_file.ts`, the
+ * configuration), what a ciphertext is bound to (the caller's associated data), and rotation
+ * (`auth/reencrypt.ts`).
  * Invariant: decrypting gives the very text that was encrypted for the same associated data, or
- * throws. Nothing passes unencrypted, and no error carries a key or a secret.
+ * throws. Nothing passes unencrypted, and no error carries a key or a secret. A key that was once
+ * in the ring decrypts for as long as the process lives.
  */
 
 import type { EncryptionKeyConfig } from "../config/config.ts";
@@ -32,7 +34,9 @@ export type CipherFailure =
 const ADVICE: Readonly<Record<CipherFailure, string>> = {
   malformed: "it is no ciphertext of sluice. Store the secret again",
   unknown_version: "a newer sluice made it. Start that version again",
-  unknown_key: "its key is not in the key ring. Put the key back into encryption_keys",
+  unknown_key:
+    "its key is not in the key ring. Put the key back into encryption_keys, or into the file " +
+    "encryption.key of data_dir",
   wrong_key: "the key of that id is another one than it was made with. Restore the former key",
   moved: "it belongs to another row. Store the secret again",
   altered: "it was altered. Restore it from a backup, or store the secret again",
@@ -53,9 +57,14 @@ export class CipherError extends Error {
   }
 }
 
-interface RingKey {
+interface ImportedKey {
   readonly key: CryptoKey;
   readonly check: Uint8Array;
+}
+
+interface RingKey {
+  readonly bytes: Uint8Array;
+  readonly imported: Promise<ImportedKey>;
 }
 
 interface Parsed {
@@ -69,34 +78,47 @@ interface Parsed {
 }
 
 export class Cipher {
-  readonly #newestId: string;
-  readonly #keys: ReadonlyMap<string, Promise<RingKey>>;
+  readonly #read: (() => readonly EncryptionKeyConfig[]) | null;
+  readonly #keys = new Map<string, RingKey>();
+  #newestId = "";
 
   /**
    * Takes a key ring: the first key encrypts, all of them decrypt.
+   * @param read gives the ring as it is now, where other processes may have changed it. It is asked
+   * before every encryption, so that nothing new is made under an old key, and once when a
+   * ciphertext names a key that is not known here.
    * @throws Error when there is no key, a key has no 32 bytes, or an id is malformed or used twice
    */
-  constructor(keys: readonly EncryptionKeyConfig[]) {
-    const [newest] = keys;
-    if (newest === undefined) {
-      throw new Error("There is no encryption key. Make one with: sluice keys generate");
-    }
-    const ring = new Map<string, Promise<RingKey>>();
-    for (const config of keys) {
-      if (ring.has(config.id)) throw new Error(`Two encryption keys have the id ${config.id}`);
-      checkKey(config);
-      ring.set(config.id, importKey(config.key));
-    }
-    this.#newestId = newest.id;
-    this.#keys = ring;
+  constructor(
+    keys: readonly EncryptionKeyConfig[],
+    read: (() => readonly EncryptionKeyConfig[]) | null = null,
+  ) {
+    this.#read = read;
+    this.#take(keys);
+  }
+
+  /** Id of the key that encrypts. */
+  get newestId(): string {
+    return this.#newestId;
+  }
+
+  /** Ids of all keys there are, in no order. */
+  get keyIds(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** Reads the ring again, where it can change. Throws what reading it throws. */
+  reload(): void {
+    if (this.#read !== null) this.#take(this.#read());
   }
 
   /**
    * Encrypts under the newest key. The text decrypts only together with the same `associatedData`.
-   * @throws CipherError `empty` for an empty plaintext
+   * @throws CipherError `empty` for an empty plaintext, or what reading the ring throws
    */
   async encrypt(plaintext: string, associatedData: string): Promise<string> {
     if (plaintext === "") throw new CipherError("empty", null);
+    this.reload();
     const id = this.#newestId;
     const { key, check } = await this.#ringKey(id);
     const checks = encodeBase64Url(concat(check, await bindingCheck(associatedData)));
@@ -121,18 +143,43 @@ export class Cipher {
     return plaintext;
   }
 
-  /**
-   * Whether it was made under an older key than the newest. Throws CipherError when it is
-   * malformed.
-   */
-  isOutdated(ciphertext: string): boolean {
-    return parse(ciphertext).keyId !== this.#newestId;
-  }
-
-  #ringKey(id: string): Promise<RingKey> {
+  #ringKey(id: string): Promise<ImportedKey> {
+    if (!this.#keys.has(id)) this.reload();
     const key = this.#keys.get(id);
     if (key === undefined) throw new CipherError("unknown_key", id);
-    return key;
+    return key.imported;
+  }
+
+  /** Keys that are in the ring no more stay: rows read before may still be under them. */
+  #take(keys: readonly EncryptionKeyConfig[]): void {
+    checkKeys(keys);
+    const [newest] = keys;
+    if (newest === undefined) {
+      throw new Error("There is no encryption key. Make one with: sluice keys generate");
+    }
+    for (const { id, key: bytes } of keys) {
+      const known = this.#keys.get(id);
+      if (known !== undefined && equal(known.bytes, bytes)) continue;
+      this.#keys.set(id, { bytes, imported: importKey(bytes) });
+    }
+    this.#newestId = newest.id;
+  }
+}
+
+/**
+ * Id of the key that a ciphertext was made under.
+ * @throws CipherError when it is malformed
+ */
+export function keyIdOf(ciphertext: string): string {
+  return parse(ciphertext).keyId;
+}
+
+function checkKeys(keys: readonly EncryptionKeyConfig[]): void {
+  const ids = new Set<string>();
+  for (const key of keys) {
+    checkKey(key);
+    if (ids.has(key.id)) throw new Error(`Two encryption keys have the id ${key.id}`);
+    ids.add(key.id);
   }
 }
 
@@ -145,7 +192,7 @@ function checkKey({ id, key }: EncryptionKeyConfig): void {
   }
 }
 
-async function importKey(bytes: Uint8Array): Promise<RingKey> {
+async function importKey(bytes: Uint8Array): Promise<ImportedKey> {
   const raw = new Uint8Array(bytes);
   const uses: KeyUsage[] = ["encrypt", "decrypt"];
   const key = await crypto.subtle.importKey("raw", raw, ALGORITHM, false, uses);
@@ -213,7 +260,7 @@ function concat(left: Uint8Array, right: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Of digests that are no secrets, so its time may depend on them. */
+/** Of what nobody outside chooses, so its time may depend on it. */
 function equal(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && left.every((byte, index) => byte === right[index]);
 }

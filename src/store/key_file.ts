@@ -4,8 +4,9 @@
  *
  * Owns: `encryption.key`, `admin.token`, `admin.json`, their modes. Does not own: what is
  * encrypted.
- * Invariant: a secret file appears whole or not at all, with mode 0600; of two processes that start
- * at once both end up with the same secret. One that others can read is refused, not used.
+ * Invariant: a secret file appears whole or not at all, with mode 0600, and is on the disk before
+ * it is used; of two processes that start at once both end up with the same secret. One that others
+ * can read is refused, not used.
  */
 
 import {
@@ -21,12 +22,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import type { EncryptionKeyConfig } from "../config/config.ts";
 import { decodeBase64, encodeBase64, encodeHex } from "../lib/encoding.ts";
+import { type FileLock, lockFile } from "../runtime/sqlite.ts";
 
 const KEY_BYTES = 32;
 const KEY_ID_BYTES = 4;
@@ -56,20 +58,72 @@ export function generateKey(): string {
 }
 
 /**
- * The encryption key of `data_dir`, made on first use.
+ * The encryption keys of `data_dir`, newest first; the first one is made on first use.
  * @throws Error when the file is malformed or others can read it
  */
-export function loadEncryptionKey(dataDir: string): EncryptionKeyConfig {
-  const path = join(dataDir, "encryption.key");
-  const [id = "", encoded = "", ...rest] = loadOrCreate(path, generateKey).split(":");
+export function loadEncryptionKeys(dataDir: string): EncryptionKeyConfig[] {
+  const path = keyFile(dataDir);
+  return parseKeys(path, loadOrCreate(path, generateKey));
+}
+
+/**
+ * The encryption keys of `data_dir` as they are now, newest first.
+ * @throws Error when there is no such file any more, it is malformed or others can read it
+ */
+export function readEncryptionKeys(dataDir: string): EncryptionKeyConfig[] {
+  const path = keyFile(dataDir);
+  const text = readPrivate(path);
+  // Not made anew here: what this node has stored would not be readable after a restart.
+  if (text === null) throw new Error(`The key file ${path} is gone. Restore it from a backup`);
+  return parseKeys(path, text.trim());
+}
+
+/**
+ * Keeps every other process from changing the encryption keys of `data_dir`.
+ * @throws Error when one is changing them now
+ */
+export function lockEncryptionKeys(dataDir: string): FileLock {
+  const lock = lockFile(join(dataDir, "encryption.lock"), 0);
+  if (lock !== null) return lock;
+  throw new Error("The encryption keys are being rotated already. Try again when that is done");
+}
+
+/** Makes a key that comes before those there are. For whoever holds the lock. */
+export function addEncryptionKey(dataDir: string): void {
+  const keys = readEncryptionKeys(dataDir).map(formatKey);
+  replaceFile(keyFile(dataDir), [generateKey(), ...keys, ""].join("\n"));
+}
+
+/** Removes keys, but never the newest one. For whoever holds the lock. */
+export function removeEncryptionKeys(dataDir: string, ids: ReadonlySet<string>): void {
+  const keys = readEncryptionKeys(dataDir);
+  const kept = keys.filter(({ id }, index) => index === 0 || !ids.has(id));
+  if (kept.length === keys.length) return;
+  replaceFile(keyFile(dataDir), [...kept.map(formatKey), ""].join("\n"));
+}
+
+function keyFile(dataDir: string): string {
+  return join(dataDir, "encryption.key");
+}
+
+function formatKey({ id, key }: EncryptionKeyConfig): string {
+  return `${id}:${encodeBase64(key)}`;
+}
+
+function parseKeys(path: string, text: string): EncryptionKeyConfig[] {
+  const keys = text.split(/\r?\n/).map(parseKey);
+  const found = keys.filter((key) => key !== null);
+  if (found.length === keys.length) return found;
+  throw new Error(
+    `The key file ${path} is damaged: each line must be <id>:<base64 of 32 bytes>. Restore it ` +
+      "from a backup; without it the stored credentials cannot be decrypted.",
+  );
+}
+
+function parseKey(line: string): EncryptionKeyConfig | null {
+  const [id = "", encoded = "", ...rest] = line.split(":");
   const key = decodeKey(encoded);
-  if (id === "" || key === null || rest.length > 0) {
-    throw new Error(
-      `The key file ${path} is damaged: it must hold <id>:<base64 of 32 bytes>. Restore it ` +
-        "from a backup; without it the stored credentials cannot be decrypted.",
-    );
-  }
-  return { id, key };
+  return id === "" || key === null || rest.length > 0 ? null : { id, key };
 }
 
 /**
@@ -89,6 +143,8 @@ export interface AdminAccess {
   /** Base URL of the management listener. */
   readonly url: string;
   readonly token: string;
+  /** Id of the node's process; null: not known. */
+  readonly pid: number | null;
 }
 
 function adminFile(dataDir: string): string {
@@ -97,9 +153,7 @@ function adminFile(dataDir: string): string {
 
 /** Writes `admin.json`, whole or not at all. */
 export function writeAdminAccess(dataDir: string, access: AdminAccess): void {
-  const path = adminFile(dataDir);
-  const temporary = writeTemporary(path, JSON.stringify(access));
-  renameSync(temporary, path);
+  replaceFile(adminFile(dataDir), JSON.stringify(access));
 }
 
 /**
@@ -110,8 +164,10 @@ export function readAdminAccess(dataDir: string): AdminAccess | null {
   const text = readPrivate(adminFile(dataDir));
   if (text === null) return null;
   const access = parseObject(text);
-  const { url, token } = access;
-  if (typeof url === "string" && typeof token === "string") return { url, token };
+  const { url, token, pid } = access;
+  if (typeof url === "string" && typeof token === "string") {
+    return { url, token, pid: typeof pid === "number" ? pid : null };
+  }
   throw new Error(
     `${adminFile(dataDir)} is damaged. Start the node again: it writes the file anew`,
   );
@@ -133,12 +189,28 @@ function loadOrCreate(path: string, make: () => string): string {
   try {
     // Unlike rename, link fails where the file exists: the first of two processes wins.
     linkSync(temporary, path);
+    syncFolder(path);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
   } finally {
     rmSync(temporary);
   }
   return (readPrivate(path) ?? "").trim();
+}
+
+function replaceFile(path: string, text: string): void {
+  renameSync(writeTemporary(path, text), path);
+  syncFolder(path);
+}
+
+/** A name is on the disk once its folder is. */
+function syncFolder(path: string): void {
+  const fd = openSync(dirname(path), "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Returns the path of a new file beside `path` that holds `text` and is on the disk. */
@@ -148,7 +220,7 @@ function writeTemporary(path: string, text: string): string {
   try {
     // The umask may have taken more away, never less.
     fchmodSync(fd, 0o600);
-    writeSync(fd, text);
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

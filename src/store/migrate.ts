@@ -8,6 +8,7 @@
  */
 
 import init from "../../sql/0001_init.sql" with { type: "text" };
+import controlPlane from "../../sql/0002_control_plane.sql" with { type: "text" };
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
 
 export interface Migration {
@@ -18,7 +19,10 @@ export interface Migration {
 }
 
 /** Every migration there is, in order. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: "init", sql: init }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: "init", sql: init },
+  { version: 2, name: "control_plane", sql: controlPlane },
+];
 
 const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS schema_migrations (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`;

@@ -1,5 +1,5 @@
 /**
- * One INSERT for many rows, made of the statement for one.
+ * One statement for many rows, made of the statement for one: an INSERT, or what joins its VALUES.
  *
  * Owns: the rewriting of a `VALUES ($1, …)`. Does not own: running it (`postgres.ts`).
  * Invariant: a statement is rewritten only where that cannot change what it means: its parameters

@@ -7,10 +7,24 @@
  * that names the column, never a value that is half right.
  */
 
-import type { UsageEvent } from "../exchange.ts";
+import { parseLimits } from "../config/limits.ts";
+import type { Limits, UsageEvent } from "../exchange.ts";
 import type { SqlValue } from "../runtime/runtime.ts";
+import type { AuditRecord } from "./audit_chain.ts";
 import type { SqlRow } from "./sql_driver.ts";
-import type { CredentialRow, ProjectRow, RevocationRow, SigningKeyRow, TokenRow } from "./store.ts";
+import type {
+  AuditRow,
+  CredentialRow,
+  ProjectRevocationRow,
+  ProjectRow,
+  RevocationRow,
+  SigningKeyRow,
+  Store,
+  TokenOverrideRow,
+  TokenRow,
+} from "./store.ts";
+
+type SpendRow = Awaited<ReturnType<Store["listSpend"]>>[number];
 
 type ColumnType = "text" | "number" | "json";
 
@@ -51,6 +65,7 @@ const USAGE_COLUMNS: Readonly<Record<keyof UsageEvent, ColumnType>> = {
   usage_source: "text",
   details: "json",
   cost_micros: "number",
+  settled_micros: "number",
   first_token_ms: "number",
   duration_ms: "number",
   frames_up: "number",
@@ -102,6 +117,7 @@ export function projectRow(row: SqlRow): ProjectRow {
     created_at: number(row, "created_at"),
     updated_at: number(row, "updated_at"),
     deactivated_at: numberOrNull(row, "deactivated_at"),
+    limits: limits(row),
   };
 }
 
@@ -126,7 +142,33 @@ export function tokenRow(row: SqlRow): TokenRow {
     created_at: number(row, "created_at"),
     expires_at: number(row, "expires_at"),
     revoked_at: numberOrNull(row, "revoked_at"),
+    models: listOrNull(row, "models"),
+    endpoints: listOrNull(row, "endpoints"),
+    tiers: listOrNull(row, "tiers"),
+    limits: limits(row),
+    last_used_at: numberOrNull(row, "last_used_at"),
+    request_count: number(row, "request_count"),
+    cache_hit_count: number(row, "cache_hit_count"),
   };
+}
+
+/** The values of a token in the order of `INSERT_TOKEN`. */
+export function tokenParameters(row: TokenRow): SqlValue[] {
+  return [
+    row.id,
+    row.project_id,
+    row.label,
+    row.created_at,
+    row.expires_at,
+    row.revoked_at,
+    listText(row.models),
+    listText(row.endpoints),
+    listText(row.tiers),
+    JSON.stringify(row.limits),
+    row.last_used_at,
+    row.request_count,
+    row.cache_hit_count,
+  ];
 }
 
 export function revocationRow(row: SqlRow): RevocationRow {
@@ -135,6 +177,78 @@ export function revocationRow(row: SqlRow): RevocationRow {
     revoked_at: number(row, "revoked_at"),
     expires_at: number(row, "expires_at"),
   };
+}
+
+export function projectRevocationRow(row: SqlRow): ProjectRevocationRow {
+  return {
+    project_id: text(row, "project_id"),
+    issued_before: number(row, "issued_before"),
+    revoked_at: number(row, "revoked_at"),
+    expires_at: number(row, "expires_at"),
+  };
+}
+
+export function tokenOverrideRow(row: SqlRow): TokenOverrideRow {
+  return {
+    jti: text(row, "jti"),
+    is_active: number(row, "is_active") !== 0,
+    limits: limits(row),
+    changed_at: number(row, "changed_at"),
+    expires_at: number(row, "expires_at"),
+  };
+}
+
+export function spendRow(row: SqlRow): SpendRow {
+  return {
+    // Only `ADD_SPEND` writes it, with a quantity.
+    quantity: text(row, "quantity") as SpendRow["quantity"],
+    period: text(row, "period"),
+    used: number(row, "used"),
+  };
+}
+
+export function auditRow(row: SqlRow): AuditRow {
+  const { details, ...record } = auditRecord(row);
+  // Only `auditParameters` writes them, from an entry's.
+  const parsed = JSON.parse(details) as AuditRow["details"];
+  return { ...record, details: parsed, hash: text(row, "hash") };
+}
+
+export function auditRecord(row: SqlRow): AuditRecord {
+  return {
+    sequence: number(row, "sequence"),
+    recorded_at: number(row, "recorded_at"),
+    node_id: text(row, "node_id"),
+    actor: text(row, "actor"),
+    action: text(row, "action"),
+    subject: text(row, "subject"),
+    outcome: outcome(row),
+    request_id: text(row, "request_id"),
+    client_address: text(row, "client_address"),
+    details: text(row, "details"),
+  };
+}
+
+/** The values of a record in the order of `INSERT_AUDIT`, which ends with the hash. */
+export function auditParameters(record: AuditRecord): SqlValue[] {
+  return [
+    record.sequence,
+    record.recorded_at,
+    record.node_id,
+    record.actor,
+    record.action,
+    record.subject,
+    record.outcome,
+    record.request_id,
+    record.client_address,
+    record.details,
+  ];
+}
+
+function outcome(row: SqlRow): AuditRow["outcome"] {
+  const value = text(row, "outcome");
+  if (value === "done" || value === "refused" || value === "failed") return value;
+  throw wrongType("outcome", "done, refused or failed");
 }
 
 export function signingKeyRow(row: SqlRow): SigningKeyRow {
@@ -160,7 +274,8 @@ function textOrNull(row: SqlRow, name: string): string | null {
   throw wrongType(name, "text or null");
 }
 
-function number(row: SqlRow, name: string): number {
+/** @throws when the column is no number, or null */
+export function number(row: SqlRow, name: string): number {
   const value = numberOrNull(row, name);
   if (value === null) throw wrongType(name, "a number");
   return value;
@@ -175,6 +290,30 @@ function numberOrNull(row: SqlRow, name: string): number | null {
   const result = value === undefined || value === "" ? NaN : Number(value);
   if (Number.isNaN(result)) throw wrongType(name, "a number or null");
   return result;
+}
+
+/** The first row, if there is one. */
+export function first<T>(found: readonly SqlRow[], read: (row: SqlRow) => T): T | null {
+  const row = found[0];
+  return row === undefined ? null : read(row);
+}
+
+function limits(row: SqlRow): Limits {
+  return parseLimits(JSON.parse(text(row, "limits")));
+}
+
+function listOrNull(row: SqlRow, name: string): string[] | null {
+  const value = textOrNull(row, name);
+  if (value === null) return null;
+  const list: unknown = JSON.parse(value);
+  if (!Array.isArray(list) || !list.every((each) => typeof each === "string")) {
+    throw wrongType(name, "a JSON list of texts or null");
+  }
+  return list;
+}
+
+function listText(list: readonly string[] | null): string | null {
+  return list === null ? null : JSON.stringify(list);
 }
 
 function wrongType(name: string, expected: string): TypeError {

@@ -2,8 +2,7 @@
  * What the store needs of a database: the seam between `sql_store.ts` and the drivers.
  *
  * Does not own: statements. A driver runs what it is given and knows no table.
- * Invariant: queries inside `transaction` are atomic, and what others write meanwhile does not get
- * between them: they see none of it, or the transaction fails or is run again.
+ * Invariant: queries inside `transaction` are atomic.
  */
 
 import type { SqlValue } from "../runtime/runtime.ts";
@@ -17,22 +16,34 @@ export interface SqlQueries {
   query(sql: string, parameters?: readonly SqlValue[]): Promise<SqlRow[]>;
   /**
    * Runs one statement once for every list of parameters, in order, and returns all rows. The lists
-   * may become one INSERT, so that under `ON CONFLICT DO UPDATE` no two may mean the same row.
+   * may become one `VALUES`, so that in a statement that changes rows no two may mean the same one.
    */
   each(sql: string, parameterLists: readonly (readonly SqlValue[])[]): Promise<SqlRow[]>;
 }
 
 /**
  * Work that one node at a time may do; where the database has no lock of its own, an advisory one.
+ * `control`: management changes. `limits`: leases.
  */
-export type LockName = "migrate" | "signing_key";
+export type LockName = "migrate" | "control" | "limits";
+
+/**
+ * How a transaction gets on with others. A lock is held until it ends, and what was committed under
+ * the lock before is seen. `latest`: each statement sees what was committed before it began, and
+ * rows are locked as they are written. `read`: all statements see one moment, and none writes.
+ */
+export type TransactionKind = LockName | "latest" | "read";
 
 export interface SqlDriver extends SqlQueries {
+  /** Expression of the database's own clock, in whole milliseconds since the epoch. */
+  readonly nowMs: string;
+  /** Statement that tells those who watch, when it is committed; null: they see it anyway. */
+  readonly announcement: string | null;
   /**
-   * Commits when `run` resolves, rolls back when it rejects. A `lock` is held until then. `run` is
-   * called again where another transaction came in between, so it does nothing but query.
+   * Commits when `run` resolves, rolls back when it rejects. `run` is called again where another
+   * transaction came in between, so it does nothing but query.
    */
-  transaction<T>(lock: LockName | null, run: (queries: SqlQueries) => Promise<T>): Promise<T>;
+  transaction<T>(kind: TransactionKind, run: (queries: SqlQueries) => Promise<T>): Promise<T>;
   hasTable(name: string): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -1,76 +1,116 @@
 /**
  * The store over a SQL database, whichever it is.
  *
- * Owns: which statements make up each operation. Does not own: the statements (`statements.ts`),
- * the connection (a `SqlDriver`), the schema (`migrate.ts`).
+ * Owns: which statements make up each operation; those of revocations, sums, usage and the audit
+ * are in files of their own (`sql_*.ts`). Does not own: the statements (`statements*.ts`), the
+ * connection (a `SqlDriver`), the schema (`migrate.ts`), and how a node hears of other nodes'
+ * changes, which each database does in its own way.
  * Invariant: every method is one transaction; an operation of several statements says so.
  */
 
 import { GatewayError } from "../errors.ts";
 import type { UsageEvent } from "../exchange.ts";
-import { decodeBase64Url, decodeUtf8, encodeBase64Url, encodeUtf8 } from "../lib/encoding.ts";
 import * as rows from "./rows.ts";
-import type { SqlDriver, SqlQueries, SqlRow } from "./sql_driver.ts";
+import * as audit from "./sql_audit.ts";
+import { type Change, runChange, type StoreOrigin } from "./sql_change.ts";
+import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
+import * as revocations from "./sql_revocations.ts";
+import * as spend from "./sql_spend.ts";
+import * as usage from "./sql_usage.ts";
 import * as sql from "./statements.ts";
+import { LIST_SPEND } from "./statements_spend.ts";
 import type {
+  AuditEntry,
+  AuditPage,
+  AuditQuery,
+  AuditVerification,
   CredentialRow,
+  Lease,
+  LeaseReport,
+  LeaseRequest,
+  ProjectRevocationRow,
   ProjectRow,
+  RevocationChanges,
   RevocationRow,
+  Revisions,
   SigningKeyRow,
   Store,
+  TokenOverrideRow,
   TokenRow,
+  TokenUse,
   UsagePage,
   UsageQuery,
 } from "./store.ts";
 
-export class SqlStore implements Store {
+/** A store without an ear for other nodes. */
+export type SilentStore = Omit<Store, "watchRevisions">;
+
+export class SqlStore implements SilentStore {
   readonly #driver: SqlDriver;
+  readonly #origin: StoreOrigin;
 
   /** Takes a database whose schema is this version's. */
-  constructor(driver: SqlDriver) {
+  constructor(driver: SqlDriver, origin: StoreOrigin) {
     this.#driver = driver;
+    this.#origin = origin;
   }
 
   async listProjects(): Promise<ProjectRow[]> {
     return (await this.#driver.query(sql.LIST_PROJECTS)).map(rows.projectRow);
   }
 
-  async insertProject(row: ProjectRow): Promise<boolean> {
-    const inserted = await this.#driver.query(sql.INSERT_PROJECT, [
-      row.id,
-      row.name,
-      Number(row.is_active),
-      row.created_at,
-      row.updated_at,
-      row.deactivated_at,
-    ]);
-    return inserted.length > 0;
+  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean> {
+    return this.#change(async (change) => {
+      const inserted = await change.queries.query(sql.INSERT_PROJECT, [
+        row.id,
+        row.name,
+        Number(row.is_active),
+        row.created_at,
+        row.updated_at,
+        row.deactivated_at,
+        JSON.stringify(row.limits),
+      ]);
+      if (inserted.length === 0) return false;
+      await change.complete("directory", by);
+      return true;
+    });
   }
 
   updateProject(
     id: string,
-    change: { name?: string; is_active?: boolean },
+    { name, is_active, limits }: Parameters<Store["updateProject"]>[1],
     nowMs: number,
+    by: AuditEntry,
   ): Promise<ProjectRow | null> {
-    return this.#driver.transaction(null, async (queries) => {
-      const found = first(await queries.query(sql.GET_PROJECT, [id]), rows.projectRow);
+    return this.#change(async (change) => {
+      const { queries } = change;
+      const found = rows.first(await queries.query(sql.GET_PROJECT, [id]), rows.projectRow);
       if (found === null) return null;
-      const name = change.name ?? found.name;
-      await refuseTakenName(queries, name, id);
-      const isActive = change.is_active ?? found.is_active;
-      const deactivatedAt = isActive ? null : (found.deactivated_at ?? nowMs);
-      const parameters = [name, Number(isActive), nowMs, deactivatedAt, id];
-      return first(await queries.query(sql.UPDATE_PROJECT, parameters), rows.projectRow);
+      const isActive = is_active ?? found.is_active;
+      await refuseTakenName(queries, name ?? found.name, id);
+      await change.complete("directory", by);
+      const updated = await queries.query(sql.UPDATE_PROJECT, [
+        name ?? found.name,
+        Number(isActive),
+        nowMs,
+        isActive ? null : (found.deactivated_at ?? nowMs),
+        JSON.stringify(limits ?? found.limits),
+        id,
+      ]);
+      return rows.first(updated, rows.projectRow);
     });
   }
 
-  deleteProject(id: string): Promise<"deleted" | "not_found" | "in_use"> {
-    return this.#driver.transaction(null, async (queries) => {
+  deleteProject(id: string, by: AuditEntry): Promise<"deleted" | "not_found" | "in_use"> {
+    return this.#change(async (change) => {
+      const { queries } = change;
       if ((await queries.query(sql.GET_PROJECT, [id])).length === 0) return "not_found";
       if ((await queries.query(sql.HAS_USAGE, [id])).length > 0) return "in_use";
+      await queries.query(sql.DELETE_SPEND_OF_PROJECT, [id]);
       await queries.query(sql.DELETE_CREDENTIALS_OF_PROJECT, [id]);
       await queries.query(sql.DELETE_TOKENS_OF_PROJECT, [id]);
       await queries.query(sql.DELETE_PROJECT, [id]);
+      await change.complete("directory", by);
       return "deleted";
     });
   }
@@ -79,10 +119,10 @@ export class SqlStore implements Store {
     return (await this.#driver.query(sql.LIST_CREDENTIALS)).map(rows.credentialRow);
   }
 
-  putCredential(row: CredentialRow): Promise<void> {
-    return this.#driver.transaction(null, async (queries) => {
-      await queries.query(sql.FORGET_CREDENTIAL, [row.id, row.project_id, row.provider]);
-      await queries.query(sql.INSERT_CREDENTIAL, [
+  putCredential(row: CredentialRow, by: AuditEntry): Promise<void> {
+    return this.#change(async (change) => {
+      await change.queries.query(sql.FORGET_CREDENTIAL, [row.id, row.project_id, row.provider]);
+      await change.queries.query(sql.INSERT_CREDENTIAL, [
         row.id,
         row.project_id,
         row.provider,
@@ -92,11 +132,31 @@ export class SqlStore implements Store {
         row.created_at,
         row.updated_at,
       ]);
+      await change.complete("directory", by);
     });
   }
 
-  async deleteCredential(id: string): Promise<boolean> {
-    return (await this.#driver.query(sql.DELETE_CREDENTIAL, [id])).length > 0;
+  deleteCredential(id: string, by: AuditEntry): Promise<boolean> {
+    return this.#change(async (change) => {
+      const deleted = await change.queries.query(sql.DELETE_CREDENTIAL, [id]);
+      if (deleted.length === 0) return false;
+      await change.complete("directory", by);
+      return true;
+    });
+  }
+
+  replaceCredentialCiphertext(id: string, from: string, to: string): Promise<boolean> {
+    return this.#change(async (change) => {
+      const replaced = await change.queries.query(sql.REPLACE_CREDENTIAL_CIPHERTEXT, [
+        to,
+        id,
+        from,
+      ]);
+      if (replaced.length === 0) return false;
+      // Nodes keep ciphertexts, and the key of the former one is about to go.
+      await change.raise("directory");
+      return true;
+    });
   }
 
   async listTokens(projectId?: string): Promise<TokenRow[]> {
@@ -108,47 +168,69 @@ export class SqlStore implements Store {
   }
 
   async getToken(id: string): Promise<TokenRow | null> {
-    return first(await this.#driver.query(sql.GET_TOKEN, [id]), rows.tokenRow);
+    return rows.first(await this.#driver.query(sql.GET_TOKEN, [id]), rows.tokenRow);
   }
 
-  async insertToken(row: TokenRow): Promise<void> {
-    await this.#driver.query(sql.INSERT_TOKEN, [
-      row.id,
-      row.project_id,
-      row.label,
-      row.created_at,
-      row.expires_at,
-      row.revoked_at,
-    ]);
-  }
-
-  async updateToken(id: string, change: { label: string | null }): Promise<TokenRow | null> {
-    return first(await this.#driver.query(sql.UPDATE_TOKEN, [change.label, id]), rows.tokenRow);
-  }
-
-  revokeToken(id: string, nowMs: number): Promise<TokenRow | null> {
-    return this.#driver.transaction(null, async (queries) => {
-      const token = first(await queries.query(sql.REVOKE_TOKEN, [nowMs, id]), rows.tokenRow);
-      if (token !== null) await revoke(queries, [token], nowMs);
-      return token;
+  insertToken(row: TokenRow, by: AuditEntry): Promise<void> {
+    return this.#change(async (change) => {
+      await change.queries.query(sql.INSERT_TOKEN, rows.tokenParameters(row));
+      await change.record(by);
     });
   }
 
-  revokeTokensOfProject(projectId: string, nowMs: number): Promise<TokenRow[]> {
-    return this.#driver.transaction(null, async (queries) => {
-      const found = await queries.query(sql.REVOKE_TOKENS_OF_PROJECT, [nowMs, projectId]);
-      const tokens = found.map(rows.tokenRow);
-      await revoke(queries, tokens, nowMs);
-      return tokens;
+  updateToken(
+    id: string,
+    { label }: { label: string | null },
+    by: AuditEntry,
+  ): Promise<TokenRow | null> {
+    return this.#change(async (change) => {
+      const updated = await change.queries.query(sql.UPDATE_TOKEN, [label, id]);
+      if (updated.length > 0) await change.record(by);
+      return rows.first(updated, rows.tokenRow);
     });
   }
 
-  async listRevocations(nowMs: number): Promise<RevocationRow[]> {
-    return (await this.#driver.query(sql.LIST_REVOCATIONS, [nowMs])).map(rows.revocationRow);
+  revokeToken(id: string, nowMs: number, by: AuditEntry): Promise<TokenRow | null> {
+    return this.#change((change) => revocations.revokeToken(change, id, nowMs, by));
   }
 
-  async insertRevocation(row: RevocationRow): Promise<void> {
-    await this.#driver.query(sql.INSERT_REVOCATION, [row.jti, row.revoked_at, row.expires_at]);
+  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void> {
+    return this.#change((change) => revocations.putTokenOverride(change, row, by));
+  }
+
+  async getTokenOverride(jti: string): Promise<TokenOverrideRow | null> {
+    const found = await this.#driver.query(sql.GET_TOKEN_OVERRIDE, [jti]);
+    return rows.first(found, rows.tokenOverrideRow);
+  }
+
+  insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void> {
+    return this.#change((change) => revocations.insertRevocation(change, row, by));
+  }
+
+  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]> {
+    return this.#change((change) => revocations.insertProjectRevocation(change, row, by));
+  }
+
+  listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges> {
+    return revocations.listRevocations(this.#driver, afterRevision, nowMs);
+  }
+
+  forgetExpired(nowMs: number): Promise<void> {
+    return this.#driver.transaction("latest", async (queries) => {
+      for (const statement of sql.FORGET_EXPIRED) await queries.query(statement, [nowMs]);
+    });
+  }
+
+  async readRevisions(): Promise<Revisions> {
+    const found = await this.#driver.query(sql.readRevisions(this.#driver.nowMs));
+    const byName = new Map(found.map((row) => [rows.text(row, "name"), row]));
+    const revision = (name: string) => rows.number(byName.get(name) ?? {}, "revision");
+    return {
+      directory: revision("directory"),
+      revocations: revision("revocations"),
+      signing_keys: revision("signing_keys"),
+      nowMs: rows.number(found[0] ?? {}, "now_ms"),
+    };
   }
 
   async listSigningKeys(): Promise<SigningKeyRow[]> {
@@ -156,85 +238,103 @@ export class SqlStore implements Store {
   }
 
   ensureSigningKey(row: SigningKeyRow): Promise<SigningKeyRow[]> {
-    return this.#driver.transaction("signing_key", async (queries) => {
-      const found = await queries.query(sql.LIST_SIGNING_KEYS);
-      if (found.length > 0) return found.map(rows.signingKeyRow);
-      await queries.query(sql.INSERT_SIGNING_KEY, [
-        row.kid,
-        row.algorithm,
-        row.public_jwk,
-        row.ciphertext,
-        row.created_at,
-      ]);
-      return [row];
+    return this.#change(async (change) => {
+      const found = (await change.queries.query(sql.LIST_SIGNING_KEYS)).map(rows.signingKeyRow);
+      if (found.some((key) => key.algorithm === row.algorithm)) return found;
+      await insertSigningKey(change, row);
+      return [...found, row];
     });
+  }
+
+  insertSigningKey(row: SigningKeyRow, by: AuditEntry): Promise<void> {
+    return this.#change(async (change) => {
+      await change.record(by);
+      await insertSigningKey(change, row);
+    });
+  }
+
+  deleteSigningKey(kid: string): Promise<void> {
+    return this.#change(async (change) => {
+      const deleted = await change.queries.query(sql.DELETE_SIGNING_KEY, [kid]);
+      if (deleted.length > 0) await change.raise("signing_keys");
+    });
+  }
+
+  async replaceSigningKeyCiphertext(kid: string, from: string, to: string): Promise<boolean> {
+    // No revision: nodes keep these keys decrypted.
+    const parameters = [to, kid, from];
+    const found = await this.#driver.query(sql.REPLACE_SIGNING_KEY_CIPHERTEXT, parameters);
+    return found.length > 0;
+  }
+
+  lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {
+    return spend.lease(this.#driver, nodeId, requests);
+  }
+
+  reportLeases(
+    nodeId: string,
+    reports: readonly LeaseReport[],
+    uses: readonly TokenUse[],
+  ): Promise<void> {
+    return spend.reportLeases(this.#driver, nodeId, reports, uses);
+  }
+
+  removeNode(nodeId: string): Promise<void> {
+    return spend.removeNode(this.#driver, nodeId);
+  }
+
+  async listSpend(subject: string): ReturnType<Store["listSpend"]> {
+    return (await this.#driver.query(LIST_SPEND, [subject])).map(rows.spendRow);
+  }
+
+  appendAudit(entries: readonly AuditEntry[]): Promise<void> {
+    return this.#driver.transaction("latest", (queries) =>
+      audit.appendAudit(queries, entries, this.#origin),
+    );
+  }
+
+  listAudit(query: AuditQuery): Promise<AuditPage> {
+    return audit.listAudit(this.#driver, query);
+  }
+
+  verifyAudit(): Promise<AuditVerification> {
+    return audit.verifyAudit(this.#driver);
   }
 
   insertUsage(events: readonly UsageEvent[]): Promise<string[]> {
-    return this.#driver.transaction(null, async (queries) => {
-      const inserted = await queries.each(sql.INSERT_USAGE, events.map(rows.usageParameters));
-      return inserted.map((row) => rows.text(row, "event_id"));
-    });
+    return usage.insertUsage(this.#driver, events);
   }
 
-  async findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
-    const found = await this.#driver.query(sql.FIND_PENDING_USAGE, [responseId, provider]);
-    return first(found, rows.usageEvent);
+  findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
+    return usage.findPendingUsage(this.#driver, provider, responseId);
   }
 
-  async completeUsage(event: UsageEvent): Promise<boolean> {
-    const [id = null, ...values] = rows.usageParameters(event);
-    return (await this.#driver.query(sql.COMPLETE_USAGE, [...values, id])).length > 0;
+  completeUsage(event: UsageEvent): Promise<boolean> {
+    return usage.completeUsage(this.#driver, event);
   }
 
-  async listUsage(query: UsageQuery): Promise<UsagePage> {
-    const position = query.cursor === undefined ? null : decodeCursor(query.cursor);
-    const statement = sql.listUsage(query, position);
-    const found = await this.#driver.query(statement.sql, statement.parameters);
-    const events = found.slice(0, query.limit).map(rows.usageEvent);
-    const last = found.length > query.limit ? events.at(-1) : undefined;
-    return { events, nextCursor: last === undefined ? null : encodeCursor(last) };
+  listUsage(query: UsageQuery): Promise<UsagePage> {
+    return usage.listUsage(this.#driver, query);
   }
 
   close(): Promise<void> {
     return this.#driver.close();
   }
+
+  #change<T>(run: (change: Change) => Promise<T>): Promise<T> {
+    return runChange(this.#driver, this.#origin, run);
+  }
 }
 
-function first<T>(found: readonly SqlRow[], read: (row: SqlRow) => T): T | null {
-  const row = found[0];
-  return row === undefined ? null : read(row);
+async function insertSigningKey(change: Change, row: SigningKeyRow): Promise<void> {
+  const { kid, algorithm, public_jwk, ciphertext, created_at } = row;
+  const parameters = [kid, algorithm, public_jwk, ciphertext, created_at];
+  await change.queries.query(sql.INSERT_SIGNING_KEY, parameters);
+  await change.raise("signing_keys");
 }
 
 async function refuseTakenName(queries: SqlQueries, name: string, id: string): Promise<void> {
   if ((await queries.query(sql.IS_NAME_TAKEN, [name, id])).length === 0) return;
   const message = `Another project is named ${JSON.stringify(name)}. Choose another name`;
   throw new GatewayError("bad_request", { message, param: "name", status: 409 });
-}
-
-async function revoke(
-  queries: SqlQueries,
-  tokens: readonly TokenRow[],
-  nowMs: number,
-): Promise<void> {
-  const revocations = tokens.map((token) => [token.id, nowMs, token.expires_at]);
-  await queries.each(sql.INSERT_REVOCATION, revocations);
-}
-
-function encodeCursor(event: UsageEvent): string {
-  return encodeBase64Url(encodeUtf8(JSON.stringify([event.recorded_at, event.event_id])));
-}
-
-function decodeCursor(cursor: string): sql.UsagePosition {
-  try {
-    const position: unknown = JSON.parse(decodeUtf8(decodeBase64Url(cursor)));
-    const [recordedAtMs, eventId]: unknown[] = Array.isArray(position) ? position : [];
-    if (typeof recordedAtMs === "number" && typeof eventId === "string") {
-      return { recordedAtMs, eventId };
-    }
-  } catch {
-    // Not ours: refused below like every other text that is not.
-  }
-  const message = "The cursor is not valid. Send next_cursor of the page before, or none";
-  throw new GatewayError("bad_request", { message, param: "cursor" });
 }

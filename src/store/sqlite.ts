@@ -1,8 +1,8 @@
 /**
  * The store on SQLite, as seen from the main thread: every call is a message to one Worker.
  *
- * Owns: the Worker's life and the matching of answers to calls. Does not own: SQL, which runs in
- * `sqlite_worker.ts`.
+ * Owns: the Worker's life, the matching of answers to calls, and asking now and then whether
+ * another process has changed something. Does not own: SQL, which runs in `sqlite_worker.ts`.
  * Invariant: every call settles. When the Worker dies, what is pending is rejected, the death is
  * reported, and the next call starts another.
  */
@@ -11,11 +11,19 @@ import { closeSync, openSync } from "node:fs";
 
 import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { SilentStore } from "./sql_store.ts";
 import type { Store } from "./store.ts";
 
-export type WorkerRequest =
-  | { readonly id: number; readonly method: "open"; readonly path: string; readonly nowMs: number }
-  | { readonly id: number; readonly method: keyof Store; readonly args: readonly unknown[] };
+/** How often another process's changes are looked for. */
+const WATCH_EVERY_MS = 50;
+
+/** What a Worker is asked, at a time of this thread's clock. */
+export type WorkerRequest = { readonly id: number; readonly nowMs: number } & WorkerTask;
+
+type WorkerTask =
+  | { readonly method: "open"; readonly path: string; readonly nodeId: string }
+  | { readonly method: "dataVersion" }
+  | { readonly method: keyof SilentStore; readonly args: readonly unknown[] };
 
 export interface WorkerError {
   readonly message: string;
@@ -36,7 +44,9 @@ export interface WorkerReply {
 interface SqliteOptions {
   /** The database file; made with mode 0600, and migrated, where it does not exist. */
   readonly path: string;
-  readonly clock: Pick<Clock, "nowMs">;
+  /** Of this node, for the audit. */
+  readonly nodeId: string;
+  readonly clock: Pick<Clock, "nowMs" | "every">;
   /** Hears of a Worker that died. */
   report(message: string): void;
 }
@@ -69,12 +79,14 @@ class Thread {
   readonly #worker: Worker;
   readonly #calls = new Map<number, Call>();
   readonly #died: (message: string) => void;
+  readonly #clock: SqliteOptions["clock"];
   #lastId = 0;
   #isDead = false;
   readonly opened: Promise<unknown>;
 
   constructor(options: SqliteOptions, died: (message: string) => void) {
     this.#died = died;
+    this.#clock = options.clock;
     // This spelling is found from source and, built with `--entry-naming "[name].[ext]"`, in the
     // executable.
     this.#worker = new Worker(new URL("./sqlite_worker.ts", import.meta.url), { type: "module" });
@@ -84,14 +96,18 @@ class Thread {
       this.#fail(event.message);
     };
     this.#worker.addEventListener("close", () => this.#fail("it ended"));
-    const { path, clock } = options;
-    this.opened = this.#send((id) => ({ id, method: "open", path, nowMs: clock.nowMs() }));
+    this.opened = this.#send({ method: "open", path: options.path, nodeId: options.nodeId });
     // Whoever waits for it hears of it; nobody may be waiting.
     this.opened.catch(() => undefined);
   }
 
-  call(method: keyof Store, args: readonly unknown[]): Promise<unknown> {
-    return this.#send((id) => ({ id, method, args }));
+  call(method: keyof SilentStore, args: readonly unknown[]): Promise<unknown> {
+    return this.#send({ method, args });
+  }
+
+  /** Another value than before once another process has committed something. */
+  dataVersion(): Promise<unknown> {
+    return this.#send({ method: "dataVersion" });
   }
 
   terminate(): void {
@@ -99,11 +115,12 @@ class Thread {
     this.#worker.terminate();
   }
 
-  #send(request: (id: number) => WorkerRequest): Promise<unknown> {
+  #send(task: WorkerTask): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId;
       this.#calls.set(id, { resolve, reject });
-      this.#worker.postMessage(request(id));
+      const request: WorkerRequest = { id, nowMs: this.#clock.nowMs(), ...task };
+      this.#worker.postMessage(request);
     });
   }
 
@@ -132,6 +149,8 @@ function asError({ message, gateway }: WorkerError): Error {
 
 class SqliteStore implements Store {
   readonly #options: SqliteOptions;
+  /** Each ends a watch. */
+  readonly #watches = new Set<() => void>();
   #thread: Thread | null = null;
   #isClosed = false;
 
@@ -155,30 +174,75 @@ class SqliteStore implements Store {
   listCredentials = this.#operation("listCredentials");
   putCredential = this.#operation("putCredential");
   deleteCredential = this.#operation("deleteCredential");
+  replaceCredentialCiphertext = this.#operation("replaceCredentialCiphertext");
   listTokens = this.#operation("listTokens");
   getToken = this.#operation("getToken");
   insertToken = this.#operation("insertToken");
   updateToken = this.#operation("updateToken");
   revokeToken = this.#operation("revokeToken");
-  revokeTokensOfProject = this.#operation("revokeTokensOfProject");
-  listRevocations = this.#operation("listRevocations");
+  putTokenOverride = this.#operation("putTokenOverride");
+  getTokenOverride = this.#operation("getTokenOverride");
   insertRevocation = this.#operation("insertRevocation");
+  insertProjectRevocation = this.#operation("insertProjectRevocation");
+  listRevocations = this.#operation("listRevocations");
+  forgetExpired = this.#operation("forgetExpired");
+  readRevisions = this.#operation("readRevisions");
   listSigningKeys = this.#operation("listSigningKeys");
   ensureSigningKey = this.#operation("ensureSigningKey");
+  insertSigningKey = this.#operation("insertSigningKey");
+  deleteSigningKey = this.#operation("deleteSigningKey");
+  replaceSigningKeyCiphertext = this.#operation("replaceSigningKeyCiphertext");
+  lease = this.#operation("lease");
+  reportLeases = this.#operation("reportLeases");
+  removeNode = this.#operation("removeNode");
+  listSpend = this.#operation("listSpend");
+  appendAudit = this.#operation("appendAudit");
+  listAudit = this.#operation("listAudit");
+  verifyAudit = this.#operation("verifyAudit");
   insertUsage = this.#operation("insertUsage");
   findPendingUsage = this.#operation("findPendingUsage");
   completeUsage = this.#operation("completeUsage");
   listUsage = this.#operation("listUsage");
 
+  watchRevisions(listener: () => void): () => void {
+    let isAsking = false;
+    let seen: { readonly thread: Thread; readonly version: unknown } | null = null;
+    const ask = async () => {
+      const thread = this.#current();
+      await thread.opened;
+      const version = await thread.dataVersion();
+      // Of another connection the number means something else.
+      const isSame = seen?.thread === thread && seen.version === version;
+      seen = { thread, version };
+      if (!isSame) listener();
+    };
+    const look = () => {
+      if (isAsking || this.#isClosed) return;
+      isAsking = true;
+      // Whoever wants something of the database hears what is wrong with it.
+      ask()
+        .catch(() => undefined)
+        .finally(() => (isAsking = false));
+    };
+    const timer = this.#options.clock.every(WATCH_EVERY_MS, look);
+    const end = () => timer.cancel();
+    this.#watches.add(end);
+    return () => {
+      this.#watches.delete(end);
+      end();
+    };
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     const thread = this.#thread;
     this.#isClosed = true;
+    for (const end of this.#watches) end();
     await thread?.call("close", []);
     thread?.terminate();
   }
 
-  #operation<M extends keyof Store>(method: M): Store[M] {
+  #operation<M extends keyof SilentStore>(method: M): Store[M] {
     const send = async (...args: unknown[]) => {
       if (this.#isClosed) throw new Error("The store is closed");
       const thread = this.#current();

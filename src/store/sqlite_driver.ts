@@ -8,11 +8,13 @@
  */
 
 import type { SqlDatabase, SqlValue } from "../runtime/runtime.ts";
-import type { SqlDriver, SqlQueries, SqlRow } from "./sql_driver.ts";
+import type { SqlDriver, SqlQueries, SqlRow, TransactionKind } from "./sql_driver.ts";
 
 const HAS_TABLE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1";
 
 export class SqliteDriver implements SqlDriver {
+  readonly nowMs = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+  readonly announcement = null;
   readonly #database: SqlDatabase;
 
   constructor(database: SqlDatabase) {
@@ -32,10 +34,13 @@ export class SqliteDriver implements SqlDriver {
   }
 
   /** The database has one writer at a time, which is every lock there could be. */
-  async transaction<T>(_lock: unknown, run: (queries: SqlQueries) => Promise<T>): Promise<T> {
-    // Not deferred: a read that later wants to write fails at once when another process wrote
-    // meanwhile.
-    this.#database.exec("BEGIN IMMEDIATE");
+  async transaction<T>(
+    kind: TransactionKind,
+    run: (queries: SqlQueries) => Promise<T>,
+  ): Promise<T> {
+    // Not deferred where it may write: a read that later wants to write fails at once when another
+    // process wrote meanwhile.
+    this.#database.exec(kind === "read" ? "BEGIN" : "BEGIN IMMEDIATE");
     try {
       const result = await run(this);
       this.#database.exec("COMMIT");
@@ -44,6 +49,11 @@ export class SqliteDriver implements SqlDriver {
       this.#rollback();
       throw error;
     }
+  }
+
+  /** Differs from the last answer once another connection has committed something. */
+  dataVersion(): number {
+    return Number(this.#database.query("PRAGMA data_version", [])[0]?.["data_version"]);
   }
 
   async hasTable(name: string): Promise<boolean> {

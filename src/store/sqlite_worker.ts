@@ -11,10 +11,9 @@
 import { GatewayError } from "../errors.ts";
 import { lockFile, openSqlite } from "../runtime/sqlite.ts";
 import { migrate } from "./migrate.ts";
-import { SqlStore } from "./sql_store.ts";
+import { type SilentStore, SqlStore } from "./sql_store.ts";
 import { SqliteDriver } from "./sqlite_driver.ts";
 import type { WorkerError, WorkerReply, WorkerRequest } from "./sqlite.ts";
-import type { Store } from "./store.ts";
 
 declare const self: Worker;
 
@@ -33,43 +32,56 @@ const SETTINGS = `
 /** A migration of a large database takes its time. */
 const OPEN_WAIT_MS = 60_000;
 
-async function open(path: string, nowMs: number): Promise<Store> {
+interface Opened {
+  readonly store: SilentStore;
+  readonly driver: SqliteDriver;
+}
+
+/** As the last request had it: nobody reads a clock here. */
+let nowMs = 0;
+let opened: Opened | null = null;
+let queue: Promise<void> = Promise.resolve();
+
+async function open(path: string, nodeId: string): Promise<Opened> {
   // One at a time: of two processes that switch a new database to WAL at once, one gets
   // SQLITE_BUSY, and SQLite does not wait there whatever busy_timeout says.
   const lock = lockFile(`${path}.lock`, OPEN_WAIT_MS);
   if (lock === null) throw new Error(`Another process has been opening ${path} for a minute`);
   try {
-    return await openAlone(path, nowMs);
+    return await openAlone(path, nodeId);
   } finally {
     lock.release();
   }
 }
 
-async function openAlone(path: string, nowMs: number): Promise<Store> {
+async function openAlone(path: string, nodeId: string): Promise<Opened> {
   const database = openSqlite(path);
   try {
     database.exec(SETTINGS);
     const driver = new SqliteDriver(database);
     await migrate(driver, nowMs);
-    return new SqlStore(driver);
+    const store = new SqlStore(driver, { nodeId, clock: { nowMs: () => nowMs } });
+    return { store, driver };
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
-let store: Store | null = null;
-let queue: Promise<void> = Promise.resolve();
-
 async function run(request: WorkerRequest): Promise<unknown> {
+  nowMs = request.nowMs;
   if (request.method === "open") {
-    store = await open(request.path, request.nowMs);
+    opened = await open(request.path, request.nodeId);
     return null;
   }
-  if (store === null) throw new Error("The database is not open");
+  if (opened === null) throw new Error("The database is not open");
+  if (request.method === "dataVersion") return opened.driver.dataVersion();
   // The calls of sqlite.ts are typed by `Store`; a message loses the tie between method and
   // arguments.
-  const operations = store as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  const operations = opened.store as unknown as Record<
+    string,
+    (...args: unknown[]) => Promise<unknown>
+  >;
   return operations[request.method]?.(...request.args);
 }
 

@@ -1,28 +1,28 @@
 /**
- * Every statement of the store, for SQLite and PostgreSQL alike.
+ * The statements of projects, credentials, tokens, revocations and signing keys, for SQLite and
+ * PostgreSQL alike.
  *
  * Owns: the text of the SQL. Does not own: rows as objects (`rows.ts`), transactions
- * (`sql_store.ts`).
+ * (`sql_store.ts`), and the statements of usage, sums and the audit (`statements_*.ts`).
  * Invariant: parameters are numbered in order of first use, because SQLite binds them so; no value
  * is ever part of a text.
  */
 
-import type { SqlValue } from "../runtime/runtime.ts";
-import { USAGE_COLUMN_NAMES } from "./rows.ts";
-import type { UsageQuery } from "./store.ts";
-
 export const LIST_PROJECTS = "SELECT * FROM projects ORDER BY created_at, id";
 export const GET_PROJECT = "SELECT * FROM projects WHERE id = $1";
 export const INSERT_PROJECT = `INSERT INTO projects
-  (id, name, is_active, created_at, updated_at, deactivated_at)
-  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id`;
+  (id, name, is_active, created_at, updated_at, deactivated_at, limits)
+  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id`;
 export const UPDATE_PROJECT = `UPDATE projects
-  SET name = $1, is_active = $2, updated_at = $3, deactivated_at = $4 WHERE id = $5 RETURNING *`;
+  SET name = $1, is_active = $2, updated_at = $3, deactivated_at = $4, limits = $5
+  WHERE id = $6 RETURNING *`;
 export const IS_NAME_TAKEN = "SELECT id FROM projects WHERE name = $1 AND id <> $2";
 export const HAS_USAGE = "SELECT event_id FROM usage_events WHERE project_id = $1 LIMIT 1";
 export const DELETE_PROJECT = "DELETE FROM projects WHERE id = $1";
 export const DELETE_CREDENTIALS_OF_PROJECT = "DELETE FROM credentials WHERE project_id = $1";
 export const DELETE_TOKENS_OF_PROJECT = "DELETE FROM tokens WHERE project_id = $1";
+export const DELETE_SPEND_OF_PROJECT = `DELETE FROM spend WHERE subject = 'project:' || $1
+  OR subject IN (SELECT 'token:' || id FROM tokens WHERE project_id = $1)`;
 
 export const LIST_CREDENTIALS = "SELECT * FROM credentials ORDER BY created_at, id";
 export const FORGET_CREDENTIAL =
@@ -31,72 +31,72 @@ export const INSERT_CREDENTIAL = `INSERT INTO credentials
   (id, project_id, provider, label, ciphertext, masked, created_at, updated_at)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`;
 export const DELETE_CREDENTIAL = "DELETE FROM credentials WHERE id = $1 RETURNING id";
+export const REPLACE_CREDENTIAL_CIPHERTEXT =
+  "UPDATE credentials SET ciphertext = $1 WHERE id = $2 AND ciphertext = $3 RETURNING id";
 
 export const LIST_TOKENS = "SELECT * FROM tokens ORDER BY created_at, id";
 export const LIST_TOKENS_OF_PROJECT =
   "SELECT * FROM tokens WHERE project_id = $1 ORDER BY created_at, id";
 export const GET_TOKEN = "SELECT * FROM tokens WHERE id = $1";
 export const INSERT_TOKEN = `INSERT INTO tokens
-  (id, project_id, label, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6)`;
+  (id, project_id, label, created_at, expires_at, revoked_at,
+  models, endpoints, tiers, limits, last_used_at, request_count, cache_hit_count)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`;
 export const UPDATE_TOKEN = "UPDATE tokens SET label = $1 WHERE id = $2 RETURNING *";
 export const REVOKE_TOKEN =
   "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2 RETURNING *";
-export const REVOKE_TOKENS_OF_PROJECT =
-  "UPDATE tokens SET revoked_at = $1 WHERE project_id = $2 AND revoked_at IS NULL RETURNING *";
+export const REVOKE_TOKENS_OF_PROJECT = `UPDATE tokens SET revoked_at = $1
+  WHERE project_id = $2 AND created_at <= $3 AND revoked_at IS NULL RETURNING *`;
+export const ADD_TOKEN_USE = `UPDATE tokens
+  SET request_count = request_count + $1, cache_hit_count = cache_hit_count + $2,
+  last_used_at = CASE WHEN last_used_at > $3 THEN last_used_at ELSE $3 END WHERE id = $4`;
 
-export const LIST_REVOCATIONS =
-  "SELECT * FROM revocations WHERE expires_at > $1 ORDER BY revoked_at, jti";
 /** The first time stays; the later end wins, so that no revocation is forgotten too early. */
-export const INSERT_REVOCATION = `INSERT INTO revocations (jti, revoked_at, expires_at)
-  VALUES ($1, $2, $3) ON CONFLICT (jti) DO UPDATE SET expires_at =
-  CASE WHEN excluded.expires_at > revocations.expires_at
+export const INSERT_REVOCATION = `INSERT INTO revocations (jti, revoked_at, expires_at, revision)
+  VALUES ($1, $2, $3, $4) ON CONFLICT (jti) DO UPDATE SET revision = excluded.revision,
+  expires_at = CASE WHEN excluded.expires_at > revocations.expires_at
   THEN excluded.expires_at ELSE revocations.expires_at END`;
+export const INSERT_PROJECT_REVOCATION = `INSERT INTO project_revocations
+  (project_id, issued_before, revoked_at, expires_at, revision) VALUES ($1, $2, $3, $4, $5)
+  ON CONFLICT (project_id) DO UPDATE SET
+  issued_before = CASE WHEN excluded.issued_before > project_revocations.issued_before
+  THEN excluded.issued_before ELSE project_revocations.issued_before END,
+  revoked_at = excluded.revoked_at,
+  expires_at = CASE WHEN excluded.expires_at > project_revocations.expires_at
+  THEN excluded.expires_at ELSE project_revocations.expires_at END,
+  revision = excluded.revision RETURNING issued_before`;
+export const PUT_TOKEN_OVERRIDE = `INSERT INTO token_overrides
+  (jti, is_active, limits, changed_at, expires_at, revision) VALUES ($1, $2, $3, $4, $5, $6)
+  ON CONFLICT (jti) DO UPDATE SET is_active = excluded.is_active, limits = excluded.limits,
+  changed_at = excluded.changed_at, expires_at = excluded.expires_at, revision = excluded.revision`;
+export const GET_TOKEN_OVERRIDE = "SELECT * FROM token_overrides WHERE jti = $1";
+export const LIST_REVOCATIONS =
+  "SELECT * FROM revocations WHERE revision > $1 AND expires_at > $2 ORDER BY revoked_at, jti";
+export const LIST_PROJECT_REVOCATIONS = `SELECT * FROM project_revocations
+  WHERE revision > $1 AND expires_at > $2 ORDER BY project_id`;
+export const LIST_TOKEN_OVERRIDES =
+  "SELECT * FROM token_overrides WHERE revision > $1 AND expires_at > $2 ORDER BY jti";
+/** Each with the time up to which rows are forgotten. */
+export const FORGET_EXPIRED: readonly string[] = [
+  "DELETE FROM revocations WHERE expires_at <= $1",
+  "DELETE FROM project_revocations WHERE expires_at <= $1",
+  "DELETE FROM token_overrides WHERE expires_at <= $1",
+  "DELETE FROM spend WHERE expires_at <= $1",
+];
+
+/** By how much, and which. */
+export const RAISE_REVISION =
+  "UPDATE revisions SET revision = revision + $1 WHERE name = $2 RETURNING revision";
+export const GET_REVISION = "SELECT revision FROM revisions WHERE name = $1";
+
+/** One row a revision, each with the time. @param nowMs the database's expression of it */
+export function readRevisions(nowMs: string): string {
+  return `SELECT name, revision, ${nowMs} AS now_ms FROM revisions`;
+}
 
 export const LIST_SIGNING_KEYS = "SELECT * FROM signing_keys ORDER BY created_at, kid";
 export const INSERT_SIGNING_KEY = `INSERT INTO signing_keys
   (kid, algorithm, public_jwk, ciphertext, created_at) VALUES ($1, $2, $3, $4, $5)`;
-
-export const INSERT_USAGE = `INSERT INTO usage_events (${USAGE_COLUMN_NAMES.join(", ")})
-  VALUES (${USAGE_COLUMN_NAMES.map((_, index) => `$${index + 1}`).join(", ")})
-  ON CONFLICT (event_id) DO NOTHING RETURNING event_id`;
-export const FIND_PENDING_USAGE = `SELECT * FROM usage_events
-  WHERE response_id = $1 AND provider = $2 AND status = 'pending'
-  ORDER BY recorded_at DESC LIMIT 1`;
-/** Its parameters are those of `INSERT_USAGE` with the id moved to the end. */
-export const COMPLETE_USAGE = `UPDATE usage_events
-  SET ${USAGE_COLUMN_NAMES.slice(1)
-    .map((name, index) => `${name} = $${index + 1}`)
-    .join(", ")}
-  WHERE event_id = $${USAGE_COLUMN_NAMES.length} AND status = 'pending' RETURNING event_id`;
-
-/** Position in the list of usage events: that of the last event already handed out. */
-export interface UsagePosition {
-  readonly recordedAtMs: number;
-  readonly eventId: string;
-}
-
-/** The page after `position`, one row longer than asked for, so that its end is seen. */
-export function listUsage(
-  query: UsageQuery,
-  position: UsagePosition | null,
-): { sql: string; parameters: SqlValue[] } {
-  const parameters: SqlValue[] = [];
-  const conditions: string[] = [];
-  const bind = (value: SqlValue) => `$${parameters.push(value)}`;
-  const when = (value: SqlValue | undefined, test: string) => {
-    if (value !== undefined) conditions.push(`${test} ${bind(value)}`);
-  };
-  when(query.projectId, "project_id =");
-  when(query.tokenId, "token_id =");
-  when(query.sessionId, "session_id =");
-  when(query.sinceMs, "recorded_at >=");
-  when(query.untilMs, "recorded_at <");
-  if (position !== null) {
-    const [time, id] = [bind(position.recordedAtMs), bind(position.eventId)];
-    conditions.push(`(recorded_at, event_id) < (${time}, ${id})`);
-  }
-  const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")} `;
-  const order = "ORDER BY recorded_at DESC, event_id DESC";
-  const sql = `SELECT * FROM usage_events ${where}${order} LIMIT ${bind(query.limit + 1)}`;
-  return { sql, parameters };
-}
+export const DELETE_SIGNING_KEY = "DELETE FROM signing_keys WHERE kid = $1 RETURNING kid";
+export const REPLACE_SIGNING_KEY_CIPHERTEXT =
+  "UPDATE signing_keys SET ciphertext = $1 WHERE kid = $2 AND ciphertext = $3 RETURNING kid";

@@ -7,7 +7,7 @@
  * Invariant: every method is one transaction; when its promise resolves, the change is durable.
  */
 
-import type { UsageEvent } from "../exchange.ts";
+import type { Limits, Restrictions, UsageEvent } from "../exchange.ts";
 
 /** Times are milliseconds since the epoch, ids opaque text. */
 export interface ProjectRow {
@@ -17,6 +17,7 @@ export interface ProjectRow {
   created_at: number;
   updated_at: number;
   deactivated_at: number | null;
+  limits: Limits;
 }
 
 export interface CredentialRow {
@@ -33,7 +34,7 @@ export interface CredentialRow {
   updated_at: number;
 }
 
-export interface TokenRow {
+export interface TokenRow extends Restrictions {
   /** `jti`. */
   id: string;
   project_id: string;
@@ -41,13 +42,156 @@ export interface TokenRow {
   created_at: number;
   expires_at: number;
   revoked_at: number | null;
+  /** The three below lag behind by a second or so. */
+  last_used_at: number | null;
+  request_count: number;
+  cache_hit_count: number;
 }
 
+/** A token that must not be used any more. */
 export interface RevocationRow {
   jti: string;
   revoked_at: number;
   /** When the token it names has expired and the row may be forgotten. */
   expires_at: number;
+}
+
+/** All tokens of a project that were issued at or before a time. */
+export interface ProjectRevocationRow {
+  project_id: string;
+  issued_before: number;
+  revoked_at: number;
+  expires_at: number;
+}
+
+/** What was changed of a token after it was signed; it only narrows what the token says. */
+export interface TokenOverrideRow {
+  jti: string;
+  is_active: boolean;
+  limits: Limits;
+  changed_at: number;
+  expires_at: number;
+}
+
+/** Rows that are newer than some revision, and the revision that they bring the reader to. */
+export interface RevocationChanges {
+  readonly revision: number;
+  readonly tokens: readonly RevocationRow[];
+  readonly projects: readonly ProjectRevocationRow[];
+  readonly overrides: readonly TokenOverrideRow[];
+}
+
+/**
+ * How often each thing that nodes keep in memory was changed so far. A management change raises the
+ * revision of what it changes in its own transaction, `revocations` ones in the order of commits.
+ */
+export interface Revisions {
+  /** Projects and credentials. */
+  readonly directory: number;
+  /** Revocations of tokens and projects, and overrides. */
+  readonly revocations: number;
+  readonly signing_keys: number;
+  /** The database's own clock, for nodes whose clock differs. */
+  readonly nowMs: number;
+}
+
+/** What is written of a management change or a refusal, before it has a place in the chain. */
+export interface AuditEntry {
+  /** Name of the admin token, `gateway`, or `unknown` where nobody was authenticated. */
+  readonly actor: string;
+  /** Such as `project.create`. */
+  readonly action: string;
+  /** Such as `project:<id>`; "" for none. */
+  readonly subject: string;
+  readonly outcome: "done" | "refused" | "failed";
+  readonly request_id: string;
+  readonly client_address: string;
+  /** More, by name; nothing secret. */
+  readonly details: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+export interface AuditRow extends AuditEntry {
+  /** From 1, without gaps. */
+  readonly sequence: number;
+  readonly recorded_at: number;
+  readonly node_id: string;
+  /** SHA-256 in hex over the hash before it and every other field: see `audit_chain.ts`. */
+  readonly hash: string;
+}
+
+export interface AuditQuery {
+  readonly actor?: string;
+  readonly action?: string;
+  readonly subject?: string;
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  readonly limit: number;
+  readonly cursor?: string;
+}
+
+export interface AuditPage {
+  readonly entries: readonly AuditRow[];
+  readonly nextCursor: string | null;
+}
+
+/** Whether the chain is whole. */
+export interface AuditVerification {
+  readonly entries: number;
+  /** Hash of the last entry, to be noted elsewhere; null: there is none. */
+  readonly head: string | null;
+  /** The first entry that does not fit, and why; null: all fit. */
+  readonly broken: { readonly sequence: number; readonly reason: string } | null;
+}
+
+/** What a limit counts. Those per minute are spent when they are leased and not given back. */
+export type LimitQuantity =
+  | "requests_per_minute"
+  | "tokens_per_minute"
+  | "concurrent_exchanges"
+  | "concurrent_sessions"
+  | "requests"
+  | "cost_micros";
+
+/** A bound on what is used in a period (`spend.period`); `now` is what is outstanding alone. */
+interface LimitCap {
+  readonly period: string;
+  readonly limit: number;
+}
+
+/** A node asks for a portion. */
+export interface LeaseRequest {
+  /** `token:<jti>` or `project:<id>`. */
+  readonly subject: string;
+  readonly quantity: LimitQuantity;
+  /** The least that helps. More may be granted while there is plenty. */
+  readonly wanted: number;
+  /** All hold. */
+  readonly caps: readonly LimitCap[];
+}
+
+export interface Lease {
+  /** From 0. */
+  readonly granted: number;
+  /** What is left after this for everybody under the tightest cap, from 0. */
+  readonly left: number;
+}
+
+/** What a node did with its leases since it last said so. */
+export interface LeaseReport {
+  readonly subject: string;
+  readonly quantity: LimitQuantity;
+  /** Spent for good: added to the sums. Only for `requests`; costs come with the usage rows. */
+  readonly used: number;
+  /** Not needed after all. */
+  readonly released: number;
+}
+
+/** A token was used since the node last said so. */
+export interface TokenUse {
+  readonly tokenId: string;
+  readonly requests: number;
+  readonly cacheHits: number;
+  readonly lastUsedAt: number;
 }
 
 export interface SigningKeyRow {
@@ -76,49 +220,115 @@ export interface UsagePage {
   readonly nextCursor: string | null;
 }
 
+/**
+ * Methods with `by` are management changes: the change, the entry of the audit and the revision of
+ * what changed are one transaction. Where nothing was changed (not found, taken, in use), nothing
+ * is written.
+ */
 export interface Store {
   listProjects(): Promise<ProjectRow[]>;
   /** False: the name or id is taken. */
-  insertProject(row: ProjectRow): Promise<boolean>;
+  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean>;
   /** Null: no such project. */
   updateProject(
     id: string,
-    change: { name?: string; is_active?: boolean },
+    change: { name?: string; is_active?: boolean; limits?: Limits },
     nowMs: number,
+    by: AuditEntry,
   ): Promise<ProjectRow | null>;
   /** `in_use`: it has usage. */
-  deleteProject(id: string): Promise<"deleted" | "not_found" | "in_use">;
+  deleteProject(id: string, by: AuditEntry): Promise<"deleted" | "not_found" | "in_use">;
 
   listCredentials(): Promise<CredentialRow[]>;
   /** One credential a project and provider: an existing one is replaced. */
-  putCredential(row: CredentialRow): Promise<void>;
-  deleteCredential(id: string): Promise<boolean>;
+  putCredential(row: CredentialRow, by: AuditEntry): Promise<void>;
+  deleteCredential(id: string, by: AuditEntry): Promise<boolean>;
+  /** Puts another ciphertext of the same secret in place, unless the row changed meanwhile. */
+  replaceCredentialCiphertext(id: string, from: string, to: string): Promise<boolean>;
 
   listTokens(projectId?: string): Promise<TokenRow[]>;
   getToken(id: string): Promise<TokenRow | null>;
-  insertToken(row: TokenRow): Promise<void>;
+  insertToken(row: TokenRow, by: AuditEntry): Promise<void>;
   /** Null: no such token. */
-  updateToken(id: string, change: { label: string | null }): Promise<TokenRow | null>;
+  updateToken(
+    id: string,
+    change: { label: string | null },
+    by: AuditEntry,
+  ): Promise<TokenRow | null>;
   /** Revokes now; a token that is revoked already keeps its first time. Null: no such token. */
-  revokeToken(id: string, nowMs: number): Promise<TokenRow | null>;
-  revokeTokensOfProject(projectId: string, nowMs: number): Promise<TokenRow[]>;
+  revokeToken(id: string, nowMs: number, by: AuditEntry): Promise<TokenRow | null>;
+  /** Replaces the token's override. */
+  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void>;
+  getTokenOverride(jti: string): Promise<TokenOverrideRow | null>;
 
-  /** Those whose token could still be alive at `nowMs`. */
-  listRevocations(nowMs: number): Promise<RevocationRow[]>;
+  /** For a token that this store never saw. One that is revoked already keeps its first time. */
+  insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void>;
   /**
-   * For a token that this store never saw. A `jti` that is revoked already keeps its first time.
+   * Revokes a project's tokens; of two times the later one holds. The tokens in the store that it
+   * is about are marked as revoked, and returned.
    */
-  insertRevocation(row: RevocationRow): Promise<void>;
+  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]>;
+  /**
+   * What came after `revision`; 0 for everything. Leaves out what had expired at `nowMs`. Reads the
+   * revision and the rows as of one moment.
+   */
+  listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges>;
+  /** Deletes revocations, overrides and sums that had expired at `nowMs`. */
+  forgetExpired(nowMs: number): Promise<void>;
+
+  readRevisions(): Promise<Revisions>;
+  /**
+   * Calls `listener` when another node may have changed something. Says nothing of what, and may
+   * be late or fail altogether: `readRevisions` at an interval finds what was missed.
+   * @returns what ends it
+   */
+  watchRevisions(listener: () => void): () => void;
 
   listSigningKeys(): Promise<SigningKeyRow[]>;
-  /** Inserts unless there is a key already, and returns the keys there are: the first node wins. */
+  /**
+   * Inserts unless there is a key of its algorithm already, and returns all keys there are: the
+   * first node wins.
+   */
   ensureSigningKey(row: SigningKeyRow): Promise<SigningKeyRow[]>;
+  insertSigningKey(row: SigningKeyRow, by: AuditEntry): Promise<void>;
+  deleteSigningKey(kid: string): Promise<void>;
+  replaceSigningKeyCiphertext(kid: string, from: string, to: string): Promise<boolean>;
 
-  /** Inserts those whose `event_id` is new and returns the inserted ids. */
+  /**
+   * Grants portions to a node, in one transaction. A grant is at most `left`, at least `wanted`
+   * where that much is left, and up to an eighth of what is left.
+   */
+  lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]>;
+  /**
+   * Takes a node's report, notes that it is alive, and adds up the use of tokens. A lease is void,
+   * and free for others, once its node was not heard of for 30 s.
+   * @param uses one entry a token
+   */
+  reportLeases(
+    nodeId: string,
+    reports: readonly LeaseReport[],
+    uses: readonly TokenUse[],
+  ): Promise<void>;
+  /** Forgets the node and its leases: it stopped. */
+  removeNode(nodeId: string): Promise<void>;
+  /** What was used of a subject, by quantity and period. */
+  listSpend(subject: string): Promise<{ quantity: LimitQuantity; period: string; used: number }[]>;
+
+  /** For what is no change: refusals. */
+  appendAudit(entries: readonly AuditEntry[]): Promise<void>;
+  /** Newest first. */
+  listAudit(query: AuditQuery): Promise<AuditPage>;
+  verifyAudit(): Promise<AuditVerification>;
+
+  /**
+   * Inserts those whose `event_id` is new and returns the inserted ids. Their `settled_micros` are
+   * added to the sums of their token and project (day and month of `recorded_at`, and total), and
+   * taken from what their node has outstanding, in the same transaction.
+   */
   insertUsage(events: readonly UsageEvent[]): Promise<string[]>;
   /** The newest `pending` row of a response of this provider; null: there is none. */
   findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null>;
-  /** Completes a `pending` row, once. False: there is none. */
+  /** Completes a `pending` row, once, and corrects the sums. False: there is none. */
   completeUsage(event: UsageEvent): Promise<boolean>;
   /** Newest first by `recorded_at`. */
   listUsage(query: UsageQuery): Promise<UsagePage>;

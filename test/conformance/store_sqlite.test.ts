@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
+import type { Store } from "../../src/store/store.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { storeSuite } from "./store_suite.ts";
 
@@ -13,13 +15,28 @@ storeSuite("SQLite store", async () => {
   const report = (message: string) => {
     throw new Error(message);
   };
-  const options = { path: join(folder, "sluice.db"), clock: new FakeClock(), report };
-  const [store, other] = await Promise.all([openSqliteStore(options), openSqliteStore(options)]);
+  const clock = new FakeClock();
+  const path = join(folder, "sluice.db");
+  const stores: Store[] = [];
+  const open = async (nodeId: string) => {
+    const store = await openSqliteStore({ path, nodeId, clock, report });
+    stores.push(store);
+    return store;
+  };
+  const [store, other] = await Promise.all([open("node_1"), open("node_2")]);
+  const database = openSqlite(path);
+  database.exec("PRAGMA busy_timeout = 5000");
   return {
     store,
     other,
+    open,
+    async exec(sql) {
+      database.exec(sql);
+    },
+    look: () => clock.advance(1_000),
     async dispose() {
-      await Promise.all([store.close(), other.close()]);
+      await Promise.all(stores.map((each) => each.close()));
+      database.close();
       rmSync(folder, { recursive: true });
     },
   };

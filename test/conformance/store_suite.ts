@@ -1,51 +1,28 @@
 /**
- * What every store must do, whichever database it is on. Run by one file a database.
- *
- * `openStore` gives a store on an empty, migrated database that is the test's own.
+ * What every store must do, whichever database it is on. Run by one file a database. Here: rows and
+ * usage; revisions, revocations and the audit, and what limits are held against, are in
+ * `store_control_suite.ts` and `store_limits_suite.ts`.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
-import type {
-  CredentialRow,
-  ProjectRow,
-  SigningKeyRow,
-  Store,
-  TokenRow,
-  UsageQuery,
-} from "../../src/store/store.ts";
+import type { Store, UsageQuery } from "../../src/store/store.ts";
 import { usageEvent } from "../support/usage_event.ts";
-
-export interface OpenedStore {
-  readonly store: Store;
-  /** A second store on the same database, as another process would have it. */
-  readonly other: Store;
-  dispose(): Promise<void>;
-}
-
-function project(id: string, change: Partial<ProjectRow> = {}): ProjectRow {
-  const times = { created_at: 1000, updated_at: 1000, deactivated_at: null };
-  return { id, name: `name of ${id}`, is_active: true, ...times, ...change };
-}
-
-function credential(id: string, change: Partial<CredentialRow> = {}): CredentialRow {
-  const values = { label: null, ciphertext: `v1.${id}`, masked: "sk-a****wxyz" };
-  const owner = { project_id: "p1", provider: "openai" };
-  return { id, ...owner, ...values, created_at: 1000, updated_at: 1000, ...change };
-}
-
-function token(id: string, change: Partial<TokenRow> = {}): TokenRow {
-  const times = { created_at: 1000, expires_at: 9000, revoked_at: null };
-  return { id, project_id: "p1", label: null, ...times, ...change };
-}
-
-function signingKey(kid: string): SigningKeyRow {
-  return { kid, algorithm: "EdDSA", public_jwk: "{}", ciphertext: "v1.k", created_at: 1000 };
-}
+import { controlSuite } from "./store_control_suite.ts";
+import {
+  by,
+  credential,
+  type OpenedStore,
+  type OpenStore,
+  project,
+  signingKey,
+  token,
+} from "./store_fixtures.ts";
+import { limitsSuite } from "./store_limits_suite.ts";
 
 /** Runs the suite as `name`. */
-export function storeSuite(name: string, openStore: () => Promise<OpenedStore>): void {
+export function storeSuite(name: string, openStore: OpenStore): void {
   describe(name, () => {
     let opened: OpenedStore;
     let store: Store;
@@ -68,22 +45,28 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
       });
 
       test("insertProject() refuses an id or a name that is taken", async () => {
-        expect(await store.insertProject(project("p1"))).toBe(true);
-        expect(await store.insertProject(project("p1", { name: "another" }))).toBe(false);
-        expect(await store.insertProject(project("p9", { name: "name of p1" }))).toBe(false);
+        expect(await store.insertProject(project("p1"), by())).toBe(true);
+        expect(await store.insertProject(project("p1", { name: "another" }), by())).toBe(false);
+        expect(await store.insertProject(project("p9", { name: "name of p1" }), by())).toBe(false);
         expect(await store.listProjects()).toContainEqual(project("p1"));
       });
 
       test("updateProject() changes what is given and keeps when it was deactivated", async () => {
-        const renamed = await store.updateProject("p1", { name: "new" }, 2000);
+        const renamed = await store.updateProject("p1", { name: "new" }, 2000, by());
         expect(renamed).toEqual(project("p1", { name: "new", updated_at: 2000 }));
-        const ended = await store.updateProject("p1", { is_active: false }, 3000);
+        const ended = await store.updateProject("p1", { is_active: false }, 3000, by());
         expect(ended).toMatchObject({ is_active: false, deactivated_at: 3000, name: "new" });
-        const again = await store.updateProject("p1", { is_active: false }, 4000);
+        const again = await store.updateProject("p1", { is_active: false }, 4000, by());
         expect(again).toMatchObject({ deactivated_at: 3000, updated_at: 4000 });
-        const back = await store.updateProject("p1", { is_active: true }, 5000);
+        const back = await store.updateProject("p1", { is_active: true }, 5000, by());
         expect(back).toMatchObject({ is_active: true, deactivated_at: null });
-        expect(await store.updateProject("none", { name: "x" }, 2000)).toBeNull();
+        const limits = { budget_micros_per_day: 5_000_000, requests_per_minute: 60 };
+        const limited = await store.updateProject("p1", { limits }, 5000, by());
+        expect(limited).toMatchObject({ limits, name: "new" });
+        expect(await store.updateProject("p1", { limits: {} }, 5000, by())).toEqual(
+          project("p1", { name: "new", updated_at: 5000 }),
+        );
+        expect(await store.updateProject("none", { name: "x" }, 2000, by())).toBeNull();
       });
 
       test("updateProject() by two nodes at once loses neither change", async () => {
@@ -91,8 +74,8 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
           const name = `round ${round}`;
           const change = { is_active: round % 2 === 0 };
           await Promise.all([
-            store.updateProject("p1", { name }, 6000),
-            opened.other.updateProject("p1", change, 6000),
+            store.updateProject("p1", { name }, 6000, by()),
+            opened.other.updateProject("p1", change, 6000, by()),
           ]);
           const rows = await store.listProjects();
           expect(rows.find((row) => row.id === "p1")).toMatchObject({ name, ...change });
@@ -100,7 +83,7 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
       });
 
       test("updateProject() refuses another project's name", async () => {
-        const refused = store.updateProject("p1", { name: "default" }, 2000);
+        const refused = store.updateProject("p1", { name: "default" }, 2000, by());
         const error = await refused.then(
           () => null,
           (thrown: unknown) => thrown,
@@ -110,97 +93,86 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
       });
 
       test("deleteProject() deletes what belongs to it, but not one with usage", async () => {
-        await store.putCredential(credential("c1"));
-        await store.insertToken(token("t1"));
-        expect(await store.deleteProject("p1")).toBe("deleted");
-        expect(await store.deleteProject("p1")).toBe("not_found");
+        await store.putCredential(credential("c1"), by());
+        await store.insertToken(token("t1"), by());
+        expect(await store.deleteProject("p1", by())).toBe("deleted");
+        expect(await store.deleteProject("p1", by())).toBe("not_found");
         expect(await store.listCredentials()).toEqual([]);
         expect(await store.listTokens()).toEqual([]);
-        await store.insertProject(project("p2"));
+        await store.insertProject(project("p2"), by());
         await store.insertUsage([usageEvent(1, { project_id: "p2" })]);
-        expect(await store.deleteProject("p2")).toBe("in_use");
+        expect(await store.deleteProject("p2", by())).toBe("in_use");
       });
 
       test("a text with quotes, NUL-free controls and every plane of Unicode is kept", async () => {
         const label = `'; DROP TABLE projects; -- "\u{1f600}\u202e\n\t\\ é`;
-        await store.insertProject(project("p3", { name: label }));
+        await store.insertProject(project("p3", { name: label }), by());
         expect(await store.listProjects()).toContainEqual(project("p3", { name: label }));
       });
     });
 
     fresh("credentials", () => {
       test("putCredential() keeps one credential a project and provider", async () => {
-        await store.insertProject(project("p1"));
-        await store.putCredential(credential("c1"));
-        await store.putCredential(credential("c2", { provider: "gemini", created_at: 1001 }));
+        await store.insertProject(project("p1"), by());
+        await store.putCredential(credential("c1"), by());
+        await store.putCredential(credential("c2", { provider: "gemini", created_at: 1001 }), by());
         const next = credential("c3", { ciphertext: "v1.next", label: "new", created_at: 1002 });
-        await store.putCredential(next);
+        await store.putCredential(next, by());
         expect((await store.listCredentials()).map((row) => row.id)).toEqual(["c2", "c3"]);
         expect(await store.listCredentials()).toContainEqual(next);
-        await store.putCredential({ ...next, ciphertext: "v1.same", updated_at: 5000 });
+        await store.putCredential({ ...next, ciphertext: "v1.same", updated_at: 5000 }, by());
         expect(await store.listCredentials()).toHaveLength(2);
       });
 
       test("putCredential() by two nodes at once keeps one", async () => {
         const [one, two] = [credential("c5"), credential("c6")];
-        await Promise.all([store.putCredential(one), opened.other.putCredential(two)]);
+        await Promise.all([store.putCredential(one, by()), opened.other.putCredential(two, by())]);
         const kept = (await store.listCredentials()).filter((row) => row.provider === "openai");
         expect(kept).toHaveLength(1);
-        await store.putCredential(credential("c3"));
+        await store.putCredential(credential("c3"), by());
       });
 
       test("putCredential() refuses a project that does not exist", async () => {
-        const refused = store.putCredential(credential("c4", { project_id: "none" }));
+        const refused = store.putCredential(credential("c4", { project_id: "none" }), by());
         expect(await refused.catch(() => "refused")).toBe("refused");
       });
 
+      test("replaceCredentialCiphertext() leaves alone what changed meanwhile", async () => {
+        await store.putCredential(credential("c3"), by());
+        expect(await store.replaceCredentialCiphertext("c3", "v1.c3", "v1.next")).toBe(true);
+        expect(await store.replaceCredentialCiphertext("c3", "v1.c3", "v1.late")).toBe(false);
+        const rows = await store.listCredentials();
+        expect(rows.find((row) => row.id === "c3")?.ciphertext).toBe("v1.next");
+      });
+
       test("deleteCredential() says whether there was one", async () => {
-        expect(await store.deleteCredential("c3")).toBe(true);
-        expect(await store.deleteCredential("c3")).toBe(false);
+        expect(await store.deleteCredential("c3", by())).toBe(true);
+        expect(await store.deleteCredential("c3", by())).toBe(false);
       });
     });
 
-    fresh("tokens and revocations", () => {
+    fresh("tokens", () => {
       test("tokens are listed by project, read and relabelled", async () => {
-        await store.insertProject(project("p1"));
-        await store.insertToken(token("t1"));
-        await store.insertToken(token("t2", { created_at: 1001, label: "two" }));
-        await store.insertToken(token("t3", { project_id: "default" }));
+        await store.insertProject(project("p1"), by());
+        await store.insertToken(token("t1"), by());
+        const full = token("t2", {
+          created_at: 1001,
+          label: "two",
+          models: ["gpt-5*", 'a"b'],
+          endpoints: ["/v1/responses"],
+          tiers: [],
+          limits: { max_requests: 5, budget_micros_total: 9_007_199_254_740_991 },
+        });
+        await store.insertToken(full, by());
+        await store.insertToken(token("t3", { project_id: "default" }), by());
         expect((await store.listTokens("p1")).map((row) => row.id)).toEqual(["t1", "t2"]);
         expect(await store.listTokens()).toHaveLength(3);
-        expect(await store.getToken("t2")).toEqual(token("t2", { created_at: 1001, label: "two" }));
+        expect(await store.getToken("t2")).toEqual(full);
         expect(await store.getToken("none")).toBeNull();
-        expect(await store.updateToken("t1", { label: "one" })).toMatchObject({ label: "one" });
-        expect(await store.updateToken("none", { label: null })).toBeNull();
-      });
-
-      test("revokeToken() puts the token on the list and keeps the first time", async () => {
-        expect(await store.revokeToken("t1", 2000)).toMatchObject({ revoked_at: 2000 });
-        expect(await store.revokeToken("t1", 3000)).toMatchObject({ revoked_at: 2000 });
-        expect(await store.revokeToken("none", 2000)).toBeNull();
-        const listed = { jti: "t1", revoked_at: 2000, expires_at: 9000 };
-        expect(await store.listRevocations(2500)).toEqual([listed]);
-      });
-
-      test("revokeTokensOfProject() revokes those that are not, and returns them", async () => {
-        const revoked = await store.revokeTokensOfProject("p1", 4000);
-        expect(revoked.map((row) => row.id)).toEqual(["t2"]);
-        expect(await store.revokeTokensOfProject("p1", 5000)).toEqual([]);
-        expect((await store.listRevocations(0)).map((row) => row.jti)).toEqual(["t1", "t2"]);
-        expect(await store.getToken("t3")).toMatchObject({ revoked_at: null });
-      });
-
-      test("listRevocations() leaves out tokens that have expired", async () => {
-        expect(await store.listRevocations(8999)).toHaveLength(2);
-        expect(await store.listRevocations(9000)).toEqual([]);
-      });
-
-      test("insertRevocation() keeps the first time and the later end", async () => {
-        await store.insertRevocation({ jti: "x", revoked_at: 100, expires_at: 20_000 });
-        await store.insertRevocation({ jti: "x", revoked_at: 200, expires_at: 30_000 });
-        await store.insertRevocation({ jti: "x", revoked_at: 300, expires_at: 10_000 });
-        const listed = { jti: "x", revoked_at: 100, expires_at: 30_000 };
-        expect(await store.listRevocations(25_000)).toEqual([listed]);
+        expect(await store.updateToken("t1", { label: "one" }, by())).toMatchObject({
+          label: "one",
+        });
+        expect(await store.updateToken("none", { label: null }, by())).toBeNull();
       });
     });
 
@@ -214,6 +186,29 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
         expect(one).toHaveLength(1);
         expect(two).toEqual(one);
         expect(await store.listSigningKeys()).toEqual(one);
+      });
+
+      test("ensureSigningKey() makes one of each algorithm", async () => {
+        const hmac = signingKey("k3", { algorithm: "HS256", created_at: 1001 });
+        expect(await store.ensureSigningKey(hmac)).toContainEqual(hmac);
+        expect(await store.ensureSigningKey({ ...hmac, kid: "k4" })).toHaveLength(2);
+      });
+
+      test("insertSigningKey() adds, deleteSigningKey() removes", async () => {
+        const next = signingKey("k5", { created_at: 1002 });
+        await store.insertSigningKey(next, by());
+        expect(await store.listSigningKeys()).toContainEqual(next);
+        await store.deleteSigningKey("k5");
+        await store.deleteSigningKey("none");
+        expect((await store.listSigningKeys()).map((row) => row.kid)).not.toContain("k5");
+      });
+
+      test("replaceSigningKeyCiphertext() leaves alone what changed meanwhile", async () => {
+        await store.insertSigningKey(signingKey("k6"), by());
+        expect(await store.replaceSigningKeyCiphertext("k6", "v1.k", "v1.next")).toBe(true);
+        expect(await store.replaceSigningKeyCiphertext("k6", "v1.k", "v1.late")).toBe(false);
+        const rows = await store.listSigningKeys();
+        expect(rows.find((row) => row.kid === "k6")?.ciphertext).toBe("v1.next");
       });
     });
 
@@ -341,6 +336,8 @@ export function storeSuite(name: string, openStore: () => Promise<OpenedStore>):
       });
     });
   });
+  controlSuite(`${name}: control`, openStore);
+  limitsSuite(`${name}: limits`, openStore);
 }
 
 async function allPages(store: Store, query: UsageQuery): Promise<string[]> {

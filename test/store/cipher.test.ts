@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { decodeBase64Url, encodeBase64Url } from "../../src/lib/encoding.ts";
-import { Cipher, CipherError, type CipherFailure } from "../../src/store/cipher.ts";
+import { Cipher, CipherError, type CipherFailure, keyIdOf } from "../../src/store/cipher.ts";
 import { Prng } from "../support/prng.ts";
 
 const prng = new Prng(1);
@@ -39,8 +39,42 @@ describe("Cipher", () => {
     const old = await new Cipher([KEY_A]).encrypt(SECRET, ROW);
     const cipher = new Cipher([KEY_B, KEY_A]);
     expect(await cipher.decrypt(old, ROW)).toBe(SECRET);
-    expect(cipher.isOutdated(old)).toBe(true);
-    expect(cipher.isOutdated(await cipher.encrypt(SECRET, ROW))).toBe(false);
+    expect(keyIdOf(old)).toBe("a");
+    expect(keyIdOf(await cipher.encrypt(SECRET, ROW))).toBe(cipher.newestId);
+    expect([cipher.newestId, cipher.keyIds.toSorted()]).toEqual(["b", ["a", "b"]]);
+    expect(() => keyIdOf(SECRET)).toThrow(CipherError);
+  });
+
+  test("decrypt() reads the ring again, once, for a key that it does not know", async () => {
+    let ring = [KEY_A];
+    let reads = 0;
+    const cipher = new Cipher(ring, () => {
+      reads += 1;
+      return ring;
+    });
+    const made = await new Cipher([KEY_B]).encrypt(SECRET, ROW);
+    expect([await failure(cipher.decrypt(made, ROW)), reads]).toEqual(["unknown_key", 1]);
+    ring = [KEY_B, KEY_A];
+    expect([await cipher.decrypt(made, ROW), reads]).toEqual([SECRET, 2]);
+    expect([await cipher.decrypt(made, ROW), reads]).toEqual([SECRET, 2]);
+  });
+
+  test("encrypt() takes the newest key as it is now; older ones go on decrypting", async () => {
+    let ring = [KEY_A];
+    const cipher = new Cipher(ring, () => ring);
+    const old = await cipher.encrypt(SECRET, ROW);
+    ring = [KEY_B];
+    expect(keyIdOf(await cipher.encrypt(SECRET, ROW))).toBe("b");
+    expect(await cipher.decrypt(old, ROW)).toBe(SECRET);
+  });
+
+  test("reload() takes another key that came in under the same id", async () => {
+    let ring = [KEY_A];
+    const cipher = new Cipher(ring, () => ring);
+    ring = [{ id: "a", key: KEY_B.key }];
+    cipher.reload();
+    const made = await cipher.encrypt(SECRET, ROW);
+    expect(await new Cipher(ring).decrypt(made, ROW)).toBe(SECRET);
   });
 
   test("decrypt() refuses a changed character anywhere", async () => {

@@ -5,11 +5,15 @@ import { join } from "node:path";
 
 import { Cipher } from "../../src/store/cipher.ts";
 import {
+  addEncryptionKey,
   generateKey,
   loadAdminToken,
-  loadEncryptionKey,
+  loadEncryptionKeys,
+  lockEncryptionKeys,
   makeDataDir,
   readAdminAccess,
+  readEncryptionKeys,
+  removeEncryptionKeys,
   writeAdminAccess,
 } from "../../src/store/key_file.ts";
 
@@ -39,20 +43,20 @@ test("makeDataDir() makes it for its owner only, and leaves one that exists alon
   expect(modeOf(dataDir)).toBe(0o755);
 });
 
-test("loadEncryptionKey() makes a key once, with mode 0600 and nothing beside it", async () => {
-  const key = loadEncryptionKey(dataDir);
-  expect(key.key).toHaveLength(32);
-  expect(loadEncryptionKey(dataDir)).toEqual(key);
+test("loadEncryptionKeys() makes a key once, with mode 0600 and nothing beside it", async () => {
+  const keys = loadEncryptionKeys(dataDir);
+  expect(keys.map(({ key }) => key.length)).toEqual([32]);
+  expect(loadEncryptionKeys(dataDir)).toEqual(keys);
   expect(readdirSync(dataDir)).toEqual(["encryption.key"]);
   expect(modeOf(join(dataDir, "encryption.key"))).toBe(0o600);
-  expect(await new Cipher([key]).encrypt("x", "row")).toStartWith(`v1.${key.id}.`);
+  expect(await new Cipher(keys).encrypt("x", "row")).toStartWith(`v1.${keys[0]?.id}.`);
 });
 
-test("loadEncryptionKey() of two processes at once gives both the same key", async () => {
+test("loadEncryptionKeys() of two processes at once gives both the same key", async () => {
   const module = join(import.meta.dir, "../../src/store/key_file.ts");
   const script = `
-    import { loadEncryptionKey } from ${JSON.stringify(module)};
-    console.log(loadEncryptionKey(${JSON.stringify(dataDir)}).id);`;
+    import { loadEncryptionKeys } from ${JSON.stringify(module)};
+    console.log(loadEncryptionKeys(${JSON.stringify(dataDir)})[0].id);`;
   const children = Array.from({ length: 4 }, () => Bun.spawn([process.execPath, "-e", script]));
   const ids = await Promise.all(children.map((child) => new Response(child.stdout).text()));
   expect(ids[0]?.trim()).toStartWith("k");
@@ -68,26 +72,64 @@ test("loadAdminToken() makes a token once", () => {
 });
 
 test.each([0o640, 0o604, 0o660, 0o777])(
-  "loadEncryptionKey() refuses a file of mode %o and says how to mend it",
+  "loadEncryptionKeys() refuses a file of mode %o and says how to mend it",
   (mode) => {
-    loadEncryptionKey(dataDir);
+    loadEncryptionKeys(dataDir);
     const path = join(dataDir, "encryption.key");
     chmodSync(path, mode);
-    expect(() => loadEncryptionKey(dataDir)).toThrow(`chmod 600 ${path}`);
+    expect(() => loadEncryptionKeys(dataDir)).toThrow(`chmod 600 ${path}`);
     chmodSync(path, 0o600);
-    expect(loadEncryptionKey(dataDir).id).toStartWith("k");
+    expect(loadEncryptionKeys(dataDir)).toHaveLength(1);
   },
 );
 
-test.each(["", "nonsense", "id:", "id:AAAA", ":".padEnd(45, "A"), `${generateKey()}:x`])(
-  "loadEncryptionKey() refuses a file holding %j without showing it",
-  (text) => {
-    writeFileSync(join(dataDir, "encryption.key"), text, { mode: 0o600 });
-    const refused = () => loadEncryptionKey(dataDir);
-    expect(refused).toThrow("is damaged");
-    if (text.length > 8) expect(refused).not.toThrow(text);
-  },
-);
+test.each([
+  "",
+  "nonsense",
+  "id:",
+  "id:AAAA",
+  ":".padEnd(45, "A"),
+  `${generateKey()}:x`,
+  `${generateKey()}\nnonsense`,
+  `${generateKey()}\n\n${generateKey()}`,
+])("loadEncryptionKeys() refuses a file holding %j without showing it", (text) => {
+  writeFileSync(join(dataDir, "encryption.key"), text, { mode: 0o600 });
+  const refused = () => loadEncryptionKeys(dataDir);
+  expect(refused).toThrow("is damaged");
+  if (text.length > 8) expect(refused).not.toThrow(text);
+});
+
+test("readEncryptionKeys() makes no key: one that is gone is not replaced by another", () => {
+  expect(() => readEncryptionKeys(dataDir)).toThrow("Restore it from a backup");
+  expect(readdirSync(dataDir)).toEqual([]);
+  const keys = loadEncryptionKeys(dataDir);
+  expect(readEncryptionKeys(dataDir)).toEqual(keys);
+});
+
+test("addEncryptionKey() puts a new key first, removeEncryptionKeys() never takes that one", () => {
+  const [first] = loadEncryptionKeys(dataDir);
+  addEncryptionKey(dataDir);
+  addEncryptionKey(dataDir);
+  const keys = readEncryptionKeys(dataDir);
+  expect(keys[2]).toEqual(first);
+  expect(new Set(keys.map(({ id }) => id)).size).toBe(3);
+  expect(modeOf(join(dataDir, "encryption.key"))).toBe(0o600);
+  expect(readdirSync(dataDir)).toEqual(["encryption.key"]);
+  removeEncryptionKeys(dataDir, new Set([keys[0]?.id ?? "", keys[1]?.id ?? ""]));
+  expect(readEncryptionKeys(dataDir).map(({ id }) => id)).toEqual([
+    keys[0]?.id ?? "",
+    keys[2]?.id ?? "",
+  ]);
+  removeEncryptionKeys(dataDir, new Set(["other"]));
+  expect(readEncryptionKeys(dataDir)).toHaveLength(2);
+});
+
+test("lockEncryptionKeys() is held by one at a time", () => {
+  const lock = lockEncryptionKeys(dataDir);
+  expect(() => lockEncryptionKeys(dataDir)).toThrow("being rotated already");
+  lock.release();
+  lockEncryptionKeys(dataDir).release();
+});
 
 test("generateKey() is <id>:<base64 of 32 bytes>, new each time", () => {
   expect(generateKey()).toMatch(/^k[0-9a-f]{8}:[A-Za-z0-9+/]{43}=$/);
@@ -96,7 +138,7 @@ test("generateKey() is <id>:<base64 of 32 bytes>, new each time", () => {
 
 test("writeAdminAccess() replaces the file whole, with mode 0600, for readAdminAccess()", () => {
   expect(readAdminAccess(dataDir)).toBeNull();
-  const access = { url: "http://127.0.0.1:9090", token: "sk-admin-x" };
+  const access = { url: "http://127.0.0.1:9090", token: "sk-admin-x", pid: 42 };
   writeAdminAccess(dataDir, { ...access, url: "http://127.0.0.1:1" });
   writeAdminAccess(dataDir, access);
   expect(readAdminAccess(dataDir)).toEqual(access);

@@ -28,7 +28,12 @@ const problems: LedgerProblem[] = [];
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), "sluice-kill-"));
   const path = join(dataDir, "sluice.db");
-  store = await openSqliteStore({ path, clock: systemClock, report: () => undefined });
+  store = await openSqliteStore({
+    path,
+    nodeId: "reader",
+    clock: systemClock,
+    report: () => undefined,
+  });
 });
 
 afterAll(async () => {

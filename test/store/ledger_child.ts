@@ -23,7 +23,7 @@ let hitsLeft = Number(hits);
 
 const report = () => undefined;
 const path = join(dataDir, "sluice.db");
-const store = await openSqliteStore({ path, clock: systemClock, report });
+const store = await openSqliteStore({ path, nodeId, clock: systemClock, report });
 const ledger = openLedger({
   dataDir,
   nodeId,

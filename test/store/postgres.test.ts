@@ -6,6 +6,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { type Migration, migrate, migrationStatus, MIGRATIONS } from "../../src/store/migrate.ts";
 import { openPostgres, openPostgresStore } from "../../src/store/postgres.ts";
 import type { SqlDriver } from "../../src/store/sql_driver.ts";
+import { by } from "../conformance/store_fixtures.ts";
 import { LOCALHOST_CERTIFICATE, OTHER_CERTIFICATE } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { databaseConfig, IS_OURS, PostgresServer } from "../support/postgres_server.ts";
@@ -95,7 +96,7 @@ describe("transaction()", () => {
 
   test("commits all or nothing", async () => {
     const driver = await open();
-    const failed = driver.transaction(null, async (queries) => {
+    const failed = driver.transaction("latest", async (queries) => {
       await queries.query("INSERT INTO t VALUES ($1, 1)", ["b"]);
       throw new Error("changed my mind");
     });
@@ -105,7 +106,7 @@ describe("transaction()", () => {
 
   test("fails where a statement failed and its error was swallowed", async () => {
     const driver = await open({ poolSize: 1 });
-    const failed = driver.transaction(null, async (queries) => {
+    const failed = driver.transaction("latest", async (queries) => {
       await queries.query("UPDATE t SET n = 100");
       await queries.query("SELECT 1 / 0").catch(() => undefined);
     });
@@ -113,22 +114,30 @@ describe("transaction()", () => {
     expect(await driver.query("SELECT n FROM t")).toEqual([{ n: 0 }]);
   });
 
-  test("loses no update of two that read the same row first", async () => {
+  test("that reads sees one moment, and writes nothing", async () => {
+    const [one, two] = [await open(), await open()];
+    const counts = await one.transaction("read", async (queries) => {
+      const before = await queries.query("SELECT n FROM t");
+      await two.query("UPDATE t SET n = n + 1");
+      return [before, await queries.query("SELECT n FROM t")];
+    });
+    expect(counts).toEqual([[{ n: 0 }], [{ n: 0 }]]);
+    const written = one.transaction("read", (queries) => queries.query("DELETE FROM t"));
+    expect(await written.catch(String)).toContain("(25006)");
+  });
+
+  test("without a lock sees with each statement what was committed before it", async () => {
     const [one, two] = [await open(), await open()];
     const add = (driver: SqlDriver) =>
-      driver.transaction(null, async (queries) => {
-        const [row] = await queries.query("SELECT n FROM t WHERE k = 'a'");
-        await queries.query("UPDATE t SET n = $1 WHERE k = 'a'", [Number(row?.["n"]) + 1]);
-      });
-    await Promise.all([add(one), add(two)]);
-    await Promise.all([add(two), add(one)]);
-    expect(await one.query("SELECT n FROM t WHERE k = 'a'")).toEqual([{ n: 4 }]);
+      driver.transaction("latest", (queries) => queries.query("UPDATE t SET n = n + 1"));
+    await Promise.all([add(one), add(two), add(one), add(two)]);
+    expect(await one.query("SELECT n FROM t WHERE k = 'a'")).toEqual([{ n: 5 }]);
   });
 
   test("with a lock runs one at a time, and sees what was committed before it", async () => {
     const [one, two] = [await open(), await open()];
     const count = (driver: SqlDriver) =>
-      driver.transaction("signing_key", async (queries) => {
+      driver.transaction("control", async (queries) => {
         const [row] = await queries.query("SELECT COUNT(*) AS n FROM t");
         await queries.query("INSERT INTO t VALUES ($1, 0)", [`lock ${Number(row?.["n"])}`]);
       });
@@ -139,7 +148,7 @@ describe("transaction()", () => {
   test("runs again where another one took the name in between, and at last gives up", async () => {
     const driver = await open();
     let runs = 0;
-    const failed = driver.transaction(null, async (queries) => {
+    const failed = driver.transaction("latest", async (queries) => {
       runs += 1;
       await queries.query("INSERT INTO t VALUES ('a', 1)");
     });
@@ -166,27 +175,29 @@ describe("transaction()", () => {
 });
 
 describe("a schema", () => {
-  const next: Migration = { version: 2, name: "next", sql: "CREATE TABLE two (a TEXT)" };
+  const next: Migration = { version: 3, name: "next", sql: "CREATE TABLE two (a TEXT)" };
 
   test("that is missing, behind or newer is refused, and the refusal says what to do", async () => {
     const config = databaseConfig(await server.createDatabase());
-    const options = { config, clock: systemClock, report };
+    const options = { config, clock: systemClock, nodeId: "node_1", report };
     const missing = await openPostgresStore(options).catch(String);
-    expect(missing).toContain("no schema yet, and this sluice needs version 1");
+    expect(missing).toContain("no schema yet, and this sluice needs version 2");
     expect(missing).toContain("sluice migrate");
     const driver = await openPostgres(options);
     drivers.push(driver);
     expect(await migrationStatus(driver)).toEqual([
       { version: 1, name: "init", appliedAtMs: null },
+      { version: 2, name: "control_plane", appliedAtMs: null },
     ]);
     expect(await driver.hasTable("schema_migrations")).toBe(false);
     await migrate(driver, 5);
     await (await openPostgresStore(options)).close();
     expect(await migrate(driver, 6, [...MIGRATIONS, next])).toEqual(["next"]);
-    expect(await openPostgresStore(options).catch(String)).toContain("schema version 2, and this");
+    expect(await openPostgresStore(options).catch(String)).toContain("schema version 3, and this");
     expect(await migrationStatus(driver)).toEqual([
       { version: 1, name: "init", appliedAtMs: 5 },
-      { version: 2, name: "next", appliedAtMs: 6 },
+      { version: 2, name: "control_plane", appliedAtMs: 5 },
+      { version: 3, name: "next", appliedAtMs: 6 },
     ]);
   });
 
@@ -194,7 +205,7 @@ describe("a schema", () => {
     const at = await server.createDatabase();
     const several = await Promise.all([1, 2, 3].map(() => open({}, systemClock, at)));
     const applied = await Promise.all(several.map((driver) => migrate(driver, 5)));
-    expect(applied.flat()).toEqual(["init"]);
+    expect(applied.flat().toSorted()).toEqual(["control_plane", "init"]);
   });
 });
 
@@ -211,7 +222,7 @@ describe("time limits", () => {
     const clock = new FakeClock();
     const driver = await open({ poolSize: 1, connectTimeoutMs: 700 }, clock);
     const held = Promise.withResolvers<void>();
-    const running = driver.transaction(null, () => held.promise);
+    const running = driver.transaction("latest", () => held.promise);
     const waiting = driver.query("SELECT 1").catch(String);
     clock.advance(700);
     expect(await waiting).toContain("all connections are in use (pool_size) (POOL_TIMEOUT)");
@@ -256,6 +267,75 @@ describe("time limits", () => {
       expect(await driver.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
     },
   );
+});
+
+describe("watchRevisions()", () => {
+  let options: Parameters<typeof openPostgresStore>[0];
+  beforeAll(async () => {
+    const config = databaseConfig(await server.createDatabase());
+    options = { config, clock: systemClock, nodeId: "node_1", report };
+    const driver = await openPostgres(options);
+    await migrate(driver, 0);
+    await driver.close();
+  });
+
+  const listening = "SELECT 1 FROM pg_stat_activity WHERE query = 'LISTEN sluice_changed'";
+
+  test("never calls behind a transaction pooler", async () => {
+    const store = await openPostgresStore({
+      ...options,
+      config: { ...options.config, transactionPooler: true },
+    });
+    const end = store.watchRevisions(() => report("called"));
+    await store.insertRevocation({ jti: "a", revoked_at: 1, expires_at: 2 }, by());
+    expect(await (await open()).query(listening)).toEqual([]);
+    end();
+    await store.close();
+  });
+
+  test("is told of what happens in a transaction when that commits, and not before", async () => {
+    const store = await openPostgresStore(options);
+    const calls: string[] = [];
+    let heard = Promise.withResolvers<void>();
+    store.watchRevisions(() => {
+      calls.push("heard");
+      heard.resolve();
+    });
+    await heard.promise;
+    heard = Promise.withResolvers();
+    const driver = await openPostgres(options);
+    drivers.push(driver);
+    await driver.transaction("latest", async (queries) => {
+      await queries.exec(driver.announcement ?? "");
+      await queries.query("SELECT 1");
+      calls.push("committing");
+    });
+    await heard.promise;
+    expect(calls).toEqual(["heard", "committing", "heard"]);
+    await store.close();
+    const watch = await open();
+    while ((await watch.query(listening)).length > 0);
+  });
+
+  test("listens again after its connection was cut", async () => {
+    const store = await openPostgresStore(options);
+    let heard = Promise.withResolvers<void>();
+    const next = () => {
+      heard = Promise.withResolvers();
+      return heard.promise;
+    };
+    const first = heard.promise;
+    store.watchRevisions(() => heard.resolve());
+    await first;
+    const again = next();
+    const cut = listening.replace("SELECT 1", "SELECT pg_terminate_backend(pid)");
+    await (await open()).query(cut);
+    await again;
+    const changed = next();
+    await store.insertRevocation({ jti: "b", revoked_at: 1, expires_at: 2 }, by());
+    await changed;
+    await store.close();
+  });
 });
 
 describe.skipIf(!IS_OURS)("a server that goes away", () => {

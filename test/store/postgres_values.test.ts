@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
-import { INSERT_REVOCATION, INSERT_USAGE, UPDATE_TOKEN } from "../../src/store/statements.ts";
+import { INSERT_REVOCATION, UPDATE_TOKEN } from "../../src/store/statements.ts";
+import { INSERT_USAGE } from "../../src/store/statements_usage.ts";
 import { USAGE_COLUMN_NAMES } from "../../src/store/rows.ts";
 import { insertMany } from "../../src/store/postgres_values.ts";
 
@@ -28,8 +29,8 @@ test("insertMany() stays within the parameters of one statement", () => {
 });
 
 test("insertMany() rewrites a statement that updates on conflict", () => {
-  const [statement] = insertMany(INSERT_REVOCATION, [["a", 1, 2]]) ?? [];
-  expect(statement?.text).toContain("VALUES ($1,$2,$3) ON CONFLICT (jti) DO UPDATE");
+  const [statement] = insertMany(INSERT_REVOCATION, [["a", 1, 2, 3]]) ?? [];
+  expect(statement?.text).toContain("VALUES ($1,$2,$3,$4) ON CONFLICT (jti) DO UPDATE");
 });
 
 test.each([

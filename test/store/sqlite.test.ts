@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
+import { by } from "../conformance/store_fixtures.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { usageEvent } from "../support/usage_event.ts";
 import { withWorkers } from "../support/workers.ts";
@@ -21,7 +22,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 function options(name = "sluice.db") {
   const report = (message: string) => void reports.push(message);
-  return { path: join(folder, name), clock: new FakeClock(), report };
+  return { path: join(folder, name), nodeId: "node_1", clock: new FakeClock(), report };
 }
 
 test("openSqliteStore() makes files for their owner only, in WAL mode", async () => {
@@ -88,11 +89,11 @@ test("a write waits for another process's lock", async () => {
   let isDone = false;
   const inserted = store.insertUsage([usageEvent(1)]).then(() => (isDone = true));
   // A read is answered meanwhile only after the write before it, so it is the write that waits.
-  other.exec("INSERT INTO revocations VALUES ('x', 1, 2)");
+  other.exec("INSERT INTO revocations VALUES ('x', 1, 2, 3)");
   expect(isDone).toBe(false);
   other.exec("COMMIT");
   await inserted;
-  expect(await store.listRevocations(0)).toHaveLength(1);
+  expect((await store.listRevocations(0, 0)).tokens).toHaveLength(1);
   other.close();
   await store.close();
 });
@@ -104,5 +105,75 @@ test("an error inside a transaction leaves nothing of it, and the next one commi
   expect(refused).toContain("NOT NULL");
   expect((await store.listUsage({ limit: 5 })).events).toEqual([]);
   expect(await store.insertUsage([usageEvent(1)])).toHaveLength(1);
+  await store.close();
+});
+
+test("watchRevisions() calls when another connection has written, and only then", async () => {
+  const clock = new FakeClock();
+  const store = await openSqliteStore({ ...options(), clock });
+  const other = await openSqliteStore(options());
+  let calls = 0;
+  const end = store.watchRevisions(() => void (calls += 1));
+  // The answer to a call comes after that to what was asked before it.
+  const look = async () => {
+    clock.advance(50);
+    await store.listProjects();
+    await store.listProjects();
+  };
+  await look();
+  expect(calls).toBe(1);
+  await look();
+  expect(calls).toBe(1);
+  await other.insertRevocation({ jti: "a", revoked_at: 1, expires_at: 2 }, by());
+  await look();
+  expect(calls).toBe(2);
+  await store.insertRevocation({ jti: "b", revoked_at: 1, expires_at: 2 }, by());
+  await look();
+  expect(calls).toBe(2);
+  end();
+  expect(clock.pendingTimers).toBe(0);
+  store.watchRevisions(() => undefined);
+  await store.close();
+  expect(clock.pendingTimers).toBe(0);
+  await other.close();
+});
+
+test("watchRevisions() calls again after the Worker died", async () => {
+  await withWorkers(async (started) => {
+    const clock = new FakeClock();
+    const store = await openSqliteStore({ ...options(), clock });
+    let calls = 0;
+    store.watchRevisions(() => void (calls += 1));
+    clock.advance(50);
+    await store.listProjects();
+    started[0]?.terminate();
+    await store.listProjects().catch(() => undefined);
+    clock.advance(50);
+    await store.listProjects();
+    await store.listProjects();
+    expect(calls).toBe(2);
+    await store.close();
+  });
+});
+
+test("two processes on one database lose nothing of each other", async () => {
+  const rounds = 40;
+  const path = options().path;
+  const command = [process.execPath, join(import.meta.dir, "sqlite_child.ts"), path];
+  const children = ["one", "two"].map((nodeId) =>
+    Bun.spawn([...command, nodeId, String(rounds)], { stdout: "inherit", stderr: "pipe" }),
+  );
+  for (const child of children) {
+    expect(await new Response(child.stderr).text()).toBe("");
+    expect(await child.exited).toBe(0);
+  }
+  const store = await openSqliteStore(options());
+  const verified = await store.verifyAudit();
+  expect(verified).toMatchObject({ entries: 2 * 2 * rounds, broken: null });
+  expect((await store.listRevocations(0, 0)).tokens).toHaveLength(2 * rounds);
+  expect((await store.readRevisions()).revocations).toBe(1 + 2 * rounds);
+  const spent = await store.listSpend("project:default");
+  const total = spent.find((row) => row.quantity === "cost_micros" && row.period === "total");
+  expect(total?.used).toBe(2 * rounds * 3);
   await store.close();
 });

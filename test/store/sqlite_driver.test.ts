@@ -19,13 +19,13 @@ test("each() runs a statement once a list of parameters and returns all rows", a
 test("transaction() commits what resolves and rolls back what rejects", async () => {
   const driver = await open();
   const insert = "INSERT INTO t VALUES ($1)";
-  expect(await driver.transaction(null, async (each) => each.query(insert, [1]))).toEqual([]);
-  const failed = driver.transaction(null, async (each) => {
+  expect(await driver.transaction("latest", async (each) => each.query(insert, [1]))).toEqual([]);
+  const failed = driver.transaction("latest", async (each) => {
     await each.query(insert, [2]);
     await each.query(insert, [1]);
   });
   expect(await failed.catch(String)).toContain("UNIQUE");
   expect(await driver.query("SELECT a FROM t")).toEqual([{ a: 1 }]);
-  await driver.transaction(null, async (each) => each.query(insert, [3]));
+  await driver.transaction("latest", async (each) => each.query(insert, [3]));
   expect(await driver.query("SELECT a FROM t ORDER BY a")).toHaveLength(2);
 });

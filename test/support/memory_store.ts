@@ -1,35 +1,72 @@
 /**
  * The store's contract in memory, for tests of what stands on it. Reveals callers that change a row
  * they were handed (rows are copied both ways), and writes that go on after a failure (`failWith`).
+ * Several nodes over one of it are nodes over one database.
  */
 
 import type { UsageEvent } from "../../src/exchange.ts";
+import type { Clock } from "../../src/runtime/clock.ts";
 import type {
+  AuditEntry,
+  AuditPage,
+  AuditQuery,
+  AuditRow,
+  AuditVerification,
   CredentialRow,
+  Lease,
+  LeaseReport,
+  LeaseRequest,
+  ProjectRevocationRow,
   ProjectRow,
+  RevocationChanges,
   RevocationRow,
+  Revisions,
   SigningKeyRow,
   Store,
+  TokenOverrideRow,
   TokenRow,
+  TokenUse,
   UsagePage,
   UsageQuery,
 } from "../../src/store/store.ts";
+import { MemoryAudit } from "./memory_audit.ts";
+import { MemorySpend } from "./memory_spend.ts";
+import { MemoryUsage } from "./memory_usage.ts";
 
 const EPOCH_MS = 1_795_000_000_000;
+type Revised<T> = T & { revision: number };
 
 export class MemoryStore implements Store {
   readonly projects = new Map<string, ProjectRow>();
   readonly credentials = new Map<string, CredentialRow>();
   readonly tokens = new Map<string, TokenRow>();
-  readonly revocations = new Map<string, RevocationRow>();
+  readonly revocations = new Map<string, Revised<RevocationRow>>();
+  readonly projectRevocations = new Map<string, Revised<ProjectRevocationRow>>();
+  readonly overrides = new Map<string, Revised<TokenOverrideRow>>();
   readonly signingKeys: SigningKeyRow[] = [];
-  readonly usage = new Map<string, UsageEvent>();
+  readonly usage: Map<string, UsageEvent>;
+  readonly audit: AuditRow[];
+  readonly revisions = { directory: 1, revocations: 1, signing_keys: 1 };
+  readonly spend: MemorySpend;
   /** Set to have every call fail with it. */
   failWith: Error | null = null;
+  /** Set to have changes go unannounced to those who watch. */
+  losesNotifications = false;
   /** Calls made so far, by method. */
   readonly calls: string[] = [];
+  readonly #clock: Pick<Clock, "nowMs">;
+  readonly #audit: MemoryAudit;
+  readonly #usage: MemoryUsage;
+  readonly #listeners = new Set<() => void>();
 
-  constructor() {
+  /** @param clock that of the database */
+  constructor(clock: Pick<Clock, "nowMs"> = { nowMs: () => EPOCH_MS }) {
+    this.#clock = clock;
+    this.spend = new MemorySpend(clock);
+    this.#audit = new MemoryAudit(clock);
+    this.#usage = new MemoryUsage(this.spend);
+    this.audit = this.#audit.rows;
+    this.usage = this.#usage.rows;
     this.projects.set("default", {
       id: "default",
       name: "default",
@@ -37,6 +74,7 @@ export class MemoryStore implements Store {
       created_at: EPOCH_MS,
       updated_at: EPOCH_MS,
       deactivated_at: null,
+      limits: {},
     });
   }
 
@@ -44,40 +82,41 @@ export class MemoryStore implements Store {
     return this.#run("listProjects", () => [...this.projects.values()]);
   }
 
-  insertProject(row: ProjectRow): Promise<boolean> {
+  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean> {
     return this.#run("insertProject", () => {
       if (this.projects.has(row.id) || this.#named(row.name) !== undefined) return false;
-      this.projects.set(row.id, { ...row });
+      this.projects.set(row.id, structuredClone(row));
+      this.#changed("directory", by);
       return true;
     });
   }
 
   updateProject(
     id: string,
-    change: { name?: string; is_active?: boolean },
+    change: Parameters<Store["updateProject"]>[1],
     nowMs: number,
+    by: AuditEntry,
   ): Promise<ProjectRow | null> {
     return this.#run("updateProject", () => {
       const row = this.projects.get(id);
       if (row === undefined) return null;
-      Object.assign(row, change, { updated_at: nowMs });
+      Object.assign(row, structuredClone(change), { updated_at: nowMs });
       if (row.is_active) row.deactivated_at = null;
       else row.deactivated_at ??= nowMs;
+      this.#changed("directory", by);
       return row;
     });
   }
 
-  deleteProject(id: string): Promise<"deleted" | "not_found" | "in_use"> {
+  deleteProject(id: string, by: AuditEntry): Promise<"deleted" | "not_found" | "in_use"> {
     return this.#run("deleteProject", () => {
       if (!this.projects.has(id)) return "not_found";
       if ([...this.usage.values()].some((event) => event.project_id === id)) return "in_use";
       this.projects.delete(id);
-      for (const row of [...this.credentials.values()]) {
-        if (row.project_id === id) this.credentials.delete(row.id);
+      for (const rows of [this.credentials, this.tokens]) {
+        for (const row of [...rows.values()]) if (row.project_id === id) rows.delete(row.id);
       }
-      for (const row of [...this.tokens.values()]) {
-        if (row.project_id === id) this.tokens.delete(row.id);
-      }
+      this.#changed("directory", by);
       return "deleted";
     });
   }
@@ -86,7 +125,7 @@ export class MemoryStore implements Store {
     return this.#run("listCredentials", () => [...this.credentials.values()]);
   }
 
-  putCredential(row: CredentialRow): Promise<void> {
+  putCredential(row: CredentialRow, by: AuditEntry): Promise<void> {
     return this.#run("putCredential", () => {
       for (const known of [...this.credentials.values()]) {
         if (known.project_id === row.project_id && known.provider === row.provider) {
@@ -94,11 +133,26 @@ export class MemoryStore implements Store {
         }
       }
       this.credentials.set(row.id, { ...row });
+      this.#changed("directory", by);
     });
   }
 
-  deleteCredential(id: string): Promise<boolean> {
-    return this.#run("deleteCredential", () => this.credentials.delete(id));
+  deleteCredential(id: string, by: AuditEntry): Promise<boolean> {
+    return this.#run("deleteCredential", () => {
+      const isDeleted = this.credentials.delete(id);
+      if (isDeleted) this.#changed("directory", by);
+      return isDeleted;
+    });
+  }
+
+  replaceCredentialCiphertext(id: string, from: string, to: string): Promise<boolean> {
+    return this.#run("replaceCredentialCiphertext", () => {
+      const row = this.credentials.get(id);
+      if (row?.ciphertext !== from) return false;
+      row.ciphertext = to;
+      this.#raise("directory");
+      return true;
+    });
   }
 
   listTokens(projectId?: string): Promise<TokenRow[]> {
@@ -113,38 +167,101 @@ export class MemoryStore implements Store {
     return this.#run("getToken", () => this.tokens.get(id) ?? null);
   }
 
-  insertToken(row: TokenRow): Promise<void> {
-    return this.#run("insertToken", () => void this.tokens.set(row.id, { ...row }));
+  insertToken(row: TokenRow, by: AuditEntry): Promise<void> {
+    return this.#run("insertToken", () => {
+      this.tokens.set(row.id, structuredClone(row));
+      this.#audit.append([by]);
+    });
   }
 
-  updateToken(id: string, change: { label: string | null }): Promise<TokenRow | null> {
+  updateToken(
+    id: string,
+    change: { label: string | null },
+    by: AuditEntry,
+  ): Promise<TokenRow | null> {
     return this.#run("updateToken", () => {
       const row = this.tokens.get(id);
-      return row === undefined ? null : Object.assign(row, change);
+      if (row === undefined) return null;
+      this.#audit.append([by]);
+      return Object.assign(row, change);
     });
   }
 
-  revokeToken(id: string, nowMs: number): Promise<TokenRow | null> {
-    return this.#run("revokeToken", () => this.#revoke(id, nowMs));
-  }
-
-  revokeTokensOfProject(projectId: string, nowMs: number): Promise<TokenRow[]> {
-    return this.#run("revokeTokensOfProject", () => {
-      const rows = [...this.tokens.values()].filter((row) => row.project_id === projectId);
-      return rows.flatMap((row) => this.#revoke(row.id, nowMs) ?? []);
+  revokeToken(id: string, nowMs: number, by: AuditEntry): Promise<TokenRow | null> {
+    return this.#run("revokeToken", () => {
+      const row = this.tokens.get(id);
+      if (row === undefined) return null;
+      row.revoked_at ??= nowMs;
+      this.#revoke({ jti: id, revoked_at: nowMs, expires_at: row.expires_at }, by);
+      return row;
     });
   }
 
-  listRevocations(nowMs: number): Promise<RevocationRow[]> {
-    return this.#run("listRevocations", () =>
-      [...this.revocations.values()].filter((row) => row.expires_at > nowMs),
-    );
+  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void> {
+    return this.#run("putTokenOverride", () => {
+      const revision = this.#changed("revocations", by);
+      this.overrides.set(row.jti, { ...structuredClone(row), revision });
+    });
   }
 
-  insertRevocation(row: RevocationRow): Promise<void> {
-    return this.#run("insertRevocation", () => {
-      if (!this.revocations.has(row.jti)) this.revocations.set(row.jti, { ...row });
+  getTokenOverride(jti: string): Promise<TokenOverrideRow | null> {
+    return this.#run("getTokenOverride", () => {
+      const row = this.overrides.get(jti);
+      return row === undefined ? null : plain(row);
     });
+  }
+
+  insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void> {
+    return this.#run("insertRevocation", () => this.#revoke(row, by));
+  }
+
+  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]> {
+    return this.#run("insertProjectRevocation", () => {
+      const revision = this.#changed("revocations", by);
+      const known = this.projectRevocations.get(row.project_id);
+      const issued_before = Math.max(row.issued_before, known?.issued_before ?? 0);
+      const expires_at = Math.max(row.expires_at, known?.expires_at ?? 0);
+      this.projectRevocations.set(row.project_id, { ...row, issued_before, expires_at, revision });
+      const revoked = [...this.tokens.values()].filter(
+        (token) =>
+          token.project_id === row.project_id &&
+          token.created_at <= issued_before &&
+          token.revoked_at === null,
+      );
+      for (const token of revoked) token.revoked_at = row.revoked_at;
+      return revoked;
+    });
+  }
+
+  listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges> {
+    return this.#run("listRevocations", () => {
+      const isListed = (row: Revised<{ expires_at: number }>) =>
+        row.revision > afterRevision && row.expires_at > nowMs;
+      return {
+        revision: this.revisions.revocations,
+        tokens: [...this.revocations.values()].filter(isListed).map(plain),
+        projects: [...this.projectRevocations.values()].filter(isListed).map(plain),
+        overrides: [...this.overrides.values()].filter(isListed).map(plain),
+      };
+    });
+  }
+
+  forgetExpired(nowMs: number): Promise<void> {
+    return this.#run("forgetExpired", () => {
+      for (const rows of [this.revocations, this.projectRevocations, this.overrides]) {
+        for (const [id, row] of [...rows]) if (row.expires_at <= nowMs) rows.delete(id);
+      }
+      this.spend.forgetExpired(nowMs);
+    });
+  }
+
+  readRevisions(): Promise<Revisions> {
+    return this.#run("readRevisions", () => ({ ...this.revisions, nowMs: this.#clock.nowMs() }));
+  }
+
+  watchRevisions(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   listSigningKeys(): Promise<SigningKeyRow[]> {
@@ -153,49 +270,94 @@ export class MemoryStore implements Store {
 
   ensureSigningKey(row: SigningKeyRow): Promise<SigningKeyRow[]> {
     return this.#run("ensureSigningKey", () => {
-      if (this.signingKeys.length === 0) this.signingKeys.push({ ...row });
+      if (!this.signingKeys.some((key) => key.algorithm === row.algorithm)) {
+        this.signingKeys.push({ ...row });
+        this.#raise("signing_keys");
+      }
       return this.signingKeys;
     });
   }
 
-  insertUsage(events: readonly UsageEvent[]): Promise<string[]> {
-    return this.#run("insertUsage", () => {
-      const fresh = events.filter((event) => !this.usage.has(event.event_id));
-      for (const event of fresh) this.usage.set(event.event_id, { ...event });
-      return fresh.map((event) => event.event_id);
+  insertSigningKey(row: SigningKeyRow, by: AuditEntry): Promise<void> {
+    return this.#run("insertSigningKey", () => {
+      this.signingKeys.push({ ...row });
+      this.#changed("signing_keys", by);
     });
   }
 
-  findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
-    return this.#run("findPendingUsage", () => {
-      const isIt = (event: UsageEvent) =>
-        event.status === "pending" &&
-        event.provider === provider &&
-        event.response_id === responseId;
-      return [...this.usage.values()].find(isIt) ?? null;
+  deleteSigningKey(kid: string): Promise<void> {
+    return this.#run("deleteSigningKey", () => {
+      const index = this.signingKeys.findIndex((key) => key.kid === kid);
+      if (index === -1) return;
+      this.signingKeys.splice(index, 1);
+      this.#raise("signing_keys");
     });
   }
 
-  completeUsage(event: UsageEvent): Promise<boolean> {
-    return this.#run("completeUsage", () => {
-      if (this.usage.get(event.event_id)?.status !== "pending") return false;
-      this.usage.set(event.event_id, { ...event });
+  replaceSigningKeyCiphertext(kid: string, from: string, to: string): Promise<boolean> {
+    return this.#run("replaceSigningKeyCiphertext", () => {
+      const row = this.signingKeys.find((key) => key.kid === kid);
+      if (row?.ciphertext !== from) return false;
+      row.ciphertext = to;
       return true;
     });
   }
 
-  listUsage(query: UsageQuery): Promise<UsagePage> {
-    return this.#run("listUsage", () => {
-      const rows = [...this.usage.values()]
-        .filter((event) => matches(event, query))
-        .sort((left, right) => right.recorded_at - left.recorded_at);
-      const start = query.cursor === undefined ? 0 : Number(query.cursor);
-      const end = start + query.limit;
-      return {
-        events: rows.slice(start, end),
-        nextCursor: end < rows.length ? String(end) : null,
-      };
+  lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {
+    return this.#run("lease", () => this.spend.lease(nodeId, requests));
+  }
+
+  reportLeases(
+    nodeId: string,
+    reports: readonly LeaseReport[],
+    uses: readonly TokenUse[],
+  ): Promise<void> {
+    return this.#run("reportLeases", () => {
+      this.spend.report(nodeId, reports);
+      for (const use of uses) {
+        const row = this.tokens.get(use.tokenId);
+        if (row === undefined) continue;
+        row.request_count += use.requests;
+        row.cache_hit_count += use.cacheHits;
+        row.last_used_at = Math.max(row.last_used_at ?? 0, use.lastUsedAt);
+      }
     });
+  }
+
+  removeNode(nodeId: string): Promise<void> {
+    return this.#run("removeNode", () => this.spend.removeNode(nodeId));
+  }
+
+  listSpend(subject: string): ReturnType<Store["listSpend"]> {
+    return this.#run("listSpend", () => this.spend.list(subject));
+  }
+
+  appendAudit(entries: readonly AuditEntry[]): Promise<void> {
+    return this.#run("appendAudit", () => this.#audit.append(entries));
+  }
+
+  listAudit(query: AuditQuery): Promise<AuditPage> {
+    return this.#run("listAudit", () => this.#audit.list(query));
+  }
+
+  verifyAudit(): Promise<AuditVerification> {
+    return this.#run("verifyAudit", () => this.#audit.verify());
+  }
+
+  insertUsage(events: readonly UsageEvent[]): Promise<string[]> {
+    return this.#run("insertUsage", () => this.#usage.insert(events));
+  }
+
+  findPendingUsage(provider: string, responseId: string): Promise<UsageEvent | null> {
+    return this.#run("findPendingUsage", () => this.#usage.findPending(provider, responseId));
+  }
+
+  completeUsage(event: UsageEvent): Promise<boolean> {
+    return this.#run("completeUsage", () => this.#usage.complete(event));
+  }
+
+  listUsage(query: UsageQuery): Promise<UsagePage> {
+    return this.#run("listUsage", () => this.#usage.list(query));
   }
 
   close(): Promise<void> {
@@ -213,23 +375,26 @@ export class MemoryStore implements Store {
     return [...this.projects.values()].find((row) => row.name === name);
   }
 
-  #revoke(id: string, nowMs: number): TokenRow | null {
-    const row = this.tokens.get(id);
-    if (row === undefined) return null;
-    row.revoked_at ??= nowMs;
-    this.revocations.set(id, {
-      jti: id,
-      revoked_at: row.revoked_at,
-      expires_at: row.expires_at,
-    });
-    return row;
+  #revoke(row: RevocationRow, by: AuditEntry): void {
+    const revision = this.#changed("revocations", by);
+    const known = this.revocations.get(row.jti);
+    const expires_at = Math.max(row.expires_at, known?.expires_at ?? 0);
+    this.revocations.set(row.jti, { ...row, ...known, expires_at, revision });
+  }
+
+  #changed(what: keyof MemoryStore["revisions"], by: AuditEntry): number {
+    this.#audit.append([by]);
+    return this.#raise(what);
+  }
+
+  #raise(what: keyof MemoryStore["revisions"]): number {
+    if (!this.losesNotifications) {
+      for (const listener of this.#listeners) queueMicrotask(listener);
+    }
+    return ++this.revisions[what];
   }
 }
 
-function matches(event: UsageEvent, query: UsageQuery): boolean {
-  if (query.projectId !== undefined && event.project_id !== query.projectId) return false;
-  if (query.tokenId !== undefined && event.token_id !== query.tokenId) return false;
-  if (query.sessionId !== undefined && event.session_id !== query.sessionId) return false;
-  if (query.sinceMs !== undefined && event.recorded_at < query.sinceMs) return false;
-  return query.untilMs === undefined || event.recorded_at < query.untilMs;
+function plain<T extends { revision: number }>({ revision: _, ...row }: T): Omit<T, "revision"> {
+  return row;
 }

@@ -38,6 +38,7 @@ export function usageEvent(number: number, change: Partial<UsageEvent> = {}): Us
     usage_source: "upstream",
     details: {},
     cost_micros: null,
+    settled_micros: null,
     first_token_ms: 120,
     duration_ms: 900,
     frames_up: 1,

@@ -1,0 +1,27 @@
+/**
+ * The statements of the audit.
+ *
+ * Owns, does not own and invariant: as `statements.ts`.
+ */
+
+import { type BoundQuery, Conditions } from "./sql_conditions.ts";
+import type { AuditQuery } from "./store.ts";
+
+export const INSERT_AUDIT = `INSERT INTO audit (sequence, recorded_at, node_id, actor, action,
+  subject, outcome, request_id, client_address, details, hash)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`;
+export const GET_HASH = "SELECT hash FROM audit WHERE sequence = $1";
+/** A page of the chain, in its order. */
+export const READ_CHAIN = "SELECT * FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+
+/** The page of entries before `position`, newest first and one longer than asked for. */
+export function listAudit(query: AuditQuery, position: number | undefined): BoundQuery {
+  const conditions = new Conditions();
+  conditions.when("actor =", query.actor);
+  conditions.when("action =", query.action);
+  conditions.when("subject =", query.subject);
+  conditions.when("recorded_at >=", query.sinceMs);
+  conditions.when("recorded_at <", query.untilMs);
+  conditions.when("sequence <", position);
+  return conditions.select("audit", "sequence DESC", query.limit + 1);
+}

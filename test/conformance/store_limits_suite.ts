@@ -1,0 +1,272 @@
+/** The part of the store suite about sums, leases and nodes; see `store_suite.ts`. */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import type { LeaseRequest, LimitQuantity, Store } from "../../src/store/store.ts";
+import { Prng } from "../support/prng.ts";
+import { usageEvent } from "../support/usage_event.ts";
+import { by, type OpenedStore, type OpenStore, token } from "./store_fixtures.ts";
+
+/** 2026-11-20 16:06:40 UTC. */
+const NOON_MS = 1_795_190_800_000;
+const DAY = "day:2026-11-20";
+const MONTH = "month:2026-11";
+
+function budget(subject: string, limit: number, wanted: number, period = "total"): LeaseRequest {
+  return { subject, quantity: "cost_micros", wanted, caps: [{ period, limit }] };
+}
+
+/** What is left of a cap for everybody, found out by a node that takes nothing. */
+async function leftOf(store: Store, request: LeaseRequest): Promise<number> {
+  const [lease] = await store.lease("probe", [{ ...request, wanted: 0 }]);
+  await store.removeNode("probe");
+  return (lease?.granted ?? NaN) + (lease?.left ?? NaN);
+}
+
+async function spent(store: Store, subject: string): Promise<Record<string, number>> {
+  const rows = await store.listSpend(subject);
+  return Object.fromEntries(rows.map((row) => [`${row.quantity} ${row.period}`, row.used]));
+}
+
+/** Runs this part as `name`. */
+export function limitsSuite(name: string, openStore: OpenStore): void {
+  describe(name, () => {
+    let opened: OpenedStore;
+    let store: Store;
+    beforeAll(async () => {
+      opened = await openStore();
+      store = opened.store;
+    });
+    afterAll(() => opened.dispose());
+
+    test("insertUsage() adds what was settled to the sums of token and project, once", async () => {
+      const place = { project_id: "s1", token_id: "s2", recorded_at: NOON_MS };
+      const events = [
+        usageEvent(1, { ...place, settled_micros: 100 }),
+        usageEvent(2, { ...place, settled_micros: 20, token_id: null }),
+        usageEvent(3, { ...place, settled_micros: 3, recorded_at: Date.parse("2026-12-01") }),
+        usageEvent(4, { ...place, settled_micros: 0 }),
+        usageEvent(5, { ...place, settled_micros: null }),
+      ];
+      await store.insertUsage([...events, ...events.slice(0, 2)]);
+      await opened.other.insertUsage(events);
+      expect(await spent(store, "token:s2")).toEqual({
+        [`cost_micros ${DAY}`]: 100,
+        [`cost_micros ${MONTH}`]: 100,
+        "cost_micros day:2026-12-01": 3,
+        "cost_micros month:2026-12": 3,
+        "cost_micros total": 103,
+      });
+      expect(await spent(store, "project:s1")).toMatchObject({
+        [`cost_micros ${DAY}`]: 120,
+        "cost_micros total": 123,
+      });
+      expect(await store.listSpend("token:none")).toEqual([]);
+    });
+
+    test("insertUsage() by four nodes at once adds each event once", async () => {
+      const nodes = [store, opened.other, await opened.open("n3"), await opened.open("n4")];
+      const random = new Prng(7);
+      const events = Array.from({ length: 400 }, (_, index) =>
+        usageEvent(10_000 + index, {
+          project_id: `hot${index % 2}`,
+          token_id: `hot${index % 7}`,
+          node_id: `n${index % 4}`,
+          settled_micros: 1 + (index % 5),
+        }),
+      );
+      const total = events.reduce((sum, event) => sum + (event.settled_micros ?? 0), 0);
+      await Promise.all(
+        nodes.map(async (node) => {
+          for (let round = 0; round < 12; round += 1) {
+            const from = random.int(0, events.length - 1);
+            await node.insertUsage(events.slice(from, from + 60));
+            await node.lease(`n${nodes.indexOf(node)}`, [budget("token:hot1", 10 ** 9, 5)]);
+          }
+          await node.insertUsage(events);
+        }),
+      );
+      const sums = await Promise.all([spent(store, "project:hot0"), spent(store, "project:hot1")]);
+      const found = sums.reduce((sum, each) => sum + (each["cost_micros total"] ?? 0), 0);
+      expect(found).toBe(total);
+    });
+
+    test("completeUsage() corrects the sums by the difference, once", async () => {
+      const row = { project_id: "c1", token_id: "c2", response_id: "r", recorded_at: NOON_MS };
+      const pending = usageEvent(20, { ...row, status: "pending", settled_micros: 500 });
+      await store.insertUsage([pending]);
+      const done = usageEvent(20, { ...row, settled_micros: 120 });
+      const answers = await Promise.all([
+        store.completeUsage(done),
+        opened.other.completeUsage(done),
+      ]);
+      expect(answers.toSorted()).toEqual([false, true]);
+      expect(await store.insertUsage([done])).toEqual([]);
+      const sums = { [`cost_micros ${DAY}`]: 120, [`cost_micros ${MONTH}`]: 120 };
+      expect(await spent(store, "token:c2")).toMatchObject({ ...sums, "cost_micros total": 120 });
+      expect(await spent(store, "project:c1")).toMatchObject(sums);
+    });
+
+    test("lease() grants what is wanted, more while there is plenty, at most all", async () => {
+      const ask = async (wanted: number) =>
+        (await store.lease("node_1", [budget("token:g1", 800, wanted)]))[0];
+      expect(await ask(10)).toEqual({ granted: 100, left: 700 });
+      expect(await ask(300)).toEqual({ granted: 300, left: 400 });
+      expect(await ask(390)).toEqual({ granted: 390, left: 10 });
+      expect(await ask(50)).toEqual({ granted: 10, left: 0 });
+      expect(await ask(1)).toEqual({ granted: 0, left: 0 });
+    });
+
+    test("lease() holds all caps of a request, and what was used before", async () => {
+      const row = { project_id: "g2", recorded_at: NOON_MS, settled_micros: 40 };
+      await store.insertUsage([usageEvent(30, row)]);
+      const request: LeaseRequest = {
+        ...budget("project:g2", 0, 1000),
+        caps: [
+          { period: "total", limit: 1000 },
+          { period: DAY, limit: 100 },
+          { period: MONTH, limit: 500 },
+        ],
+      };
+      expect(await store.lease("node_1", [request])).toEqual([{ granted: 60, left: 0 }]);
+      const overspent = budget("project:g2", 30, 5);
+      expect(await store.lease("node_1", [overspent])).toEqual([{ granted: 0, left: 0 }]);
+    });
+
+    test("lease() counts what is now outstanding alone for concurrency", async () => {
+      const request: LeaseRequest = {
+        subject: "token:g3",
+        quantity: "concurrent_sessions",
+        wanted: 2,
+        caps: [{ period: "now", limit: 3 }],
+      };
+      expect(await store.lease("node_1", [request])).toEqual([{ granted: 2, left: 1 }]);
+      expect(await opened.other.lease("node_2", [request])).toEqual([{ granted: 1, left: 0 }]);
+      const report = { subject: "token:g3", quantity: request.quantity, used: 0, released: 2 };
+      await store.reportLeases("node_1", [report], []);
+      expect(await leftOf(store, request)).toBe(2);
+    });
+
+    test("lease() spends what is per minute at once, and it is forgotten later", async () => {
+      const period = `minute:${Math.floor(NOON_MS / 60_000)}`;
+      const request: LeaseRequest = {
+        subject: "token:g4",
+        quantity: "tokens_per_minute",
+        wanted: 600,
+        caps: [{ period, limit: 1000 }],
+      };
+      expect(await store.lease("node_1", [request, request])).toEqual([
+        { granted: 600, left: 400 },
+        { granted: 400, left: 0 },
+      ]);
+      await store.removeNode("node_1");
+      expect(await spent(store, "token:g4")).toEqual({ [`tokens_per_minute ${period}`]: 1000 });
+      await store.forgetExpired(NOON_MS + 2 * 60_000);
+      expect(await leftOf(store, request)).toBe(0);
+      await store.forgetExpired(NOON_MS + 4 * 60_000);
+      expect(await store.listSpend("token:g4")).toEqual([]);
+    });
+
+    test("lease() by four nodes at once never grants more than there is", async () => {
+      const nodes = [store, opened.other, await opened.open("r3"), await opened.open("r4")];
+      const limit = 100_000;
+      const random = new Prng(11);
+      let granted = 0;
+      let number = 100_000;
+      await Promise.all(
+        nodes.map(async (node, index) => {
+          const nodeId = `r${index}`;
+          for (let isLeft = true; isLeft;) {
+            const wanted = random.int(1, 900);
+            const [lease] = await node.lease(nodeId, [budget("project:race", limit, wanted)]);
+            const amount = lease?.granted ?? 0;
+            isLeft = amount > 0;
+            granted += amount;
+            // Half of them spend what they got, so that it moves from leases to sums meanwhile.
+            if (index % 2 === 0 || amount === 0) continue;
+            const row = { project_id: "race", node_id: nodeId, settled_micros: amount };
+            await node.insertUsage([usageEvent((number += 1), row)]);
+          }
+        }),
+      );
+      expect(granted).toBe(limit);
+    });
+
+    test("insertUsage() takes what was settled from what the node has outstanding", async () => {
+      const request = budget("project:u1", 1000, 200);
+      await store.lease("node_1", [request]);
+      const row = { project_id: "u1", node_id: "node_1" };
+      await store.insertUsage([usageEvent(40, { ...row, settled_micros: 150 })]);
+      expect(await leftOf(store, request)).toBe(800);
+      await store.insertUsage([usageEvent(41, { ...row, settled_micros: 250 })]);
+      expect(await leftOf(store, request)).toBe(600);
+      await store.insertUsage([usageEvent(42, { ...row, node_id: "gone", settled_micros: 100 })]);
+      expect(await leftOf(store, request)).toBe(500);
+    });
+
+    test("reportLeases() gives back what is released and adds up what is used", async () => {
+      const quantity: LimitQuantity = "requests";
+      const caps = [{ period: "total", limit: 100 }];
+      const request = { subject: "token:q1", quantity, wanted: 40, caps };
+      await store.lease("node_1", [request]);
+      const report = { subject: "token:q1", quantity, used: 7, released: 3 };
+      await store.reportLeases("node_1", [report], []);
+      expect(await spent(store, "token:q1")).toEqual({ "requests total": 7 });
+      expect(await leftOf(store, request)).toBe(63);
+      await store.removeNode("node_1");
+      expect(await leftOf(store, request)).toBe(93);
+      await store.reportLeases("node_1", [report], []);
+      expect(await leftOf(store, request)).toBe(86);
+    });
+
+    test("reportLeases() adds up the use of tokens", async () => {
+      await store.insertToken(token("use", { project_id: "default" }), by());
+      const use = { tokenId: "use", requests: 3, cacheHits: 1, lastUsedAt: 5000 };
+      const late = { ...use, requests: 2, cacheHits: 0, lastUsedAt: 4000 };
+      await store.reportLeases("node_1", [], [use, { ...use, tokenId: "unknown" }]);
+      await opened.other.reportLeases("node_2", [], [late]);
+      const counted = { request_count: 5, cache_hit_count: 1, last_used_at: 5000 };
+      expect(await store.getToken("use")).toMatchObject(counted);
+    });
+
+    test("the leases of a node that was not seen for 30 s are void", async () => {
+      const request = budget("project:d1", 1000, 400);
+      await store.lease("dead", [request]);
+      const ago = (ms: number) =>
+        opened.exec(`UPDATE nodes SET seen_at = seen_at - ${ms} WHERE node_id = 'dead'`);
+      await ago(20_000);
+      expect(await leftOf(store, request)).toBe(600);
+      await opened.other.reportLeases("dead", [], []);
+      await ago(20_000);
+      expect(await leftOf(store, request)).toBe(600);
+      await ago(10_000);
+      expect(await leftOf(store, request)).toBe(1000);
+      const row = { project_id: "d1", node_id: "dead", settled_micros: 300 };
+      await store.insertUsage([usageEvent(50, row)]);
+      const report = { ...request, used: 0, released: 100 };
+      await store.reportLeases("dead", [report], []);
+      expect(await leftOf(store, request)).toBe(700);
+    });
+
+    test("a node that comes back after it was given up starts without leases", async () => {
+      const request = budget("project:d2", 1000, 400);
+      await store.lease("back", [request]);
+      await opened.exec("UPDATE nodes SET seen_at = seen_at - 31000 WHERE node_id = 'back'");
+      expect(await store.lease("back", [request])).toEqual([{ granted: 400, left: 600 }]);
+    });
+
+    test("deleteProject() forgets the sums of the project and its tokens", async () => {
+      const row = { id: "x1", name: "x1", is_active: true, limits: {} };
+      const times = { created_at: 1, updated_at: 1, deactivated_at: null };
+      await store.insertProject({ ...row, ...times }, by());
+      await store.insertToken(token("x2", { project_id: "x1" }), by());
+      const report = { quantity: "requests", used: 1, released: 0 } as const;
+      const subjects = ["project:x1", "token:x2", "token:x3"];
+      const reports = subjects.map((subject) => ({ subject, ...report }));
+      await store.reportLeases("node_1", reports, []);
+      await store.deleteProject("x1", by());
+      const left = await Promise.all(subjects.map((subject) => store.listSpend(subject)));
+      expect(left.map((rows) => rows.length)).toEqual([0, 0, 1]);
+    });
+  });
+}
