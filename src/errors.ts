@@ -41,6 +41,7 @@ const TABLE = {
   token_revoked: entry(401, 1008, "downstream", null, "The token was revoked"),
   project_inactive: entry(403, 1008, "downstream", null, "The project is inactive"),
   model_not_allowed: entry(403, 1008, "downstream", null, "The model is not allowed for this token"),
+  endpoint_not_allowed: entry(403, 1008, "downstream", null, "The endpoint is not allowed for this token"),
   tier_blocked: entry(403, 1008, "downstream", null, "The service tier is not allowed"),
   origin_not_allowed: entry(403, 1008, "downstream", null, "The origin is not allowed"),
   bad_request: entry(400, 1008, "downstream", null, "The request is malformed"),
@@ -64,6 +65,7 @@ const TABLE = {
   node_full: entry(503, 1013, "gateway", 1, "The node has no room for another session"),
   ledger_unavailable: entry(503, 1013, "gateway", 5, "Usage cannot be recorded at the moment"),
   revocations_stale: entry(503, 1013, "gateway", 5, "The revocation list is out of date"),
+  limits_unavailable: entry(503, 1013, "gateway", 5, "Limits cannot be checked at the moment"),
   upstream_unreachable: entry(502, 1011, "upstream", null, "The upstream cannot be reached"),
   upstream_timeout: entry(504, 1013, "upstream", null, "The upstream did not answer in time"),
   upstream_closed: entry(502, 1011, "upstream", null, "The upstream closed the connection"),
@@ -94,6 +96,8 @@ interface GatewayErrorOptions {
   /** Replaces the table's HTTP status. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whom it is about, as `token:<jti>` or `project:<id>`, for the audit. Not shown to the caller. */
+  readonly subject?: string;
   readonly cause?: unknown;
 }
 
@@ -105,6 +109,7 @@ export class GatewayError extends Error {
   readonly closeReason: string;
   readonly closeCode: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly subject: string | null;
   readonly #status: number | null;
 
   constructor(code: ErrorCode, options: GatewayErrorOptions = {}) {
@@ -115,6 +120,7 @@ export class GatewayError extends Error {
     this.closeReason = options.closeReason ?? this.message;
     this.closeCode = options.closeCode ?? row.close ?? 1011;
     this.headers = options.headers ?? {};
+    this.subject = options.subject ?? null;
     this.#status = options.status ?? row.status;
   }
 

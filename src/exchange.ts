@@ -47,6 +47,61 @@ export interface Principal {
   readonly expiresAtMs: number | null;
   /** Second since the epoch at which the token was issued, as milliseconds; null without one. */
   readonly issuedAtMs: number | null;
+  /** What the token itself allows, as signed; null restricts nothing. */
+  readonly restrictions: Restrictions | null;
+}
+
+/** What a token may be used for. Null allows everything; lists hold exact names or `prefix*`. */
+export interface Restrictions {
+  readonly models: readonly string[] | null;
+  /** Path patterns as `/v1/responses`, or `/v1/audio/*`. */
+  readonly endpoints: readonly string[] | null;
+  readonly tiers: readonly string[] | null;
+  readonly limits: Limits;
+}
+
+/** Every limit there is, by its name in claims, JSON and SQL. All are whole numbers from 1. */
+export const LIMIT_NAMES = [
+  "requests_per_minute",
+  "tokens_per_minute",
+  "concurrent_exchanges",
+  "concurrent_sessions",
+  "max_requests",
+  "budget_micros_per_day",
+  "budget_micros_per_month",
+  "budget_micros_total",
+  "session_seconds",
+  "session_idle_seconds",
+  "session_turns",
+  "session_tokens",
+  "session_cost_micros",
+] as const;
+
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
+/**
+ * Limits of a token or a project; absent is none. Turns of a WebSocket count as requests and as
+ * exchanges. Money is in millionths of a dollar; days and months are UTC's.
+ */
+export type Limits = { readonly [N in LimitName]?: number };
+
+/** Limits together with whom they count for: `token:<jti>` or `project:<id>`. */
+export interface SubjectLimits {
+  readonly subject: string;
+  readonly limits: Limits;
+}
+
+/**
+ * What was set aside for an exchange or a turn before it went upstream. One of its methods is
+ * called, once; later calls do nothing.
+ */
+export interface Reservation {
+  /** Of budgets, in micro-dollars: what counts where the real cost stays unknown. */
+  readonly costMicros: number;
+  /** It is over. Null: not known, and what was reserved counts. */
+  settle(tokens: number | null, costMicros: number | null): void;
+  /** Nothing of it reached the upstream. */
+  release(): void;
 }
 
 /**
@@ -71,6 +126,8 @@ export interface Usage {
 export interface UsageDetails {
   stream_id?: string;
   warmup?: boolean;
+  /** `settled_micros` is what was reserved, because what the turn used is not known. */
+  settled_at_reserve?: boolean;
   speed?: string;
   image_input_tokens?: number;
   cached_audio_input_tokens?: number;
@@ -116,6 +173,8 @@ export interface UsageEvent {
   usage_source: UsageSource;
   details: UsageDetails;
   cost_micros: number | null;
+  /** What it counted for against budgets; null: before there were budgets. */
+  settled_micros: number | null;
   first_token_ms: number | null;
   duration_ms: number | null;
   frames_up: number;
@@ -156,7 +215,7 @@ export type Message = string | Uint8Array;
  * holds back this message and those behind it in its direction until it resolves.
  */
 export interface SessionTap {
-  clientMessage(message: Message): void;
+  clientMessage(message: Message): Promise<void> | undefined;
   upstreamMessage(message: Message): Promise<void> | undefined;
   /** Whether a turn has begun and not ended. */
   readonly turnsRunning: number;

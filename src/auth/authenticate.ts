@@ -7,9 +7,11 @@
  */
 
 import type { AuthMode, Config, ProviderConfig } from "../config/config.ts";
+import { narrowLimits } from "../config/limits.ts";
 import { type ErrorCode, GatewayError } from "../errors.ts";
-import type { Principal } from "../exchange.ts";
+import type { Limits, Principal, SubjectLimits } from "../exchange.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
+import type { TokenOverrideRow } from "../store/store.ts";
 import type { FoundCredentials } from "./credential.ts";
 import { DEFAULT_PROJECT_ID, StaticKeys } from "./static_key.ts";
 import { CREDENTIAL_LENGTH_MAX } from "./token.ts";
@@ -29,10 +31,15 @@ interface TokenVerifier {
   isExpired(principal: Principal): boolean;
 }
 
-/** What may have changed since a token was signed. */
+/** What may have changed since a token was signed. Asked with every request: it must be quick. */
 interface Standing {
-  isRevoked(jti: string): boolean;
+  isRevoked(principal: Pick<Principal, "tokenId" | "projectId" | "issuedAtMs">): boolean;
   isActive(projectId: string): boolean;
+  /** Of a token, by its `jti`. */
+  overrideOf(jti: string): TokenOverrideRow | null;
+  limitsOf(projectId: string): Limits;
+  /** Whether the revocations known are too old for tokens to be trusted. */
+  isStale(): boolean;
 }
 
 /** The caller under `auth: open` who shows nothing of ours. */
@@ -42,7 +49,10 @@ const OPEN: Principal = {
   tokenId: null,
   expiresAtMs: null,
   issuedAtMs: null,
+  restrictions: null,
 };
+
+const NO_LIMITS: Limits = {};
 
 /** Who may use `provider` under `config`. Digests every key: make it once per configuration. */
 export function accessOf(
@@ -64,7 +74,7 @@ export class Authenticator {
   /**
    * Who is calling. Not a promise for a token that is in the cache, a static key, or nobody.
    * @throws GatewayError `token_missing` (407 where a proxy is asked), `token_invalid`,
-   *   `token_expired`, `token_revoked` or `project_inactive`
+   *   `token_expired`, `token_revoked`, `revocations_stale` or `project_inactive`
    */
   authenticate(found: FoundCredentials, access: Access): MaybePromise<Principal> {
     const credentials =
@@ -83,11 +93,30 @@ export class Authenticator {
   /**
    * Whether a principal may go on. To be called again once an exchange is registered where
    * revocations reach it, because dialling takes time.
-   * @throws GatewayError `token_expired`, `token_revoked` or `project_inactive`
+   * @throws GatewayError `token_expired`, `token_revoked`, `revocations_stale` or
+   *   `project_inactive`
    */
   recheck(principal: Principal): void {
     const code = this.#refusal(principal);
-    if (code !== null) throw new GatewayError(code);
+    if (code !== null) throw new GatewayError(code, { subject: subjectOf(principal) });
+  }
+
+  /**
+   * The limits that hold now, with whom they count for: those of the token, as signed and as
+   * narrowed since, and those of its project. Only who has any is listed.
+   */
+  limits(principal: Principal): readonly SubjectLimits[] {
+    const subjects: SubjectLimits[] = [];
+    const { kind, tokenId, projectId, restrictions } = principal;
+    if (kind === "token" && tokenId !== null) {
+      const signed = restrictions?.limits ?? NO_LIMITS;
+      const override = this.#standing.overrideOf(tokenId);
+      const limits = override === null ? signed : narrowLimits(signed, override.limits);
+      if (hasAny(limits)) subjects.push({ subject: `token:${tokenId}`, limits });
+    }
+    const limits = this.#standing.limitsOf(projectId);
+    if (hasAny(limits)) subjects.push({ subject: `project:${projectId}`, limits });
+    return subjects;
   }
 
   #identify(credential: string, keys: StaticKeys): MaybePromise<Principal> {
@@ -110,11 +139,9 @@ export class Authenticator {
 
   #refusal(principal: Principal): ErrorCode | null {
     if (this.#tokens.isExpired(principal)) return "token_expired";
-    const { kind, tokenId, projectId } = principal;
-    if (kind === "token" && tokenId !== null && this.#standing.isRevoked(tokenId)) {
-      return "token_revoked";
-    }
-    return this.#standing.isActive(projectId) ? null : "project_inactive";
+    if (this.#standing.isRevoked(principal)) return "token_revoked";
+    if (principal.kind === "token" && this.#standing.isStale()) return "revocations_stale";
+    return this.#standing.isActive(principal.projectId) ? null : "project_inactive";
   }
 }
 
@@ -122,6 +149,8 @@ export class Authenticator {
 export interface LiveSession {
   readonly projectId: string;
   readonly tokenId: string | null;
+  /** Of its token; null where it has none. */
+  readonly issuedAtMs: number | null;
 }
 
 /** Ends every live session and stream that matches, telling each client why. */
@@ -131,18 +160,28 @@ interface LiveSessions {
 
 /** Lets revocations and deactivations reach what is already running. Call it once, at start. */
 export function endWhenRefused(
-  revocations: { onRevoked(listener: (jtis: ReadonlySet<string>) => void): void },
+  revocations: {
+    onRevoked(listener: (matches: (session: LiveSession) => boolean) => void): void;
+  },
   directory: { onDeactivated(listener: (projectIds: ReadonlySet<string>) => void): void },
   sessions: LiveSessions,
 ): void {
-  revocations.onRevoked((jtis) => {
-    const named = ({ tokenId }: LiveSession) => tokenId !== null && jtis.has(tokenId);
-    sessions.endWhere(named, new GatewayError("token_revoked"));
+  revocations.onRevoked((matches) => {
+    sessions.endWhere(matches, new GatewayError("token_revoked"));
   });
   directory.onDeactivated((projectIds) => {
     const named = ({ projectId }: LiveSession) => projectIds.has(projectId);
     sessions.endWhere(named, new GatewayError("project_inactive"));
   });
+}
+
+function subjectOf({ tokenId, projectId }: Principal): string {
+  return tokenId === null ? `project:${projectId}` : `token:${tokenId}`;
+}
+
+function hasAny(limits: Limits): boolean {
+  for (const _ in limits) return true;
+  return false;
 }
 
 function valueOf(credential: { readonly value: string }): string {

@@ -84,6 +84,11 @@ export class Directory {
     return this.#decrypted.get(row.ciphertext) ?? this.#decrypt(row);
   }
 
+  /** Whether the project has a credential of its own for a provider. */
+  hasCredential(projectId: string, provider: string): boolean {
+    return this.#credentials.has(credentialKey(projectId, provider));
+  }
+
   /** Every credential held in the clear at the moment, for the log to keep out. */
   secrets(): readonly string[] {
     this.#secrets ??= [...this.#decrypted.values()];

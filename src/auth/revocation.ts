@@ -1,78 +1,191 @@
 /**
- * Which tokens were revoked before they expired.
+ * What was taken from tokens before they expired: tokens revoked one by one or by project, and
+ * overrides, which narrow what a token says.
  *
- * Owns: the list in memory and who hears of changes. Does not own: the record, which is the
+ * Owns: the lists in memory and who hears of changes. Does not own: the record, which is the
  * store's.
- * Invariant: a revoked token stays on the list as long as it could verify, and no longer: the list
- * is bounded by the tokens revoked within one lifetime.
+ * Invariant: an entry stays as long as a token that it is about could verify, and no longer: the
+ * lists are bounded by what was revoked within one lifetime.
  */
 
+import type { Principal } from "../exchange.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { RevocationRow } from "../store/store.ts";
+import type {
+  ProjectRevocationRow,
+  RevocationChanges,
+  RevocationRow,
+  Store,
+  TokenOverrideRow,
+} from "../store/store.ts";
 
-/** How often the list is searched for expired entries, at most; it only grows on a revocation. */
+/** How often the lists are searched for expired entries, at most. */
 const SWEEP_INTERVAL_MS = 60_000;
 
-/** Where the list is read from at start and on a resync. */
-interface RevocationSource {
-  listRevocations(nowMs: number): Promise<RevocationRow[]>;
+/** A principal or a live exchange, as far as revocation is concerned. */
+type Bearer = Pick<Principal, "tokenId" | "projectId" | "issuedAtMs">;
+
+/** Hears that something was revoked, with what tells whom that is about. */
+type RevocationListener = (matches: (bearer: Bearer) => boolean) => void;
+
+interface RevocationsOptions {
+  readonly clock: Clock;
+  /** What verification forgives after `exp`; entries outlive their token by it. */
+  readonly leewayMs: number;
+  /** Told how long ago it happened when something that another node revoked is in force here. */
+  readonly reportLag: (lagMs: number) => void;
 }
 
-/** Hears of newly revoked tokens. */
-type RevocationListener = (jtis: ReadonlySet<string>) => void;
-
 export class Revocations {
-  readonly #clock: Clock;
-  readonly #leewayMs: number;
+  readonly #options: RevocationsOptions;
   /** `jti` → when its token expires. */
-  readonly #expiries = new Map<string, number>();
+  readonly #tokens = new Map<string, number>();
+  readonly #projects = new Map<string, Omit<ProjectRevocationRow, "project_id">>();
+  readonly #overrides = new Map<string, TokenOverrideRow>();
   readonly #listeners: RevocationListener[] = [];
+  /** Up to which the store was read; 0: never. */
+  #revision = 0;
   #sweptAtMs: number;
 
-  /** @param leewayMs what verification forgives after `exp`; entries outlive their token by it */
-  constructor(clock: Clock, leewayMs: number) {
-    this.#clock = clock;
-    this.#leewayMs = leewayMs;
-    this.#sweptAtMs = clock.nowMs();
+  constructor(options: RevocationsOptions) {
+    this.#options = options;
+    this.#sweptAtMs = options.clock.nowMs();
   }
 
+  /** Entries of every kind. */
   get size(): number {
-    return this.#expiries.size;
+    return this.#tokens.size + this.#projects.size + this.#overrides.size;
   }
 
-  isRevoked(jti: string): boolean {
-    return this.#expiries.has(jti);
+  /** Whether a token was revoked or deactivated. Never true of who was issued no token. */
+  isRevoked({ tokenId, projectId, issuedAtMs }: Bearer): boolean {
+    if (issuedAtMs === null) return false;
+    if (tokenId !== null) {
+      if (this.#tokens.has(tokenId)) return true;
+      if (this.#overrides.get(tokenId)?.is_active === false) return true;
+    }
+    const issuedBeforeMs = this.issuedBefore(projectId);
+    return issuedBeforeMs !== null && issuedAtMs <= issuedBeforeMs;
   }
 
-  /** Calls `listener` with each batch that was not on the list before. */
+  /** What was changed of a token after it was signed, or null. */
+  overrideOf(jti: string): TokenOverrideRow | null {
+    return this.#overrides.get(jti) ?? null;
+  }
+
+  /**
+   * Tokens of the project that were issued up to then are revoked, in milliseconds since the epoch;
+   * null: none.
+   */
+  issuedBefore(projectId: string): number | null {
+    return this.#projects.get(projectId)?.issued_before ?? null;
+  }
+
+  /** Calls `listener` once for each batch that revokes what was not revoked before. */
   onRevoked(listener: RevocationListener): void {
     this.#listeners.push(listener);
   }
 
-  /** Reads what the store has. Entries that are here already stay. */
-  async load(source: RevocationSource): Promise<void> {
-    this.revoke(await source.listRevocations(this.#clock.nowMs() - this.#leewayMs));
+  /** Reads what the store has had since the last time. Entries that are here already stay. */
+  async load(source: Pick<Store, "listRevocations">): Promise<void> {
+    const changes = await this.#read(source, this.#revision);
+    // It goes back only in a database that was restored.
+    if (changes.revision < this.#revision) return this.reload(source);
+    this.#loaded(changes);
   }
 
-  /** Adds to the list and tells the listeners. What is on it already is told to nobody again. */
+  /** Reads everything that the store has. Entries that are here already stay. */
+  async reload(source: Pick<Store, "listRevocations">): Promise<void> {
+    this.#loaded(await this.#read(source, 0));
+  }
+
+  /** Revokes tokens. What is revoked already is told to nobody again. */
   revoke(rows: readonly Pick<RevocationRow, "jti" | "expires_at">[]): void {
+    this.#tell(rows.map((row) => this.#addToken(row)).some(Boolean));
+  }
+
+  /** Revokes the tokens of a project that were issued up to a time; the latest time known holds. */
+  revokeProject(row: ProjectRevocationRow): void {
+    this.#tell(this.#addProject(row));
+  }
+
+  /** Puts an override in the place of the one that the token has. */
+  override(row: TokenOverrideRow): void {
+    this.#tell(this.#addOverride(row));
+  }
+
+  #read(source: Pick<Store, "listRevocations">, after: number): Promise<RevocationChanges> {
+    const { clock, leewayMs } = this.#options;
+    return source.listRevocations(after, clock.nowMs() - leewayMs);
+  }
+
+  #loaded({ revision, tokens, projects, overrides }: RevocationChanges): void {
+    const known = this.#overrides;
+    const news = [
+      ...tokens.filter((row) => !this.#tokens.has(row.jti)).map((row) => row.revoked_at),
+      ...projects.filter((row) => this.#isLater(row)).map((row) => row.revoked_at),
+      ...overrides
+        .filter((row) => known.get(row.jti)?.changed_at !== row.changed_at)
+        .map((row) => row.changed_at),
+    ];
+    const added = [
+      ...tokens.map((row) => this.#addToken(row)),
+      ...projects.map((row) => this.#addProject(row)),
+      ...overrides.map((row) => this.#addOverride(row)),
+    ];
+    const isFirst = this.#revision === 0;
+    this.#revision = revision;
+    this.#tell(added.some(Boolean));
+    if (!isFirst) for (const atMs of news) this.#reportLag(atMs);
+  }
+
+  #reportLag(sinceMs: number): void {
+    this.#options.reportLag(Math.max(0, this.#options.clock.nowMs() - sinceMs));
+  }
+
+  /** @returns whether it revokes something that was not revoked, as the two below do */
+  #addToken({ jti, expires_at }: Pick<RevocationRow, "jti" | "expires_at">): boolean {
+    const knownMs = this.#tokens.get(jti);
+    this.#tokens.set(jti, Math.max(knownMs ?? 0, expires_at));
+    return knownMs === undefined;
+  }
+
+  #addProject(row: ProjectRevocationRow): boolean {
+    const known = this.#projects.get(row.project_id);
+    const isLater = this.#isLater(row);
+    this.#projects.set(row.project_id, {
+      issued_before: Math.max(known?.issued_before ?? 0, row.issued_before),
+      revoked_at: row.revoked_at,
+      expires_at: Math.max(known?.expires_at ?? 0, row.expires_at),
+    });
+    return isLater;
+  }
+
+  #isLater({ project_id, issued_before }: ProjectRevocationRow): boolean {
+    return issued_before > (this.issuedBefore(project_id) ?? -1);
+  }
+
+  #addOverride(row: TokenOverrideRow): boolean {
+    const wasActive = this.#overrides.get(row.jti)?.is_active !== false;
+    this.#overrides.set(row.jti, row);
+    return wasActive && !row.is_active;
+  }
+
+  #tell(isNew: boolean): void {
     this.#sweep();
-    const added = new Set<string>();
-    for (const row of rows) {
-      if (!this.#expiries.has(row.jti)) added.add(row.jti);
-      const knownMs = this.#expiries.get(row.jti) ?? 0;
-      this.#expiries.set(row.jti, Math.max(knownMs, row.expires_at));
-    }
-    if (added.size === 0) return;
-    for (const listener of this.#listeners) listener(added);
+    if (!isNew) return;
+    for (const listener of this.#listeners) listener((bearer) => this.isRevoked(bearer));
   }
 
   #sweep(): void {
-    const nowMs = this.#clock.nowMs();
+    const { clock, leewayMs } = this.#options;
+    const nowMs = clock.nowMs();
     if (nowMs - this.#sweptAtMs < SWEEP_INTERVAL_MS) return;
     this.#sweptAtMs = nowMs;
-    for (const [jti, expiresAtMs] of this.#expiries) {
-      if (expiresAtMs + this.#leewayMs <= nowMs) this.#expiries.delete(jti);
-    }
+    const isOver = (expiresAtMs: number) => expiresAtMs + leewayMs <= nowMs;
+    for (const [jti, expiresAtMs] of this.#tokens)
+      if (isOver(expiresAtMs)) this.#tokens.delete(jti);
+    for (const [id, row] of this.#projects) if (isOver(row.expires_at)) this.#projects.delete(id);
+    for (const [jti, row] of this.#overrides)
+      if (isOver(row.expires_at)) this.#overrides.delete(jti);
   }
 }

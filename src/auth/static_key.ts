@@ -51,6 +51,7 @@ function principalOf(digest: Uint8Array): Principal {
     tokenId: `static_${encodeHex(digest).slice(0, 8)}`,
     expiresAtMs: null,
     issuedAtMs: null,
+    restrictions: null,
   };
 }
 

@@ -1,36 +1,33 @@
 /**
- * Our tokens: `sk-sluice-<JWT>`, signed with EdDSA by a key that lives encrypted in the store.
+ * Our tokens: `sk-sluice-<JWT>`, signed by a key that lives encrypted in the store.
  *
- *   {"alg":"EdDSA","typ":"JWT","kid":"<thumbprint>"}
- *   {"iss":"sluice","aud":"sluice","sub":"<project>","jti":"tok_…","iat":0,"nbf":0,"exp":0}
- *
- * Owns: minting, verifying, the signing keys and the cache of verified tokens. Nothing else imports
- * jose.
- * Does not own: revocation and projects (`authenticate.ts`).
- * Invariant: only what `mint` writes verifies: one algorithm, one spelling of header and claims, no
- * claim more or less. So a claim that restricts a token, made by a version that knows it, is
- * refused here and not ignored. No check that fails before the signature says which one it was.
+ * Owns: minting, verifying, and the cache of verified tokens. Does not own: the keys
+ * (`token_ring.ts`), the claims' shapes (`token_claims.ts`), revocation and projects
+ * (`authenticate.ts`).
+ * Invariant: only what `mint` writes verifies: the header is one that a key of ours writes, and of
+ * the claims there is one spelling. No refusal before the signature was found right says why, and
+ * each of them costs one check of a signature.
  */
 
-import {
-  calculateJwkThumbprint,
-  compactVerify,
-  type CryptoKey,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  SignJWT,
-} from "jose";
-import { GatewayError } from "../errors.ts";
-import type { Principal } from "../exchange.ts";
 import type { TokensConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { Principal, Restrictions } from "../exchange.ts";
 import { decodeBase64Url, decodeUtf8 } from "../lib/encoding.ts";
 import { Lru } from "../lib/lru.ts";
 import { SingleFlight } from "../lib/single_flight.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { SigningKeyRow } from "../store/store.ts";
-import { type Cipher, signingKeyBinding } from "./vault.ts";
+import type { AuditEntry, Store } from "../store/store.ts";
+import { type Claims, readClaims, writeClaims } from "./token_claims.ts";
+import {
+  hasShapeOf,
+  isSignedBy,
+  makeDecoy,
+  type PublicJwk,
+  sign,
+  type SigningKey,
+} from "./token_key.ts";
+import { KeyRing, type RotatedKey } from "./token_ring.ts";
+import type { Cipher } from "./vault.ts";
 
 /** What tells our tokens from a provider's keys at a glance, and lets secret scanners find them. */
 export const TOKEN_PREFIX = "sk-sluice-";
@@ -41,21 +38,12 @@ export const TOKEN_PREFIX = "sk-sluice-";
 export const CREDENTIAL_LENGTH_MAX = 8192;
 
 const VERIFIED_TOKENS_MAX = 16_384;
-/** The largest time that a JavaScript Date can hold, in seconds (ECMA-262, time values). */
-const EPOCH_SECONDS_MAX = 8_640_000_000_000;
-const ALGORITHM = "EdDSA";
-const CLAIM_NAMES = ["iss", "aud", "sub", "jti", "iat", "nbf", "exp"];
-/** 64 bytes in base64url; the last of 86 characters carries two bits, so four spellings exist. */
-const SHAPE = /^[\w-]{2,}\.[\w-]{2,}\.[\w-]{85}[AQgw]$/;
-
-/** Where signing keys are kept. */
-interface SigningKeyStore {
-  listSigningKeys(): Promise<SigningKeyRow[]>;
-  ensureSigningKey(row: SigningKeyRow): Promise<SigningKeyRow[]>;
-}
 
 interface TokensOptions {
-  readonly store: SigningKeyStore;
+  readonly store: Pick<
+    Store,
+    "listSigningKeys" | "ensureSigningKey" | "insertSigningKey" | "deleteSigningKey"
+  >;
   readonly cipher: Cipher;
   readonly clock: Clock;
   readonly config: TokensConfig;
@@ -68,49 +56,74 @@ interface MintedToken {
   readonly expiresAtMs: number;
 }
 
-interface SigningKey {
-  readonly kid: string;
-  readonly publicJwk: JWK;
-  readonly verifying: CryptoKey;
-  readonly signing: CryptoKey;
-}
-
 export class Tokens {
   readonly #clock: Clock;
   readonly #config: TokensConfig;
-  readonly #keys: ReadonlyMap<string, SigningKey>;
-  readonly #signer: SigningKey;
+  readonly #ring: KeyRing;
+  readonly #decoy: (text: string) => Promise<void>;
   readonly #verified = new Lru<string, Principal>(VERIFIED_TOKENS_MAX);
   readonly #verifying = new SingleFlight<string, Principal>();
 
-  private constructor(options: TokensOptions, keys: readonly SigningKey[], signer: SigningKey) {
-    this.#clock = options.clock;
-    this.#config = options.config;
-    this.#keys = new Map(keys.map((key) => [key.kid, key]));
-    this.#signer = signer;
+  private constructor(
+    { clock, config }: TokensOptions,
+    ring: KeyRing,
+    decoy: (text: string) => Promise<void>,
+  ) {
+    this.#clock = clock;
+    this.#config = config;
+    this.#ring = ring;
+    this.#decoy = decoy;
   }
 
-  /** Reads the signing keys; makes the first one where there is none. The newest one signs. */
+  /**
+   * Reads the signing keys; makes the first one of the configured algorithm where there is none.
+   * @throws Error that names a key that cannot be decrypted or used
+   */
   static async open(options: TokensOptions): Promise<Tokens> {
-    let rows = await options.store.listSigningKeys();
-    if (rows.length === 0) rows = await ensureSigningKey(options);
-    const newestFirst = rows.toSorted((left, right) => right.created_at - left.created_at);
-    const keys = await Promise.all(newestFirst.map((row) => openKey(row, options.cipher)));
-    const [signer] = keys;
-    if (signer === undefined) throw new Error("Cannot sign tokens: the store keeps no signing key");
-    return new Tokens(options, keys, signer);
+    const ring = await KeyRing.open(options);
+    return new Tokens(options, ring, await makeDecoy(options.config.algorithm));
   }
 
   /** Public keys as a JWK set (RFC 7517), for `/.well-known/jwks.json`. */
-  jwks(): { keys: JWK[] } {
-    return { keys: [...this.#keys.values()].map((key) => key.publicJwk) };
+  jwks(): { keys: PublicJwk[] } {
+    return { keys: this.#ring.publicKeys() };
+  }
+
+  /** The id of the key that new tokens are signed with now. */
+  signingKeyId(): string {
+    return this.#ring.signer().kid;
+  }
+
+  /**
+   * Reads the signing keys again, which other nodes may have changed.
+   * @throws what the store throws, or an Error that names a key that cannot be used; the others
+   *   are in force then
+   */
+  reload(): Promise<void> {
+    return this.#ring.reload();
+  }
+
+  /** Makes a new signing key. It signs as soon as every node has had the time to read it. */
+  rotate(by: AuditEntry): Promise<RotatedKey> {
+    return this.#ring.rotate(by);
+  }
+
+  /** Deletes signing keys whose tokens have all expired, and returns their ids. */
+  forgetRetired(): Promise<string[]> {
+    return this.#ring.forgetRetired();
   }
 
   /**
    * A new token of a project. Lifetimes are whole seconds, rounded up.
-   * @throws RangeError when `lifetimeMs` is not above 0 or exceeds the configured maximum
+   * @param restrictions null or empty ones restrict nothing
+   * @throws RangeError when `lifetimeMs` is not above 0 or exceeds the configured maximum, or the
+   *   token would be too long to be accepted; TypeError when a restriction is malformed
    */
-  async mint(projectId: string, lifetimeMs: number): Promise<MintedToken> {
+  async mint(
+    projectId: string,
+    lifetimeMs: number,
+    restrictions: Restrictions | null,
+  ): Promise<MintedToken> {
     if (!(lifetimeMs > 0 && lifetimeMs <= this.#config.maxLifetimeMs)) {
       throw new RangeError(`Cannot mint a token for ${lifetimeMs} ms: outside tokens.max_lifetime`);
     }
@@ -118,10 +131,13 @@ export class Tokens {
     const exp = iat + Math.ceil(lifetimeMs / 1000);
     const jti = `tok_${crypto.randomUUID().replaceAll("-", "")}`;
     const { issuer: iss, audience: aud } = this.#config;
-    const jwt = await new SignJWT({ iss, aud, sub: projectId, jti, iat, nbf: iat, exp })
-      .setProtectedHeader({ alg: ALGORITHM, typ: "JWT", kid: this.#signer.kid })
-      .sign(this.#signer.signing);
-    const token = TOKEN_PREFIX + jwt;
+    const text = writeClaims({ iss, aud, sub: projectId, jti, iat, nbf: iat, exp, restrictions });
+    readClaims(text);
+    const token = TOKEN_PREFIX + (await sign(this.#ring.signer(), text));
+    if (token.length > CREDENTIAL_LENGTH_MAX) {
+      const size = `of ${token.length} characters: ${CREDENTIAL_LENGTH_MAX} are accepted`;
+      throw new RangeError(`Cannot mint a token ${size}. Name fewer models or endpoints`);
+    }
     return { token, jti, issuedAtMs: iat * 1000, expiresAtMs: exp * 1000 };
   }
 
@@ -131,15 +147,19 @@ export class Tokens {
    */
   cached(token: string): Principal | undefined {
     const principal = this.#verified.get(token);
-    if (principal === undefined || !this.isExpired(principal)) return principal;
+    if (principal === undefined) return undefined;
+    const isOver = this.isExpired(principal);
+    // A key may have been taken away for what was signed with it.
+    if (!isOver && this.#namedBy(withoutPrefix(token)) !== null) return principal;
     this.#verified.delete(token);
-    throw new GatewayError("token_expired");
+    if (isOver) throw new GatewayError("token_expired");
+    return undefined;
   }
 
   /**
    * Verifies a token, with or without its prefix, and remembers it.
    * @throws GatewayError `token_expired` for a genuine token whose time is over, else
-   * `token_invalid`
+   *   `token_invalid`
    */
   async verify(token: string): Promise<Principal> {
     if (token.length > CREDENTIAL_LENGTH_MAX) throw new GatewayError("token_invalid");
@@ -161,134 +181,57 @@ export class Tokens {
   }
 
   async #verify(token: string): Promise<Principal> {
-    const jwt = token.startsWith(TOKEN_PREFIX) ? token.slice(TOKEN_PREFIX.length) : token;
-    const key = this.#keyOf(jwt);
-    if (key === null) throw new GatewayError("token_invalid");
-    const payload = await checkSignature(jwt, key.verifying);
-    const principal = payload === null ? null : this.#principalOf(payload);
+    const principal = await this.#genuine(withoutPrefix(token));
     if (principal === null) throw new GatewayError("token_invalid");
     if (this.isExpired(principal)) throw new GatewayError("token_expired");
     return principal;
   }
 
-  /** The key that a well-formed token names. Reads nothing of it but its header. */
+  /** Whose token this is; null where it is forged, malformed or not valid yet. */
+  async #genuine(jwt: string): Promise<Principal | null> {
+    const key = this.#keyOf(jwt);
+    if (key === null) {
+      await this.#decoy(jwt);
+      return null;
+    }
+    if (!(await isSignedBy(key, jwt))) return null;
+    const claims = claimsOf(jwt);
+    return claims === null ? null : this.#principalOf(claims);
+  }
+
+  /** The key that a well-formed token names. */
   #keyOf(jwt: string): SigningKey | null {
-    if (!SHAPE.test(jwt)) return null;
-    const header = parseCanonical(decodeSegment(jwt.slice(0, jwt.indexOf("."))));
-    if (header === null || !hasExactly(header, ["alg", "typ", "kid"])) return null;
-    const { alg, typ, kid } = header;
-    if (alg !== ALGORITHM || typ !== "JWT" || typeof kid !== "string") return null;
-    return this.#keys.get(kid) ?? null;
+    const key = this.#namedBy(jwt);
+    return key !== null && hasShapeOf(key, jwt) ? key : null;
   }
 
-  #principalOf(payload: Uint8Array): Principal | null {
-    const claims = parseCanonical(payload);
-    if (claims === null || !hasExactly(claims, CLAIM_NAMES)) return null;
-    const { iss, aud, sub, jti, iat, nbf, exp } = claims;
-    if (iss !== this.#config.issuer || aud !== this.#config.audience) return null;
-    if (typeof sub !== "string" || typeof jti !== "string" || sub === "" || jti === "") return null;
-    if (!isEpochSeconds(iat) || !isEpochSeconds(nbf) || !isEpochSeconds(exp)) return null;
-    const latestMs = this.#clock.nowMs() + this.#config.leewayMs;
-    if (iat * 1000 > latestMs || nbf * 1000 > latestMs) return null;
-    const expiresAtMs = exp * 1000;
-    return { kind: "token", projectId: sub, tokenId: jti, expiresAtMs, issuedAtMs: iat * 1000 };
+  /** The key whose tokens begin as this one. Its header is compared and never decoded. */
+  #namedBy(jwt: string): SigningKey | null {
+    return this.#ring.byHeader(jwt.slice(0, jwt.indexOf(".")));
+  }
+
+  #principalOf(claims: Claims): Principal | null {
+    const { issuer, audience, leewayMs, maxLifetimeMs } = this.#config;
+    const { iss, aud, sub, jti, iat, nbf, exp, restrictions } = claims;
+    if (iss !== issuer || aud !== audience) return null;
+    if (Math.max(iat, nbf) * 1000 > this.#clock.nowMs() + leewayMs) return null;
+    // Revocations of whole projects are kept for the longest lifetime: nothing may outlive that
+    // which was signed when it was longer.
+    const endsS = Math.min(exp, iat + Math.ceil(maxLifetimeMs / 1000));
+    const times = { expiresAtMs: endsS * 1000, issuedAtMs: iat * 1000 };
+    return { kind: "token", projectId: sub, tokenId: jti, ...times, restrictions };
   }
 }
 
-/** Makes a signing key unless another node was faster, and returns the keys there are. */
-async function ensureSigningKey(options: TokensOptions): Promise<SigningKeyRow[]> {
-  const pair = await generateKeyPair(ALGORITHM, { extractable: true });
-  const publicJwk = await exportJWK(pair.publicKey);
-  const kid = await calculateJwkThumbprint(publicJwk);
-  const privateJwk = JSON.stringify(await exportJWK(pair.privateKey));
-  return options.store.ensureSigningKey({
-    kid,
-    algorithm: ALGORITHM,
-    public_jwk: JSON.stringify(publicJwk),
-    ciphertext: await options.cipher.encrypt(privateJwk, signingKeyBinding(kid)),
-    created_at: options.clock.nowMs(),
-  });
+function withoutPrefix(token: string): string {
+  return token.startsWith(TOKEN_PREFIX) ? token.slice(TOKEN_PREFIX.length) : token;
 }
 
-/**
- * A stored key, ready for use. Its public half comes from the ciphertext too: whoever can write to
- * the database but has no encryption key cannot make us trust a key of theirs.
- */
-async function openKey(row: SigningKeyRow, cipher: Cipher): Promise<SigningKey> {
-  const { kid, algorithm } = row;
-  if (algorithm !== ALGORITHM) {
-    throw new Error(
-      `Cannot use signing key "${kid}": its algorithm "${algorithm}" is not ${ALGORITHM}`,
-    );
-  }
-  const secret = parseCanonical(new TextEncoder().encode(await decryptKey(row, cipher)));
-  const { kty, crv, x, d } = secret ?? {};
-  if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string" || typeof d !== "string") {
-    throw new Error(`Cannot use signing key "${kid}": it is no Ed25519 key`);
-  }
-  const [verifying, signing] = await Promise.all([
-    importKey({ kty, crv, x }),
-    importKey({ kty, crv, x, d }),
-  ]);
-  const publicJwk = { kty, crv, x, kid, alg: ALGORITHM, use: "sig" };
-  return { kid, publicJwk, verifying, signing };
-}
-
-async function decryptKey(row: SigningKeyRow, cipher: Cipher): Promise<string> {
+/** What a token says whose signature was found right, or null where that is not written as ours. */
+function claimsOf(jwt: string): Claims | null {
   try {
-    return await cipher.decrypt(row.ciphertext, signingKeyBinding(row.kid));
-  } catch (cause) {
-    const reason = "encryption_keys must hold the key it was stored under";
-    throw new Error(`Cannot decrypt signing key "${row.kid}": ${reason}`, { cause });
-  }
-}
-
-async function importKey(jwk: JWK): Promise<CryptoKey> {
-  const key = await importJWK(jwk, ALGORITHM);
-  if (key instanceof Uint8Array) throw new TypeError("Cannot import an Ed25519 key as bytes");
-  return key;
-}
-
-/** The signed claims, or null where the signature is not of this key. */
-async function checkSignature(jwt: string, key: CryptoKey): Promise<Uint8Array | null> {
-  try {
-    return (await compactVerify(jwt, key, { algorithms: [ALGORITHM] })).payload;
+    return readClaims(decodeUtf8(decodeBase64Url(jwt.split(".")[1] ?? "")));
   } catch {
     return null;
   }
-}
-
-function decodeSegment(segment: string): Uint8Array | null {
-  try {
-    return decodeBase64Url(segment);
-  } catch {
-    return null;
-  }
-}
-
-/**
- * The object in `bytes` if this is the one way to write it: no key twice, no white space, no
- * escapes that are not needed, so that no other reader of the token can see something else in it.
- */
-function parseCanonical(bytes: Uint8Array | null): Record<string, unknown> | null {
-  if (bytes === null) return null;
-  try {
-    const text = decodeUtf8(bytes);
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) && JSON.stringify(value) === text ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function hasExactly(value: Record<string, unknown>, names: readonly string[]): boolean {
-  return Object.keys(value).length === names.length && names.every((n) => Object.hasOwn(value, n));
-}
-
-function isEpochSeconds(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= EPOCH_SECONDS_MAX;
 }

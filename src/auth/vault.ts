@@ -40,8 +40,11 @@ export function signingKeyBinding(kid: string): string {
   return JSON.stringify(["signing_key", kid]);
 }
 
-/** A list in JSON, so that no two rows share a spelling whatever their names contain. */
-function credentialBinding(row: CredentialIdentity): string {
+/**
+ * The associated data of a credential's ciphertext: a list in JSON, so that no two rows share a
+ * spelling whatever their names contain.
+ */
+export function credentialBinding(row: CredentialIdentity): string {
   return JSON.stringify(["credential", row.id, row.project_id, row.provider]);
 }
 

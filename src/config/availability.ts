@@ -29,35 +29,22 @@ function refused(container: string, ...keys: string[]): Gap[] {
   return keys.map((name) => ({ path: `${container}.${name}`, effect: "refuses" }));
 }
 
-const RESTRICTIONS = [
-  "allowed_endpoints",
-  "allowed_methods",
-  "param_whitelist",
-  "allowed_origins",
-  "required_headers",
-];
+const RESTRICTIONS = ["param_whitelist", "allowed_origins", "required_headers"];
 
 const GAPS: readonly Gap[] = [
   { path: "workers", effect: "warns", when: (value) => value !== 1 },
-  { path: "health_check", effect: "warns", when: isEnabled },
-  { path: "health_check_interval", effect: "warns" },
-  { path: "circuit_breaker", effect: "warns" },
   { path: "telemetry", effect: "warns" },
   { path: "http_cache", effect: "warns", when: isEnabled },
   { path: "connect_tunnel_enabled", effect: "warns", when: isTrue },
   { path: "usage.sinks", effect: "warns", when: isNotEmpty },
   { path: "usage.retention", effect: "warns" },
-  { path: "limits.on_store_down", effect: "warns" },
   { path: "retry.on", effect: "warns", when: needsAnswers, note: RETRY_NOTE },
   { path: "providers[].retry.on", effect: "warns", when: needsAnswers, note: RETRY_NOTE },
   { path: "providers[].connection", effect: "warns" },
   { path: "apis.*.connection", effect: "warns" },
   { path: "apis.*.timeouts.idle_connection", effect: "warns" },
-  { path: "providers[].health_check", effect: "warns" },
-  { path: "providers[].circuit_breaker", effect: "warns" },
   { path: "providers[].credential_ttl", effect: "warns" },
   { path: "providers[].credential_kind", effect: "warns" },
-  { path: "tokens.algorithm", effect: "refuses", when: (value) => value !== "EdDSA" },
   { path: "cors.allowed_origins", effect: "refuses", when: isNotEmpty },
   { path: "service_tier_policy.rules", effect: "refuses", when: isNotEmpty },
   {
@@ -67,6 +54,12 @@ const GAPS: readonly Gap[] = [
   },
   ...refused("providers[]", "models", "allowed_models", "egress_proxy", ...RESTRICTIONS),
   ...refused("apis.*", ...RESTRICTIONS),
+];
+
+/** Keys that restrict: one without a value may have lost it to a slip of the pen. */
+const NEED_VALUES: readonly string[] = [
+  "providers[].allowed_endpoints",
+  "providers[].allowed_methods",
 ];
 
 /** Paths with a gap, for the documentation. */
@@ -80,6 +73,7 @@ export function reportUnavailable(reader: Reader): void {
       reader.problem({ ...at, path }, `$(command) ${LATER}`);
       continue;
     }
+    if (value === null && NEED_VALUES.includes(patternOf(at.path))) reader.problem(at, NO_VALUE);
     const gap = GAPS.find(({ path }) => path === patternOf(at.path));
     if (gap === undefined || !applies(gap, value)) continue;
     if (gap.effect === "refuses") reader.problem(at, LATER);
@@ -88,9 +82,10 @@ export function reportUnavailable(reader: Reader): void {
 }
 
 const COMMAND = ".$(command)";
+const NO_VALUE = "has no value: leave it out for no restriction, or write [] to allow nothing";
 const LATER = "is not available in this version yet";
 
-/** A restriction without a value may have lost it to a slip of the pen: refused like any other. */
+/** A restriction is refused also without a value. */
 function applies({ effect, when }: Gap, value: unknown): boolean {
   if (when !== undefined) return when(value);
   return value !== null || effect === "refuses";

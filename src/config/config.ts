@@ -15,6 +15,8 @@ export interface Config {
   /** Request line and headers together. Beyond: 431. */
   readonly headerBytesMax: number;
   readonly admin: EndpointConfig & { readonly token: string | null };
+  /** Those with names of their own, beside `admin.token`. */
+  readonly admins: readonly AdminConfig[];
   readonly dataDir: string;
   /** Null: SQLite in `dataDir`. */
   readonly database: DatabaseConfig | null;
@@ -24,6 +26,8 @@ export interface Config {
   readonly auth: AuthMode;
   readonly authOpenAnywhere: boolean;
   readonly authKeys: readonly string[];
+  /** Age of the revocation list from which tokens are refused; 0: never. */
+  readonly revocationStalenessMaxMs: number;
   readonly tokens: TokensConfig;
   readonly providers: readonly ProviderConfig[];
   /** Name of the provider that takes what host and path do not decide; null: none. */
@@ -32,9 +36,19 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly gracefulShutdownTimeoutMs: number;
   readonly retry: RetryConfig;
+  /** Null: providers are not asked whether they are healthy. */
+  readonly healthCheck: HealthCheckConfig | null;
   readonly usage: UsageConfig;
   readonly timingHeaders: boolean;
   readonly log: LogConfig;
+}
+
+/** Who may use the management API. */
+export interface AdminConfig {
+  readonly name: string;
+  readonly token: string;
+  /** A viewer only reads. */
+  readonly role: "admin" | "viewer";
 }
 
 export interface EndpointConfig {
@@ -83,7 +97,8 @@ export type AuthMode = "required" | "open";
 export interface TokensConfig {
   readonly issuer: string;
   readonly audience: string;
-  readonly algorithm: "EdDSA";
+  /** Signs; tokens of the other are taken as long as its keys are there. */
+  readonly algorithm: "EdDSA" | "HS256";
   readonly maxLifetimeMs: number;
   /** Clock difference that `exp` and `nbf` forgive. */
   readonly leewayMs: number;
@@ -112,6 +127,13 @@ export interface ProviderConfig {
   readonly headersInject: Readonly<Record<string, string>>;
   readonly timeouts: TimeoutsConfig;
   readonly retry: RetryConfig;
+  readonly circuitBreaker: CircuitBreakerConfig;
+  /** Null: that a connection opens shows that it is healthy. */
+  readonly probe: ProbeConfig | null;
+  /** Paths, each with what lies below it; `*` stands for one segment. Null: all. */
+  readonly allowedEndpoints: readonly string[] | null;
+  /** Null: all. */
+  readonly allowedMethods: readonly string[] | null;
   readonly injectStreamUsage: boolean;
   readonly xForwardedFor: "strip" | "pass" | "append";
   readonly connection: { readonly idleMax: number; readonly idleTimeoutMs: number };
@@ -155,11 +177,36 @@ interface LimitsConfig {
   readonly sessionsMax: number | null;
   readonly sessionsPerTokenMax: number;
   readonly headerCountMax: number;
+  readonly onStoreDown: "allow" | "deny";
+  /** Output tokens that are reserved for a turn that names no maximum. */
+  readonly reserveOutputTokens: number;
 }
 
 export interface RetryConfig {
   readonly attempts: number;
   readonly on: readonly RetryCause[];
+}
+
+/** When an upstream is left alone for a while. */
+export interface CircuitBreakerConfig {
+  /** In a row. */
+  readonly failures: number;
+  readonly cooldownMs: number;
+  /** Answers that count as failures. */
+  readonly statuses: readonly number[];
+}
+
+interface HealthCheckConfig {
+  readonly intervalMs: number;
+}
+
+/** The request that shows that a provider is healthy. */
+export interface ProbeConfig {
+  readonly method: string;
+  /** At the upstream, without its base path; may have a query. */
+  readonly path: string;
+  readonly body: string | null;
+  readonly headers: readonly (readonly [string, string])[];
 }
 
 export type RetryCause = "connect" | "timeout" | "429" | "5xx";

@@ -6,6 +6,7 @@
  * Invariant: pure; either a complete configuration or a `ConfigError` with every problem.
  */
 
+import { adminsOf } from "./admins.ts";
 import type { Config } from "./config.ts";
 import { reportUnavailable } from "./availability.ts";
 import { databaseOf } from "./database.ts";
@@ -15,14 +16,16 @@ import type { Environment } from "./expand.ts";
 import { listenersOf, type Report, reportOpen } from "./listeners.ts";
 import { ConfigError, type ConfigProblem, inOrder } from "./problem.ts";
 import {
+  breakerOf,
   builtInProviders,
   type Inherited,
   providersOf,
   providersOfApis,
   timeoutsOf,
 } from "./providers.ts";
+import { BREAKER_KEYS } from "./provider_schema.ts";
 import { type Place, Reader } from "./reader.ts";
-import { record } from "./rule.ts";
+import { fallbacksOf, record } from "./rule.ts";
 import { ROOT_KEYS, type RootValues } from "./schema.ts";
 
 interface ConfigSource {
@@ -90,6 +93,7 @@ class Assembly {
     const inherited: Inherited = {
       timeouts: timeoutsOf(values.timeouts, NO_TIMEOUTS),
       retry: values.retry,
+      circuitBreaker: breakerOf(values.circuit_breaker ?? fallbacksOf(BREAKER_KEYS)),
       auth: values.auth,
     };
     const providers = this.#providers(inherited);
@@ -98,6 +102,7 @@ class Assembly {
     this.#checkCache();
     return {
       ...listeners,
+      admins: adminsOf(values, (path, message) => this.#problem(path, message)),
       headerBytesMax: this.#headerBytesMax(),
       dataDir: values.data_dir,
       database: databaseOf(values, this.#report),
@@ -106,11 +111,11 @@ class Assembly {
       auth: values.auth,
       authOpenAnywhere: values.auth_open_anywhere,
       authKeys: values.auth_keys,
+      revocationStalenessMaxMs: values.revocation_max_staleness,
       tokens: {
         issuer: values.tokens.issuer,
         audience: values.tokens.audience,
-        // Any other was refused.
-        algorithm: "EdDSA",
+        algorithm: values.tokens.algorithm,
         maxLifetimeMs: values.tokens.max_lifetime,
         leewayMs: values.tokens.leeway,
       },
@@ -118,6 +123,7 @@ class Assembly {
       defaultProvider: this.#defaultProvider(providers),
       timeouts: inherited.timeouts,
       retry: inherited.retry,
+      healthCheck: this.#healthCheck(),
       gracefulShutdownTimeoutMs: values.graceful_shutdown_timeout,
       timingHeaders: values.timing_headers,
       ...this.#groups(),
@@ -138,6 +144,8 @@ class Assembly {
         sessionsMax: limits.sessions === "auto" ? null : limits.sessions,
         sessionsPerTokenMax: limits.sessions_per_token,
         headerCountMax: limits.header_count,
+        onStoreDown: limits.on_store_down,
+        reserveOutputTokens: limits.reserve_output,
       },
       usage: {
         fsyncIntervalMs: usage.fsync_interval,
@@ -154,6 +162,13 @@ class Assembly {
         file: log.file,
       },
     };
+  }
+
+  /** OpenProxy's older files have only the interval, which switches it on. */
+  #healthCheck(): Config["healthCheck"] {
+    const { health_check: check, health_check_interval: intervalMs } = this.#values;
+    if (check !== null) return check.enabled ? { intervalMs: check.interval } : null;
+    return intervalMs === null ? null : { intervalMs };
   }
 
   #headerBytesMax(): number {

@@ -143,7 +143,7 @@ export function secretUrl(schemes: readonly string[]): Rule<URL> {
 
 const HEALTH_CHECK = {
   method: key(METHOD, "GET", "of the probe"),
-  path: optional(PATH, "of the probe"),
+  path: optional(PATH, "of the probe", "/"),
   body: optional(anyText(), "of the probe"),
   headers: many(secret(list(HEADER_LINE, 100)), '"name: value" lines of the probe'),
 };
@@ -166,7 +166,7 @@ const CONNECTION = {
 
 /** Keys that narrow what a provider may be used for; a llm-proxy file has the same. */
 const RESTRICTION_KEYS = {
-  allowed_endpoints: optional(list(PATH), "paths, others are refused"),
+  allowed_endpoints: optional(list(PATH), "paths, others are refused; `*` stands for one segment"),
   allowed_methods: optional(list(METHOD, 100), "methods, others are refused"),
   param_whitelist: optional(
     table(text("a parameter name"), oneOrMany(text("a pattern"))),

@@ -9,7 +9,9 @@
 import type { ProviderType } from "../exchange.ts";
 import type {
   ApiKeyConfig,
+  CircuitBreakerConfig,
   Config,
+  ProbeConfig,
   ProviderConfig,
   RetryConfig,
   TimeoutsConfig,
@@ -27,6 +29,7 @@ import { parseEndpoint, upstreamOf } from "./upstream.ts";
 export interface Inherited {
   readonly timeouts: TimeoutsConfig;
   readonly retry: RetryConfig;
+  readonly circuitBreaker: CircuitBreakerConfig;
   readonly auth: Config["auth"];
 }
 
@@ -76,10 +79,12 @@ export function providersOfApis(
     }
     if (api.base_url === null) return [];
     const type = api.type ?? typeOfApi(name, api.base_url.hostname);
-    const { timeouts, connection } = api;
+    const { timeouts, connection, allowed_endpoints, allowed_methods } = api;
     const provider: ProviderValues = {
       ...fallbacksOf(PROVIDER_KEYS),
       endpoint: api.base_url,
+      allowed_endpoints,
+      allowed_methods,
       timeouts: {
         ...fallbacksOf(PROVIDER_KEYS).timeouts,
         request: timeouts.request,
@@ -162,6 +167,13 @@ function build(
       attempts: values.retry.attempts ?? inherited.retry.attempts,
       on: values.retry.on ?? inherited.retry.on,
     },
+    circuitBreaker:
+      values.circuit_breaker === null
+        ? inherited.circuitBreaker
+        : breakerOf(values.circuit_breaker),
+    probe: probeOf(values.health_check, report),
+    allowedEndpoints: values.allowed_endpoints,
+    allowedMethods: values.allowed_methods,
     injectStreamUsage: values.inject_stream_usage,
     xForwardedFor: values.x_forwarded_for ?? (type === "forward" ? "append" : "strip"),
     connection: {
@@ -169,6 +181,23 @@ function build(
       idleTimeoutMs: values.connection.idle_timeout,
     },
   };
+}
+
+/** The breaker that `circuit_breaker` describes. */
+export function breakerOf(
+  values: NonNullable<ProviderValues["circuit_breaker"]>,
+): CircuitBreakerConfig {
+  const { failures, cooldown, statuses } = values;
+  return { failures, cooldownMs: cooldown, statuses };
+}
+
+function probeOf(values: ProviderValues["health_check"], report: Report): ProbeConfig | null {
+  if (values === null) return null;
+  const { method, path, body, headers } = values;
+  if (body !== null && (method === "GET" || method === "HEAD")) {
+    report("health_check", `has a body, which ${method} cannot send; add method: POST`);
+  }
+  return { method, path: path ?? "/", body, headers };
 }
 
 /** Each timeout of `values`, or where it is null the one of `base`. */

@@ -125,7 +125,11 @@ export function list<T>(item: Rule<T>, itemsMax = 1_000): Rule<readonly T[]> {
     parts: { kind: "list", item, orScalar: false },
     read(node, reader) {
       if (node.kind !== "list" || node.items.length > itemsMax) return reader.refuse(node, expects);
-      return node.items.flatMap((one) => item.read(one, reader) ?? []);
+      return node.items.flatMap((one) => {
+        const value = item.read(one, reader);
+        // In brackets, because the value may be a list itself.
+        return value === undefined ? [] : [value];
+      });
     },
   };
 }

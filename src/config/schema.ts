@@ -51,7 +51,7 @@ import {
 const TOKENS = {
   issuer: key(text(), "sluice", "`iss` of our tokens"),
   audience: key(text(), "sluice", "`aud` of our tokens"),
-  algorithm: key(choice(["EdDSA", "ES256", "RS256", "HS256"]), "EdDSA", "they are signed with"),
+  algorithm: key(choice(["EdDSA", "HS256"]), "EdDSA", "they are signed with"),
   max_lifetime: key(duration("1s", "3650d"), "365d", "longest that a token may live"),
   leeway: key(duration("0", "10m"), "5s", "clock difference that is forgiven"),
 };
@@ -69,7 +69,22 @@ const LIMITS = {
   sessions: key(sessions, "auto", "open at once; auto: (open-file limit - 500) / 2"),
   sessions_per_token: key(integer(0, 10_000_000), "0", "open at once with one token"),
   header_count: key(integer(0, 100_000), "200", "request headers"),
-  on_store_down: key(choice(["allow", "deny"]), "allow", "when a lease is spent without database"),
+  on_store_down: key(
+    choice(["allow", "deny"]),
+    "allow",
+    "what a token or project with limits may do when they cannot be checked",
+  ),
+  reserve_output: key(
+    integer(0, 10_000_000),
+    "1000",
+    "output tokens reserved for a turn that names no maximum",
+  ),
+};
+
+const ADMIN = {
+  name: required(text("a name"), "who it is, for the audit"),
+  token: required(secret(headerSecret), "Bearer token of the management API"),
+  role: key(choice(["admin", "viewer"]), "admin", "viewer: reads only"),
 };
 
 const HEALTH_CHECK = {
@@ -221,6 +236,7 @@ export const ROOT_KEYS = {
     "Bearer token of the management API",
     "made in data_dir",
   ),
+  admin_tokens: many(list(record(ADMIN), 100), "more of them, with names and roles"),
   data_dir: key(text("a folder name"), "./data", "everything that a node keeps on disk"),
   database_url: optional(
     secretUrl(["postgres", "postgresql"]),
@@ -236,6 +252,11 @@ export const ROOT_KEYS = {
   auth: key(choice(["required", "open"]), "required", "open lets anyone in"),
   auth_open_anywhere: key(flag(), "false", "allow auth: open beyond this machine"),
   auth_keys: many(oneOrMany(secret(headerSecret), 10_000), "static client keys"),
+  revocation_max_staleness: key(
+    duration("0", "365d"),
+    "0",
+    "tokens are refused when the list is older; 0: never",
+  ),
   tokens: section(TOKENS, "the tokens that we sign"),
   providers: optional(
     list(record(PROVIDER_KEYS), 1_000),

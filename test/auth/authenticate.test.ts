@@ -10,9 +10,9 @@ import {
 import { findCredentials } from "../../src/auth/credential.ts";
 import { StaticKeys } from "../../src/auth/static_key.ts";
 import { asGatewayError, GatewayError } from "../../src/errors.ts";
-import type { Principal } from "../../src/exchange.ts";
+import type { Limits, Principal } from "../../src/exchange.ts";
 import { ed25519, forge, strangersKey } from "../support/forge.ts";
-import { type Identity, openIdentity } from "../support/identity.ts";
+import { BY_ADMIN, type Identity, openIdentity } from "../support/identity.ts";
 
 const REQUIRED: Access = { auth: "required", keys: new StaticKeys(["static-key-1"]) };
 const OPEN: Access = { auth: "open", keys: new StaticKeys(["static-key-1"]) };
@@ -78,7 +78,7 @@ describe("Authenticator.authenticate() with auth: required", () => {
 
   test("needs no promise and no store for a token seen before", async () => {
     const node = await openIdentity();
-    const { token, jti } = await node.tokens.mint("default", 60_000);
+    const { token, jti } = await node.tokens.mint("default", 60_000, null);
     const first = node.authenticator.authenticate(found(bearer(token)), REQUIRED);
     expect(first).toBeInstanceOf(Promise);
     await first;
@@ -105,7 +105,7 @@ describe("Authenticator.authenticate() with auth: required", () => {
 describe("Authenticator.authenticate() refuses a genuine token", () => {
   async function seen(): Promise<{ node: Identity; token: string; jti: string; exp: number }> {
     const node = await openIdentity();
-    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000);
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000, null);
     await node.authenticator.authenticate(found(bearer(token)), REQUIRED);
     return { node, token, jti, exp: expiresAtMs };
   }
@@ -118,7 +118,7 @@ describe("Authenticator.authenticate() refuses a genuine token", () => {
 
   test("that was revoked before this node ever saw it", async () => {
     const { node, token, jti, exp } = await seen();
-    await node.store.insertRevocation({ jti, revoked_at: 0, expires_at: exp });
+    await node.store.insertRevocation({ jti, revoked_at: 0, expires_at: exp }, BY_ADMIN);
     const other = await openIdentity(node.store, node.clock);
     expect(await outcome(other, bearer(token), REQUIRED)).toBe("token_revoked");
   });
@@ -130,9 +130,47 @@ describe("Authenticator.authenticate() refuses a genuine token", () => {
     expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_expired");
   });
 
+  test("whose project's tokens were revoked, unless it was issued after", async () => {
+    const { node, token, exp } = await seen();
+    const issued_before = node.clock.nowMs();
+    const row = { issued_before, revoked_at: issued_before, expires_at: exp };
+    node.revocations.revokeProject({ ...row, project_id: "default" });
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_revoked");
+    node.clock.advance(1000);
+    const later = await node.tokens.mint("default", 60_000, null);
+    expect(await outcome(node, bearer(later.token), REQUIRED)).toMatchObject({ kind: "token" });
+    expect(await outcome(node, bearer("static-key-1"), REQUIRED)).toMatchObject({
+      kind: "static_key",
+    });
+    expect(await outcome(node, {}, OPEN)).toMatchObject(OPEN_PRINCIPAL);
+  });
+
+  test("that was deactivated, until it is active again", async () => {
+    const { node, token, jti, exp } = await seen();
+    const row = { jti, limits: {}, changed_at: node.clock.nowMs(), expires_at: exp };
+    node.revocations.override({ ...row, is_active: false });
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("token_revoked");
+    node.revocations.override({ ...row, is_active: true });
+    expect(await outcome(node, bearer(token), REQUIRED)).toMatchObject({ tokenId: jti });
+  });
+
+  test("while the revocations known are too old, but nobody without a token", async () => {
+    const { node, token } = await seen();
+    node.setStale(true);
+    expect(await outcome(node, bearer(token), REQUIRED)).toBe("revocations_stale");
+    expect(await outcome(node, bearer(token), OPEN)).toBe("revocations_stale");
+    expect(await outcome(node, bearer("sk-sluice-forged"), REQUIRED)).toBe("token_invalid");
+    expect(await outcome(node, bearer("static-key-1"), REQUIRED)).toMatchObject({
+      kind: "static_key",
+    });
+    expect(await outcome(node, {}, OPEN)).toMatchObject(OPEN_PRINCIPAL);
+    node.setStale(false);
+    expect(await outcome(node, bearer(token), REQUIRED)).toMatchObject({ kind: "token" });
+  });
+
   test("whose project is inactive", async () => {
     const { node, token } = await seen();
-    const row = await node.store.updateProject("default", { is_active: false }, 0);
+    const row = await node.store.updateProject("default", { is_active: false }, 0, BY_ADMIN);
     if (row !== null) node.directory.putProject(row);
     expect(await outcome(node, bearer(token), REQUIRED)).toBe("project_inactive");
     expect(await outcome(node, bearer("static-key-1"), REQUIRED)).toBe("project_inactive");
@@ -141,7 +179,7 @@ describe("Authenticator.authenticate() refuses a genuine token", () => {
 
   test("whose project does not exist", async () => {
     const { node } = await seen();
-    const { token } = await node.tokens.mint("gone", 60_000);
+    const { token } = await node.tokens.mint("gone", 60_000, null);
     expect(await outcome(node, bearer(token), REQUIRED)).toBe("project_inactive");
   });
 });
@@ -160,7 +198,7 @@ describe("Authenticator.authenticate() with auth: open", () => {
 
   test("counts a token of ours as its principal, also beside a foreign key", async () => {
     const node = await openIdentity();
-    const { token, jti } = await node.tokens.mint("default", 60_000);
+    const { token, jti } = await node.tokens.mint("default", 60_000, null);
     for (const sent of [token, token.slice("sk-sluice-".length)]) {
       const headers = { ...bearer("sk-proj-foreign"), "x-api-key": sent };
       expect(await outcome(node, headers, OPEN)).toMatchObject({ kind: "token", tokenId: jti });
@@ -178,7 +216,7 @@ describe("Authenticator.authenticate() with auth: open", () => {
     [
       "expired",
       async (node) => {
-        const { token } = await node.tokens.mint("default", 1000);
+        const { token } = await node.tokens.mint("default", 1000, null);
         node.clock.advance(7000);
         return bearer(token.slice("sk-sluice-".length));
       },
@@ -187,7 +225,7 @@ describe("Authenticator.authenticate() with auth: open", () => {
     [
       "one of two",
       async (node) => {
-        const { token } = await node.tokens.mint("default", 60_000);
+        const { token } = await node.tokens.mint("default", 60_000, null);
         return { ...bearer(token), "x-api-key": "static-key-1" };
       },
       "token_invalid",
@@ -198,22 +236,80 @@ describe("Authenticator.authenticate() with auth: open", () => {
   });
 });
 
+describe("Authenticator.limits()", () => {
+  const signed = { requests_per_minute: 60, max_requests: 100 };
+
+  async function withLimits(limits: Limits | null) {
+    const node = await openIdentity();
+    const lists = { models: null, endpoints: null, tiers: null };
+    const restrictions = limits === null ? null : { ...lists, limits };
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000, restrictions);
+    const principal = await node.tokens.verify(token);
+    const ask = () => node.authenticator.limits(principal);
+    const override = (change: Limits) =>
+      node.revocations.override({
+        jti,
+        is_active: true,
+        limits: change,
+        changed_at: node.clock.nowMs(),
+        expires_at: expiresAtMs,
+      });
+    return { node, jti, ask, override };
+  }
+
+  test("is empty where nothing is limited", async () => {
+    const { ask, override } = await withLimits(null);
+    expect(ask()).toEqual([]);
+    override({});
+    expect(ask()).toEqual([]);
+  });
+
+  test("takes of the token's claims and its override the lower of each", async () => {
+    const { jti, ask, override } = await withLimits(signed);
+    expect(ask()).toEqual([{ subject: `token:${jti}`, limits: signed }]);
+    override({ requests_per_minute: 5, max_requests: 500, session_turns: 9 });
+    const limits = { requests_per_minute: 5, max_requests: 100, session_turns: 9 };
+    expect(ask()).toEqual([{ subject: `token:${jti}`, limits }]);
+  });
+
+  test("adds the project's, also for those who have no token", async () => {
+    const { node, jti, ask } = await withLimits(signed);
+    const row = node.directory.project("default");
+    if (row === null) throw new Error("The default project is missing");
+    const limits = { tokens_per_minute: 1000 };
+    node.directory.putProject({ ...row, limits });
+    const project = { subject: "project:default", limits };
+    expect(ask()).toEqual([{ subject: `token:${jti}`, limits: signed }, project]);
+    for (const [headers, access] of [
+      [bearer("static-key-1"), REQUIRED],
+      [{}, OPEN],
+    ] as const) {
+      const principal = await node.authenticator.authenticate(found(headers), access);
+      expect(node.authenticator.limits(principal)).toEqual([project]);
+    }
+  });
+});
+
 describe("Authenticator.recheck()", () => {
   test("throws once the principal was revoked, expired or its project deactivated", async () => {
     const node = await openIdentity();
-    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000);
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 60_000, null);
     const principal = await node.authenticator.authenticate(found(bearer(token)), REQUIRED);
     const code = () => {
       try {
         node.authenticator.recheck(principal);
         return "good";
       } catch (thrown) {
-        return asGatewayError(thrown).code;
+        const error = asGatewayError(thrown);
+        expect(error.subject).toBe(`token:${jti}`);
+        return error.code;
       }
     };
     expect(code()).toBe("good");
     node.directory.removeProject("default");
     expect(code()).toBe("project_inactive");
+    node.setStale(true);
+    expect(code()).toBe("revocations_stale");
     node.revocations.revoke([{ jti, expires_at: expiresAtMs }]);
     expect(code()).toBe("token_revoked");
     node.clock.advance(65_000);
@@ -224,11 +320,14 @@ describe("Authenticator.recheck()", () => {
 describe("endWhenRefused()", () => {
   test("ends sessions of revoked tokens and deactivated projects, and no other", async () => {
     const node = await openIdentity();
+    const nowMs = node.clock.nowMs();
     let live: LiveSession[] = [
-      { projectId: "default", tokenId: "a" },
-      { projectId: "default", tokenId: "b" },
-      { projectId: "default", tokenId: null },
-      { projectId: "other", tokenId: "c" },
+      { projectId: "default", tokenId: "a", issuedAtMs: nowMs },
+      { projectId: "default", tokenId: "b", issuedAtMs: nowMs },
+      { projectId: "default", tokenId: "static_a", issuedAtMs: null },
+      { projectId: "default", tokenId: null, issuedAtMs: null },
+      { projectId: "other", tokenId: "old", issuedAtMs: nowMs - 1000 },
+      { projectId: "other", tokenId: "new", issuedAtMs: nowMs + 1000 },
     ];
     const ended: string[] = [];
     endWhenRefused(node.revocations, node.directory, {
@@ -239,10 +338,16 @@ describe("endWhenRefused()", () => {
         return ending.length;
       },
     });
-    node.revocations.revoke([{ jti: "a", expires_at: node.clock.nowMs() + 1000 }]);
+    const times = { revoked_at: nowMs, expires_at: nowMs + 60_000 };
+    node.revocations.revoke([{ jti: "a", ...times }]);
+    node.revocations.revokeProject({ project_id: "other", issued_before: nowMs, ...times });
     node.directory.removeProject("default");
-    expect(ended).toEqual(["token_revoked: a", "project_inactive: b "]);
-    expect(live).toEqual([{ projectId: "other", tokenId: "c" }]);
+    expect(ended).toEqual([
+      "token_revoked: a",
+      "token_revoked: old",
+      "project_inactive: b static_a ",
+    ]);
+    expect(live.map(({ tokenId }) => tokenId)).toEqual(["new"]);
   });
 });
 

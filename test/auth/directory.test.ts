@@ -3,13 +3,14 @@ import { Directory } from "../../src/auth/directory.ts";
 import { sealCredential } from "../../src/auth/vault.ts";
 import type { CredentialRow, ProjectRow } from "../../src/store/store.ts";
 import { FakeCipher } from "../support/fake_cipher.ts";
+import { BY_ADMIN } from "../support/identity.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 
 const NOW_MS = 1_795_190_000_000;
 
 function project(id: string, change: Partial<ProjectRow> = {}): ProjectRow {
   const times = { created_at: NOW_MS, updated_at: NOW_MS, deactivated_at: null };
-  return { id, name: id, is_active: true, ...times, ...change };
+  return { id, name: id, is_active: true, ...times, limits: {}, ...change };
 }
 
 async function setUp() {
@@ -18,8 +19,8 @@ async function setUp() {
   const directory = new Directory(store, cipher);
   const ended: string[][] = [];
   directory.onDeactivated((ids) => ended.push([...ids]));
-  await store.insertProject(project("p"));
-  await store.putCredential(await credential(cipher, "c1", "sk-first-key"));
+  await store.insertProject(project("p"), BY_ADMIN);
+  await store.putCredential(await credential(cipher, "c1", "sk-first-key"), BY_ADMIN);
   await directory.reload();
   return { store, cipher, directory, ended };
 }
@@ -72,7 +73,7 @@ describe("Directory.credential()", () => {
   test("throws for a ciphertext of another row", async () => {
     const { directory, store, cipher } = await setUp();
     const moved = { ...(await credential(cipher, "c1", "sk-x")), id: "c9" };
-    await store.putCredential(moved);
+    await store.putCredential(moved, BY_ADMIN);
     await directory.reload();
     await expect(Promise.resolve(directory.credential("p", "openai"))).rejects.toThrow(
       "another row",
@@ -111,11 +112,26 @@ describe("Directory.isActive()", () => {
   });
 });
 
+describe("Directory.project()", () => {
+  test("knows a project's limits, as they are told and as they are read", async () => {
+    const { directory, store } = await setUp();
+    const limits = { requests_per_minute: 60 };
+    directory.putProject(project("p", { limits }));
+    expect(directory.project("p")?.limits).toEqual(limits);
+    await directory.reload();
+    expect(directory.project("p")?.limits).toEqual({});
+    await store.updateProject("p", { limits }, NOW_MS, BY_ADMIN);
+    await directory.reload();
+    expect(directory.project("p")?.limits).toEqual(limits);
+    expect(directory.project("q")).toBeNull();
+  });
+});
+
 describe("Directory.reload()", () => {
   test("tells of projects that another node deactivated or deleted", async () => {
     const { directory, store, ended } = await setUp();
-    await store.updateProject("default", { is_active: false }, NOW_MS);
-    await store.deleteProject("p");
+    await store.updateProject("default", { is_active: false }, NOW_MS, BY_ADMIN);
+    await store.deleteProject("p", BY_ADMIN);
     await directory.reload();
     expect(ended).toEqual([["default", "p"]]);
     expect(directory.credential("p", "openai")).toBeNull();
@@ -139,7 +155,7 @@ describe("Directory.reload()", () => {
   test("does not undo a change that was told while it was reading", async () => {
     const { directory, store, ended } = await setUp();
     const reloading = directory.reload();
-    const row = await store.updateProject("p", { is_active: false }, NOW_MS);
+    const row = await store.updateProject("p", { is_active: false }, NOW_MS, BY_ADMIN);
     directory.putProject(row ?? project("p"));
     await reloading;
     expect(directory.isActive("p")).toBe(false);

@@ -13,6 +13,7 @@ describe("StaticKeys.match()", () => {
       tokenId: `static_${digest.slice(0, 8)}`,
       expiresAtMs: null,
       issuedAtMs: null,
+      restrictions: null,
     });
   });
 

@@ -40,8 +40,8 @@ export function configurationTable(): string {
   const rows = all
     .filter(({ path, available }) => available && !missing.some((one) => path.startsWith(one)))
     .filter(({ path }) => !/^(apis|default_api|cors|service_tier_policy)\b/.test(path))
-    // A provider's own timeouts and retry are those of the top level again.
-    .filter(({ path }) => !/^providers\[\]\.(timeouts|retry)\./.test(path))
+    // A provider's own timeouts, retry and circuit breaker are those of the top level again.
+    .filter(({ path }) => !/^providers\[\]\.(timeouts|retry|circuit_breaker)\./.test(path))
     .map(({ path, defaultText, meaning }) => [`\`${path}\``, defaultText, meaning]);
   const lines = rows.map(
     (cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`,

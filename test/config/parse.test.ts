@@ -96,9 +96,6 @@ describe("parseConfig() of an OpenProxy file", () => {
   test("says what of it does nothing yet", () => {
     expect(warningsOf(OPENPROXY).map((warning) => warning.split(":")[0])).toEqual([
       "4 http_max_header_size",
-      "8 health_check_interval",
-      "19 providers[0].health_check",
-      "33 providers[2].health_check",
     ]);
   });
 
@@ -146,6 +143,16 @@ providers:
 });
 
 describe("parseConfig()", () => {
+  test.each([
+    ["", null],
+    ["health_check: {enabled: true}", 60_000],
+    ["health_check: {enabled: true, interval: 5s}", 5_000],
+    ["health_check: {enabled: false}\nhealth_check_interval: 7", null],
+    ["health_check_interval: 7", 7_000],
+  ])("takes %p as health checks every %p ms", (text, expected) => {
+    expect(configOf(text).healthCheck?.intervalMs ?? null).toBe(expected);
+  });
+
   test("reports all problems at once, in the order of the file, with path, line and value", () => {
     const text = `
 http_prt: 8080

@@ -77,6 +77,45 @@ providers:
     expect(gemini).toMatchObject({ auth: "required", retry: { attempts: 5 } });
   });
 
+  test("inherits the circuit breaker, and replaces it whole", () => {
+    const { providers } = configOf(`
+circuit_breaker: {failures: 9, cooldown: 5s, statuses: [500]}
+providers:
+  - {type: openai}
+  - {type: openai, circuit_breaker: {failures: 2}}
+`);
+    expect(providers.map(({ circuitBreaker }) => circuitBreaker)).toEqual([
+      { failures: 9, cooldownMs: 5_000, statuses: [500] },
+      { failures: 2, cooldownMs: 30_000, statuses: [502, 503, 504] },
+    ]);
+  });
+
+  test("makes of health_check a request, and refuses one that cannot be sent", () => {
+    expect(providerOf("type: openai").probe).toBeNull();
+    expect(providerOf("type: openai\nhealth_check: {}").probe).toEqual({
+      method: "GET",
+      path: "/",
+      body: null,
+      headers: [],
+    });
+    const check = '{method: POST, path: /ping, body: "{}", headers: ["a: b"]}';
+    expect(providerOf(`type: openai\nhealth_check: ${check}`).probe).toEqual({
+      method: "POST",
+      path: "/ping",
+      body: "{}",
+      headers: [["a", "b"]],
+    });
+    expect(problemsOf("providers: [{type: openai, health_check: {path: /p, body: x}}]")).toEqual([
+      "1 providers[0].health_check: has a body, which GET cannot send; add method: POST",
+    ]);
+  });
+
+  test("leaves everything allowed where no list is given", () => {
+    const { allowedEndpoints, allowedMethods } = providerOf("type: openai");
+    expect([allowedEndpoints, allowedMethods]).toEqual([null, null]);
+    expect(providerOf("type: openai\nallowed_methods: []").allowedMethods).toEqual([]);
+  });
+
   test("puts api_key behind api_keys, with the provider's weight where a key has none", () => {
     const provider = providerOf(
       "type: openai\nweight: 2\napi_keys: [{key: a, weight: 5}]\napi_key: [b, c]",
@@ -162,17 +201,24 @@ apis:
     connection: {max_idle_conns: 100, max_idle_conns_per_host: 20}
 `;
 
-  test("refuses a whole llm-proxy file by its restrictions, with one message a key", () => {
-    const restricted = `${file}    allowed_endpoints: [/v1/models, /v1/chat/completions]
+  const lists = `${file}    allowed_endpoints: [/v1/models, /v1/chat/completions]
     allowed_methods: [GET, POST, OPTIONS]
-    param_whitelist: {model: [gpt-4o, gpt-4.1-*]}
+`;
+
+  test("keeps to the endpoints and methods that the file names", () => {
+    expect(configOf(lists).providers[0]).toMatchObject({
+      allowedEndpoints: ["/v1/models", "/v1/chat/completions"],
+      allowedMethods: ["GET", "POST", "OPTIONS"],
+    });
+  });
+
+  test("refuses the restrictions that are not there yet, with one message a key", () => {
+    const restricted = `${lists}    param_whitelist: {model: [gpt-4o, gpt-4.1-*]}
     allowed_origins: [https://app.example.com]
     required_headers: [origin]
 `;
     const later = "is not available in this version yet";
     expect(problemsOf(restricted)).toEqual([
-      `8 apis.openai.allowed_endpoints: ${later}`,
-      `9 apis.openai.allowed_methods: ${later}`,
       `10 apis.openai.param_whitelist: ${later}`,
       `11 apis.openai.allowed_origins: ${later}`,
       `12 apis.openai.required_headers: ${later}`,

@@ -9,6 +9,7 @@ import {
   type KeyObject,
   sign,
 } from "node:crypto";
+import type { SigningKeyRow } from "../../src/store/store.ts";
 import type { MemoryStore } from "./memory_store.ts";
 
 export function base64Url(value: string | Uint8Array): string {
@@ -44,11 +45,25 @@ export function strangersKey(): KeyObject {
 
 /** The node's own signing key, as only someone with its store and encryption key could have it. */
 export function stolenKey(store: MemoryStore): { key: KeyObject; kid: string; publicJwk: string } {
-  const [row] = store.signingKeys;
-  if (row === undefined) throw new Error("The store has no signing key");
+  const { row, jwk } = stolenJwk(store, "EdDSA");
+  const key = createPrivateKey({ key: jwk, format: "jwk" });
+  return { key, kid: row.kid, publicJwk: row.public_jwk };
+}
+
+/** The same of an HS256 key. */
+export function stolenSecret(store: MemoryStore): { secret: Uint8Array; kid: string } {
+  const { row, jwk } = stolenJwk(store, "HS256");
+  return { secret: Buffer.from(String(jwk.k), "base64url"), kid: row.kid };
+}
+
+function stolenJwk(
+  store: MemoryStore,
+  algorithm: string,
+): { row: SigningKeyRow; jwk: Record<string, unknown> } {
+  const row = store.signingKeys.find((one) => one.algorithm === algorithm);
+  if (row === undefined) throw new Error(`The store has no signing key for ${algorithm}`);
   const sealed: unknown = JSON.parse(row.ciphertext);
   const jwk: unknown = Array.isArray(sealed) ? JSON.parse(String(sealed[2])) : null;
   if (typeof jwk !== "object" || jwk === null) throw new Error("The key is no JWK");
-  const key = createPrivateKey({ key: { ...jwk }, format: "jwk" });
-  return { key, kid: row.kid, publicJwk: row.public_jwk };
+  return { row, jwk: { ...jwk } };
 }
