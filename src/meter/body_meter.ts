@@ -7,10 +7,10 @@
  */
 
 import type { BodyTap, ExchangeContext } from "../exchange.ts";
-import { bodyReaderOf, messageReaderOf } from "../provider/dialect.ts";
+import { bodyReaderOf, messageReaderOf, streamsAsArray } from "../provider/dialect.ts";
 import type { MeterDialect, RequestedTurn } from "../provider/provider.ts";
 import type { BodyReader } from "./body_reader.ts";
-import { ErrorReader, JsonReader, OpaqueReader, SseReader } from "./body_reader.ts";
+import { ArrayReader, ErrorReader, JsonReader, OpaqueReader, SseReader } from "./body_reader.ts";
 import { Feed, LengthTap, LookAheadTap, StreamTap } from "./body_tap.ts";
 import type { BodyTurnOptions } from "./body_turn.ts";
 import { BodyTurn } from "./body_turn.ts";
@@ -28,6 +28,8 @@ export interface AnswerHead {
   /** Of the candidate that answered, with the upstream's request id. */
   readonly context: ExchangeContext;
   readonly httpStatus: number;
+  /** The service tier that was served, where a header says it; null: none does. */
+  readonly serviceTier: string | null;
   readonly contentType: string | null;
   readonly contentEncoding: string | null;
   /** Bytes on the wire; null: not announced. */
@@ -62,6 +64,7 @@ export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
     sent: (byteCount) => turn.sent(byteCount),
     answered: (head) => tapOf(options, turn, head),
     failed: (errorCode, reachedUpstream) => {
+      if (!reachedUpstream) options.reservation.release();
       const usage = { reading: reachedUpstream ? "absent" : "none_billed" } as const;
       turn.end({ status: "error", usage, terminal: "none", errorCode });
       turn.takeClosing()?.catch(() => undefined);
@@ -76,7 +79,7 @@ export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
 function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): BodyTap {
   const type = mediaTypeOf(head.contentType);
   const isStream = type === "text/event-stream" && isSuccess(head.httpStatus);
-  turn.answered(head.context, head.httpStatus, isStream ? "sse" : "http");
+  turn.answered(head, isStream ? "sse" : "http");
   const messages = isStream ? messageReaderOf(options.dialect) : null;
   const encoding = (head.contentEncoding ?? "identity").trim().toLowerCase();
   if (messages !== null && head.usageInjected && encoding === "identity") {
@@ -84,7 +87,8 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
   }
   const reader = readerOf(options, turn, head, type);
   const feed = feedOf(turn, reader, encoding);
-  if (isStream) return new StreamTap(feed);
+  // What ends while the body goes on must not be held back for its last chunk.
+  if (isStream || reader instanceof ArrayReader) return new StreamTap(feed);
   const length = head.contentLength;
   // A length that is no number is not announced.
   return length !== null && Number.isSafeInteger(length)
@@ -114,6 +118,10 @@ function readerOf(
   if (type === "text/event-stream") {
     const messages = messageReaderOf(dialect);
     return messages === null ? new OpaqueReader(turn) : new SseReader(turn, messages, bodyBytesMax);
+  }
+  if (isJson(type) && turn.asksForStream && streamsAsArray(dialect)) {
+    const messages = messageReaderOf(dialect);
+    if (messages !== null) return new ArrayReader(turn, messages, bodyBytesMax);
   }
   const read = isJson(type) ? bodyReaderOf(dialect) : null;
   return read === null ? new OpaqueReader(turn) : new JsonReader(turn, read);

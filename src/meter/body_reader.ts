@@ -1,5 +1,6 @@
 /**
- * What reads an answer's bytes for its turn: SSE events, a JSON body, an error body, or nothing.
+ * What reads an answer's bytes for its turn: SSE events, a JSON array of them, a JSON body, an
+ * error body, or nothing.
  *
  * Owns: turning bytes into signals for the turn.
  * Does not own: forwarding; a reader never sees what goes downstream.
@@ -9,9 +10,10 @@
  */
 
 import { JsonFieldStream } from "../lib/json_stream.ts";
+import { JsonArraySplitter } from "../provider/json_array.ts";
 import type { JsonBodyReader, MessageReader } from "../provider/provider.ts";
 import { SseSplitter } from "../provider/sse.ts";
-import { errorCodeOfBody, isDeltaAt } from "../provider/wire_text.ts";
+import { errorCodeOfBody, isDeltaAt, textOf } from "../provider/wire_text.ts";
 import type { BodyTurn } from "./body_turn.ts";
 
 /** Longest field of a JSON body that is read; only a list of output items comes near it. */
@@ -35,10 +37,12 @@ export interface BodyReader {
 /** Reads SSE events; the turn ends with its terminal event. */
 export class SseReader implements BodyReader {
   readonly #turn: ReadTurn;
+  readonly #messages: MessageReader;
   readonly #splitter: SseSplitter;
 
   constructor(turn: ReadTurn, messages: MessageReader, eventBytesMax: number) {
     this.#turn = turn;
+    this.#messages = messages;
     this.#splitter = new SseSplitter((source, start, end) => {
       turn.eventReceived();
       if (turn.isOver) return;
@@ -57,13 +61,55 @@ export class SseReader implements BodyReader {
     this.#splitter.end();
     if (this.#turn.isOver) return;
     if (this.#splitter.oversizedEvents > 0) this.#turn.parseFailed("event_too_large");
-    this.#turn.interrupted();
+    streamEnded(this.#turn, this.#messages);
   }
 
   /** A client that reads by lines has the last one, though its blank line did not come. */
   abort(): void {
     this.finish();
   }
+}
+
+/** Reads the events of a stream that is one JSON array; the turn ends with its closing bracket. */
+export class ArrayReader implements BodyReader {
+  readonly #turn: ReadTurn;
+  readonly #messages: MessageReader;
+  readonly #splitter: JsonArraySplitter;
+
+  constructor(turn: ReadTurn, messages: MessageReader, eventBytesMax: number) {
+    this.#turn = turn;
+    this.#messages = messages;
+    this.#splitter = new JsonArraySplitter((source, start, end) => {
+      turn.eventReceived();
+      const signal = messages.upstreamSignal(source.subarray(start, end));
+      if (signal !== null) turn.signal(signal);
+    }, eventBytesMax);
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#splitter.push(bytes);
+    if (this.#splitter.isOver) this.abort();
+  }
+
+  finish(): void {
+    if (this.#turn.isOver || this.#splitter.isArray) return this.abort();
+    this.#turn.parseFailed("malformed_body");
+    completeUnread(this.#turn);
+  }
+
+  /** A client that reads by lines has every object that came. */
+  abort(): void {
+    if (this.#turn.isOver) return;
+    if (this.#splitter.oversizedObjects > 0) this.#turn.parseFailed("event_too_large");
+    streamEnded(this.#turn, this.#messages);
+  }
+}
+
+/** No more events will come. Most formats have one that says so. */
+function streamEnded(turn: ReadTurn, messages: MessageReader): void {
+  const ended = messages.streamEnded?.() ?? null;
+  if (ended === null) turn.interrupted();
+  else turn.signal(ended);
 }
 
 /** Reads an answer that is one JSON object, while it passes by. */
@@ -103,17 +149,25 @@ export class JsonReader implements BodyReader {
   }
 }
 
-/** Reads the body of a refusal, which the upstream does not bill. */
+/** Reads the body of a refusal, an object or an array of one, which the upstream does not bill. */
 export class ErrorReader implements BodyReader {
   readonly #turn: ReadTurn;
   readonly #fields = new JsonFieldStream(["error"], VALUE_BYTES_MAX);
+  readonly #array: JsonArraySplitter;
+  #codeInArray: string | null = null;
 
   constructor(turn: ReadTurn) {
     this.#turn = turn;
+    this.#array = new JsonArraySplitter((source, start, end) => {
+      const text = textOf(source.subarray(start, end));
+      this.#codeInArray ??= text === null ? null : errorCodeOfBody(text);
+    }, VALUE_BYTES_MAX);
   }
 
+  /** It is one of the two; the other reads nothing. */
   push(bytes: Uint8Array): void {
     this.#fields.push(bytes);
+    this.#array.push(bytes);
   }
 
   finish(): void {
@@ -122,7 +176,7 @@ export class ErrorReader implements BodyReader {
       status: "error",
       usage: { reading: "none_billed" },
       terminal: "body",
-      errorCode: text === null ? null : errorCodeOfBody(text),
+      errorCode: text === null ? this.#codeInArray : errorCodeOfBody(text),
     });
   }
 

@@ -6,7 +6,7 @@
  * Invariant: the first ending counts; whatever comes after it changes nothing.
  */
 
-import type { ExchangeContext, Transport, TurnKind, TurnStatus } from "../exchange.ts";
+import type { ExchangeContext, Reservation, Transport, TurnKind, TurnStatus } from "../exchange.ts";
 import type {
   EndedSignal,
   ProgressSignal,
@@ -15,8 +15,9 @@ import type {
   TurnSignal,
   UsageReading,
 } from "../provider/provider.ts";
+import { storable } from "../provider/wire_text.ts";
 import type { MeterOptions, ParseFailure, RowFacts, Traffic } from "./row.ts";
-import { NO_TRAFFIC, rowOf } from "./row.ts";
+import { NO_TRAFFIC, rowOf, tokensOf } from "./row.ts";
 
 export interface BodyTurnOptions extends MeterOptions {
   readonly context: ExchangeContext;
@@ -25,6 +26,16 @@ export interface BodyTurnOptions extends MeterOptions {
   readonly requested: RequestedTurn | null;
   /** The tier that is sent upstream; null: none. */
   readonly decidedServiceTier: string | null;
+  /** Settled when the turn ends. */
+  readonly reservation: Reservation;
+}
+
+/** What the head of the answer says of the turn. */
+interface TurnAnswer {
+  readonly context: ExchangeContext;
+  readonly httpStatus: number;
+  /** The tier that was served, where a header says it; null: none does. */
+  readonly serviceTier: string | null;
 }
 
 /** How the turn ended, beside what it knows itself. */
@@ -71,6 +82,10 @@ export class BodyTurn {
     return this.#isOver;
   }
 
+  get asksForStream(): boolean {
+    return this.#requested?.stream ?? false;
+  }
+
   /** Whether output would still be noted. */
   get awaitsOutput(): boolean {
     return this.#firstTokenMs === null && !this.#isOver;
@@ -80,9 +95,10 @@ export class BodyTurn {
     this.#requested = requested;
   }
 
-  answered(context: ExchangeContext, httpStatus: number, transport: Transport): void {
+  answered({ context, httpStatus, serviceTier }: TurnAnswer, transport: Transport): void {
     this.#context = context;
     this.#httpStatus = httpStatus;
+    this.#serviceTier = serviceTier === null ? null : storable(serviceTier);
     this.#transport = transport;
   }
 
@@ -121,10 +137,11 @@ export class BodyTurn {
   end(ending: BodyEnding): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const { ledger, report, clock } = this.#options;
+    const { ledger, report, clock, reservation } = this.#options;
     if (ending.usage.reading === "malformed") this.parseFailed("malformed_usage");
     const facts = this.#facts(ending, clock.monotonicMs() - this.#startedMs);
     const row = rowOf(this.#options, this.#context, facts);
+    reservation.settle(tokensOf(row), row.settled_micros);
     this.#closing = ledger.close(row);
     report({ event: "relay_turn_completed", row, terminal: ending.terminal });
   }
@@ -192,6 +209,7 @@ export class BodyTurn {
       httpStatus: this.#httpStatus,
       responseId: this.#responseId,
       usage: ending.usage,
+      reservedMicros: this.#options.reservation.costMicros,
       isPartial: brokeOff && ending.usage.reading === "usage",
       details: {},
       firstTokenMs: this.#firstTokenMs,

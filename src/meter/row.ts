@@ -19,6 +19,7 @@ import type {
 } from "../exchange.ts";
 import type { EndedSignal, UsageReading } from "../provider/provider.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { costMicros } from "./price.ts";
 
 /** What a meter is given, whatever it meters. */
 export interface MeterOptions {
@@ -65,6 +66,8 @@ export interface RowFacts {
   readonly httpStatus: number | null;
   readonly responseId: string | null;
   readonly usage: UsageReading;
+  /** What was set aside for it, in micro-dollars: counts where the usage stays unknown. */
+  readonly reservedMicros: number;
   /** Numbers that were seen before the turn broke off: not all there is. */
   readonly isPartial: boolean;
   readonly details: UsageDetails;
@@ -85,6 +88,9 @@ export function rowOf(
   facts: RowFacts,
 ): UsageEvent {
   const { usage, details } = numbersOf(facts.usage);
+  const serviceTier = facts.serviceTier ?? facts.decidedServiceTier;
+  const model = facts.model ?? facts.requestedModel;
+  const settlement = settlementOf(facts, costMicros(model, serviceTier, usage));
   return {
     event_id: `${context.sessionId}_${facts.turn}`,
     recorded_at: options.clock.nowMs(),
@@ -98,10 +104,10 @@ export function rowOf(
     provider: context.provider,
     endpoint: context.endpoint,
     requested_model: facts.requestedModel,
-    model: facts.model ?? facts.requestedModel,
+    model,
     requested_service_tier: facts.requestedServiceTier,
     decided_service_tier: facts.decidedServiceTier,
-    service_tier: facts.serviceTier ?? facts.decidedServiceTier,
+    service_tier: serviceTier,
     status: facts.status,
     error_code: facts.errorCode,
     http_status: facts.httpStatus,
@@ -109,8 +115,9 @@ export function rowOf(
     upstream_request_id: context.upstreamRequestId,
     ...usage,
     usage_source: sourceOf(facts),
-    details: { ...facts.details, ...details },
+    details: { ...facts.details, ...details, ...settlement.details },
     cost_micros: null,
+    settled_micros: settlement.micros,
     first_token_ms: rounded(facts.firstTokenMs),
     duration_ms: rounded(facts.durationMs),
     frames_up: facts.traffic.framesUp,
@@ -120,21 +127,48 @@ export function rowOf(
   };
 }
 
+/** Tokens of a row, in and out; null: not known. */
+export function tokensOf({ input_tokens, output_tokens }: UsageEvent): number | null {
+  return input_tokens === null || output_tokens === null ? null : input_tokens + output_tokens;
+}
+
 /**
  * Completes a row whose usage came later.
  * @param pending the row as it was closed
  */
 export function completedRow(pending: UsageEvent, ended: EndedSignal): UsageEvent {
   const { usage, details } = numbersOf(ended.usage);
+  const model = ended.model ?? pending.model;
+  const serviceTier = ended.serviceTier ?? pending.service_tier;
+  const isKnown = ended.usage.reading === "usage";
+  const { settled_at_reserve: _, ...former } = pending.details;
   return {
     ...pending,
     ...usage,
-    model: ended.model ?? pending.model,
-    service_tier: ended.serviceTier ?? pending.service_tier,
+    model,
+    service_tier: serviceTier,
     status: ended.status,
     error_code: ended.errorCode,
-    usage_source: ended.usage.reading === "usage" ? "upstream" : "missing",
-    details: { ...pending.details, ...details },
+    usage_source: isKnown ? "upstream" : "missing",
+    details: isKnown ? { ...former, ...details } : pending.details,
+    settled_micros: isKnown ? costMicros(model, serviceTier, usage) : pending.settled_micros,
+  };
+}
+
+/**
+ * What a turn counts for against budgets. Where it broke off, numbers that were seen are not all
+ * there is, so the reserved amount is the least.
+ */
+function settlementOf(
+  { usage, isPartial, reservedMicros }: RowFacts,
+  price: number,
+): { micros: number; details: UsageDetails } {
+  if (usage.reading === "none_billed") return { micros: 0, details: {} };
+  if (usage.reading === "usage" && !isPartial) return { micros: price, details: {} };
+  const isReserve = reservedMicros > 0 && reservedMicros >= price;
+  return {
+    micros: Math.max(price, reservedMicros),
+    details: isReserve ? { settled_at_reserve: true } : {},
   };
 }
 

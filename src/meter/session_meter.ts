@@ -13,6 +13,7 @@ import { Buffer } from "node:buffer";
 import type {
   ExchangeContext,
   Message,
+  Reservation,
   SessionTap,
   TurnStatus,
   UsageDetails,
@@ -30,17 +31,48 @@ import type {
   UsageReading,
 } from "../provider/provider.ts";
 import type { MeterOptions, ParseFailure, RowFacts, Traffic } from "./row.ts";
-import { NO_TRAFFIC, rowOf } from "./row.ts";
+import { NO_TRAFFIC, rowOf, tokensOf } from "./row.ts";
 import type { Turn } from "./turn.ts";
 import { TurnTable } from "./turn.ts";
 
 export interface SessionMeterOptions extends MeterOptions {
   readonly context: ExchangeContext;
   readonly dialect: MeterDialect;
+  readonly admission: TurnAdmission;
 }
 
-/** Times of requests kept while the upstream has not begun their responses (`at_answer`). */
-const REQUEST_TIMES_MAX = 64;
+/** What a turn asks for, as far as its frame says. */
+export interface AskedTurn {
+  /** Its own, else the session's; null: not known. */
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  /** Of the frame that asks; 0 where nobody asked. */
+  readonly frameBytes: number;
+  /** Null: it names no maximum. */
+  readonly outputTokensMax: number | null;
+}
+
+/** Judges the turns of a session, and sets aside what they may cost. */
+export interface TurnAdmission {
+  /**
+   * Before a turn goes upstream. A promise is returned only where something has to be waited for.
+   * @throws GatewayError what refuses it; the promise rejects with it
+   */
+  admit(asked: AskedTurn): Reservation | Promise<Reservation>;
+  /** For a turn that the upstream began by itself; and why an `admit` would have refused it. */
+  charge(asked: AskedTurn): { readonly reservation: Reservation; readonly refusal: unknown };
+  /** The upstream says what the session's model is. @throws GatewayError it is not allowed */
+  confirmModel(model: string): void;
+}
+
+/** Requests kept while the upstream has not begun their responses (`at_answer`). */
+const REQUESTS_MAX = 64;
+
+/** A request whose response begins a turn only with the upstream's answer. */
+interface PendingRequest {
+  readonly timeMs: number;
+  readonly reservation: Reservation;
+}
 
 /**
  * @returns the tap of one session
@@ -65,8 +97,10 @@ class SessionMeter implements SessionTap {
   readonly #table: TurnTable;
   #sessionModel: string | null = null;
   #transcriptionModel: string | null = null;
-  /** When requests were made whose responses begin a turn only with the upstream's answer. */
-  readonly #requestTimesMs: number[] = [];
+  #requests: PendingRequest[] = [];
+  /** Why a turn that the upstream began by itself ends the session. */
+  #refusal: unknown = null;
+  #ended = false;
   /** Since the last turn ended, or the session began. The ended turn is charged with all of it. */
   #framesUp = 0;
   #framesDown = 0;
@@ -91,12 +125,15 @@ class SessionMeter implements SessionTap {
     return this.#table.runningCount;
   }
 
-  clientMessage(message: Message): void {
+  clientMessage(message: Message): Promise<void> | undefined {
+    const bytes = byteLengthOf(message);
     this.#framesUp++;
-    this.#bytesUp += byteLengthOf(message);
+    this.#bytesUp += bytes;
     const signal = this.#reader?.clientSignal(message) ?? null;
-    if (signal?.signal === "requested") this.#requested(signal);
-    else if (signal?.signal === "other") this.#table.otherSent();
+    if (signal?.signal === "requested") return this.#asked(signal, bytes);
+    if (signal?.signal === "other") this.#table.otherSent();
+    else if (signal?.signal === "session") this.#session(signal);
+    return undefined;
   }
 
   upstreamMessage(message: Message): Promise<void> | undefined {
@@ -114,6 +151,8 @@ class SessionMeter implements SessionTap {
 
   /** One turn whose record fails keeps no other from its own; the first failure is thrown. */
   end(): Promise<void> | undefined {
+    this.#ended = true;
+    this.#forgetRequests();
     const failures: unknown[] = [];
     for (const turn of this.#table.drain()) {
       try {
@@ -135,18 +174,37 @@ class SessionMeter implements SessionTap {
 
   #apply(signal: TurnSignal): void {
     if (signal.signal === "started") this.#started(signal);
-    else if (signal.signal === "ended") this.#ended(signal);
+    else if (signal.signal === "ended") this.#turnEnded(signal);
     else if (signal.signal === "refused") this.#refused(signal);
     else if (signal.signal === "session") this.#session(signal);
   }
 
-  #requested(signal: RequestedSignal): void {
+  #asked(signal: RequestedSignal, frameBytes: number): Promise<void> | undefined {
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#reader?.turnsBegin === "at_request") {
-      this.#table.requested(signal, nowMs);
-    } else if (this.#requestTimesMs.length < REQUEST_TIMES_MAX) {
-      this.#requestTimesMs.push(nowMs);
+    const { serviceTier, outputTokensMax } = signal;
+    const model = signal.model ?? this.#sessionModel;
+    const asked = { model, serviceTier, frameBytes, outputTokensMax };
+    const admitted = this.#options.admission.admit(asked);
+    if (!(admitted instanceof Promise)) return this.#requested(signal, nowMs, admitted);
+    return admitted.then((reservation) => this.#requested(signal, nowMs, reservation));
+  }
+
+  /** @throws what the ledger throws */
+  #requested(signal: RequestedSignal, nowMs: number, reservation: Reservation): undefined {
+    if (this.#ended) {
+      reservation.release();
+    } else if (this.#reader?.turnsBegin === "at_answer") {
+      this.#requests.push({ timeMs: nowMs, reservation });
+      if (this.#requests.length > REQUESTS_MAX) this.#requests.shift()?.reservation.settle(0, 0);
+    } else {
+      this.#table.requested(signal, nowMs, reservation);
     }
+  }
+
+  /** Which of them an upstream's error was about is not said, and none of them has begun a turn. */
+  #forgetRequests(): void {
+    for (const { reservation } of this.#requests) reservation.settle(0, 0);
+    this.#requests = [];
   }
 
   #started(signal: StartedSignal): void {
@@ -154,11 +212,26 @@ class SessionMeter implements SessionTap {
     if (signal.kind === "transcription") {
       // Committed input is transcribed only where the session says so.
       if (this.#transcriptionModel === null) return;
-      this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs);
-      return;
+      this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs, null);
+    } else {
+      const request = this.#requests.shift();
+      const started = { ...signal, model: signal.model ?? this.#sessionModel };
+      this.#table.started(started, request?.timeMs ?? nowMs, request?.reservation ?? null);
     }
-    const startedMs = this.#requestTimesMs.shift() ?? nowMs;
-    this.#table.started({ ...signal, model: signal.model ?? this.#sessionModel }, startedMs);
+    if (signal.isOutput === true) this.#table.output({ key: signal.key, lane: signal.lane }, nowMs);
+    this.#throwRefusal();
+  }
+
+  /** Whether the upstream has no names for its turns. */
+  get #isNameless(): boolean {
+    return this.#reader?.namesTurns === "reader";
+  }
+
+  /** A turn that nobody asked for is on record and charged for before it may end the session. */
+  #throwRefusal(): void {
+    const refusal = this.#refusal;
+    this.#refusal = null;
+    if (refusal !== null) throw refusal;
   }
 
   #output(message: Message): void {
@@ -167,11 +240,11 @@ class SessionMeter implements SessionTap {
     this.#table.output(owner, nowMs);
   }
 
-  #ended(signal: EndedSignal): void {
+  #turnEnded(signal: EndedSignal): void {
     const known = this.#table.count;
     const turn = this.#table.ended(signal, this.#options.clock.monotonicMs());
     // An end with a name that is no turn's repeats one.
-    const isStray = turn === null ? signal.key === null : turn.number > known;
+    const isStray = turn === null ? signal.key === null : !this.#isNameless && turn.number > known;
     if (isStray) this.#parseFailed(turn?.number ?? 0, "unmatched_terminal");
     if (turn === null) return;
     turn.key ??= signal.key;
@@ -187,8 +260,8 @@ class SessionMeter implements SessionTap {
 
   #refused(signal: RefusedSignal): void {
     if (this.#reader?.turnsBegin === "at_answer") {
-      // Which request it answers is not said. A response that comes late is timed from its start.
-      this.#requestTimesMs.length = 0;
+      // A response that comes late all the same is timed and charged for from its start.
+      this.#forgetRequests();
       return;
     }
     const turn = this.#table.refused(signal);
@@ -200,20 +273,33 @@ class SessionMeter implements SessionTap {
   }
 
   #session(signal: SessionSignal): void {
-    this.#sessionModel = signal.model ?? this.#sessionModel;
+    if (signal.model !== null) {
+      this.#options.admission.confirmModel(signal.model);
+      this.#sessionModel = signal.model;
+    }
     if (signal.transcriptionModel !== undefined) {
       this.#transcriptionModel = signal.transcriptionModel;
     }
   }
 
   #open(turn: Turn, isOver: boolean): void {
+    turn.reservation ??= this.#charge(turn);
     const facts = this.#factsOf(turn, interruption(turn), null, NO_TRAFFIC);
     try {
       this.#options.ledger.open(rowOf(this.#options, this.#options.context, facts));
     } catch (error) {
       // A turn that is over was billed: there is no refusing it, and its row is closed next.
-      if (!isOver) throw error;
+      if (isOver) return;
+      turn.reservation.release();
+      throw error;
     }
+  }
+
+  #charge({ model, decidedServiceTier: serviceTier }: Turn): Reservation {
+    const asked = { model, serviceTier, frameBytes: 0, outputTokensMax: null };
+    const { reservation, refusal } = this.#options.admission.charge(asked);
+    this.#refusal = refusal;
+    return reservation;
   }
 
   #parseFailed(turn: number, cause: ParseFailure): void {
@@ -228,6 +314,7 @@ class SessionMeter implements SessionTap {
     const durationMs = clock.monotonicMs() - turn.startedMs;
     const facts = this.#factsOf(turn, ending, durationMs, this.#takeTraffic());
     const row = rowOf(this.#options, context, facts);
+    turn.reservation?.settle(tokensOf(row), row.settled_micros);
     const written = ledger.close(row);
     if (written !== undefined) {
       this.#closing = Promise.all([this.#closing, written]).then(() => undefined);
@@ -248,8 +335,9 @@ class SessionMeter implements SessionTap {
       status: ending.status,
       errorCode: ending.errorCode,
       httpStatus: ending.httpStatus,
-      responseId: turn.kind === "response" ? turn.key : null,
+      responseId: turn.kind === "response" && !this.#isNameless ? turn.key : null,
       usage: ending.usage,
+      reservedMicros: turn.reservation?.costMicros ?? 0,
       isPartial: false,
       details: detailsOf(turn),
       firstTokenMs: turn.firstTokenMs,

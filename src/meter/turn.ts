@@ -12,7 +12,7 @@
  * costs.
  */
 
-import type { TurnKind } from "../exchange.ts";
+import type { Reservation, TurnKind } from "../exchange.ts";
 import type {
   EndedSignal,
   OutputOwner,
@@ -39,6 +39,8 @@ export interface Turn {
   readonly requestedServiceTier: string | null;
   readonly decidedServiceTier: string | null;
   readonly warmup: boolean;
+  /** Null until the upstream's own turns are charged for. */
+  reservation: Reservation | null;
   /** Response id or item id; null: not answered yet. */
   key: string | null;
   /** What the last event of the turn carried. */
@@ -55,7 +57,7 @@ type TurnSeed = Pick<
   Turn,
   "kind" | "lane" | "startedMs" | "requestedModel" | "requestedServiceTier" | "decidedServiceTier"
 > &
-  Pick<Turn, "warmup" | "key" | "model" | "serviceTier" | "background">;
+  Pick<Turn, "warmup" | "reservation" | "key" | "model" | "serviceTier" | "background">;
 
 export class TurnTable {
   readonly #opened: (turn: Turn, isOver: boolean) => void;
@@ -100,8 +102,8 @@ export class TurnTable {
     return this.#answered === 1;
   }
 
-  /** A request that the upstream will answer. */
-  requested(signal: RequestedSignal, nowMs: number): void {
+  /** A request that the upstream will answer, and what was set aside for it. */
+  requested(signal: RequestedSignal, nowMs: number, reservation: Reservation): void {
     this.#open({
       kind: "response",
       lane: signal.lane,
@@ -110,6 +112,7 @@ export class TurnTable {
       requestedServiceTier: signal.serviceTier,
       decidedServiceTier: signal.serviceTier,
       warmup: signal.warmup,
+      reservation,
       key: null,
       model: null,
       serviceTier: null,
@@ -122,10 +125,16 @@ export class TurnTable {
     this.#otherSent = true;
   }
 
-  /** The upstream began `signal.key`: an answer to a request of its lane, or a turn of its own. */
-  started(signal: StartedSignal, startedMs: number): void {
+  /**
+   * The upstream began `signal.key`: an answer to a request of its lane, or a turn of its own.
+   * @param reservation what was set aside for a turn that begins with this; null: nothing
+   */
+  started(signal: StartedSignal, startedMs: number, reservation: Reservation | null): void {
     const known = this.#byKey(signal.key, signal.kind);
-    const turn = known ?? this.#answerable(signal) ?? this.#open(seedOf(signal, startedMs, this));
+    const turn =
+      known ??
+      this.#answerable(signal) ??
+      this.#open({ ...seedOf(signal, startedMs, this), reservation });
     if (turn.key === null) {
       turn.key = signal.key;
       turn.error = null;
@@ -323,7 +332,10 @@ function likeness(turn: Turn, answer: ModelAndTier): number {
 
 /** A turn that nobody asked for. It inherits what the lane's response before it was sent with. */
 function seedOf(
-  signal: Pick<StartedSignal, "kind" | "lane" | "model" | "serviceTier" | "background"> & {
+  signal: Pick<
+    StartedSignal,
+    "kind" | "lane" | "model" | "serviceTier" | "background" | "requestedModel"
+  > & {
     readonly key: string | null;
   },
   startedMs: number,
@@ -333,10 +345,11 @@ function seedOf(
     kind: signal.kind,
     lane: signal.lane,
     startedMs,
-    requestedModel: null,
+    requestedModel: signal.requestedModel ?? null,
     requestedServiceTier: null,
     decidedServiceTier: table.inheritedTier(signal.lane),
     warmup: false,
+    reservation: null,
     key: signal.key,
     model: signal.model,
     serviceTier: signal.serviceTier,

@@ -1,11 +1,11 @@
-/** Recorded OpenAI sessions: the meter reports exactly the usage that is expected of them. */
+/** Recorded sessions of OpenAI and Gemini: the meter reports exactly the usage that is expected of them. */
 
 import { describe, expect, test } from "bun:test";
 import type { Message, UsageEvent } from "../../src/exchange.ts";
 import { createSessionMeter } from "../../src/meter/session_meter.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
 import { MeterWorld } from "../support/meter_world.ts";
-import { comparable, expectedCase, loadTranscript } from "./transcript.ts";
+import { comparable, expectedCase, loadTranscript, wantedOf } from "./transcript.ts";
 
 const CASES: readonly (readonly [string, MeterDialect])[] = [
   ["responses_ws_two_turns.jsonl", "openai_responses"],
@@ -18,6 +18,7 @@ const CASES: readonly (readonly [string, MeterDialect])[] = [
   ["realtime_ga_text.jsonl", "openai_realtime"],
   ["realtime_ga_audio.jsonl", "openai_realtime"],
   ["realtime_transcription.jsonl", "openai_realtime"],
+  ["gemini_live.jsonl", "gemini_live"],
 ];
 
 /** Ways to write the same JSON that must read the same. */
@@ -66,8 +67,7 @@ function check(rows: readonly UsageEvent[], name: string): void {
   expect(rows.length).toBe(turns.length);
   for (const [index, row] of rows.entries()) {
     const expected = turns[index] ?? {};
-    const { note: _, ...wanted } = expected;
-    expect(comparable(row, expected)).toEqual(wanted);
+    expect(comparable(row, expected)).toEqual(wantedOf(expected));
   }
 }
 

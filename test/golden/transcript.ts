@@ -80,10 +80,17 @@ function entryOf(line: string): TranscriptEntry {
   return { dir: raw.dir, message };
 }
 
+/** Names in an expected turn that only explain it. */
+const EXPLANATIONS = ["note", "uncached_input_tokens", "output_tokens_at_start"];
+
+/** An expected turn without what only explains it. */
+export function wantedOf(expected: ExpectedTurn): ExpectedTurn {
+  const named = Object.entries(expected).filter(([name]) => !EXPLANATIONS.includes(name));
+  return Object.fromEntries(named);
+}
+
 /** What of a row an expected turn speaks of, so that the two can be compared whole. */
 export function comparable(row: UsageEvent, expected: ExpectedTurn): Record<string, unknown> {
   const flat: Record<string, unknown> = { ...row, ...row.details };
-  const explanations = ["note", "uncached_input_tokens", "output_tokens_at_start"];
-  const names = Object.keys(expected).filter((name) => !explanations.includes(name));
-  return Object.fromEntries(names.map((name) => [name, flat[name]]));
+  return Object.fromEntries(Object.keys(wantedOf(expected)).map((name) => [name, flat[name]]));
 }

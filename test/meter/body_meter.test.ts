@@ -12,11 +12,13 @@ import type { AnswerHead } from "../../src/meter/body_meter.ts";
 import type { MeterDialect, RequestedTurn } from "../../src/provider/provider.ts";
 import { readText } from "../golden/transcript.ts";
 import { CONTEXT, MeterWorld } from "../support/meter_world.ts";
+import { RecordingReservation } from "../support/reservation.ts";
 
 const utf8 = new TextEncoder();
 const JSON_HEAD: AnswerHead = {
   context: { ...CONTEXT, upstreamRequestId: "req_2" },
   httpStatus: 200,
+  serviceTier: null,
   contentType: "application/json; charset=utf-8",
   contentEncoding: null,
   contentLength: null,
@@ -27,6 +29,8 @@ const REQUESTED: RequestedTurn = {
   model: "gpt-5.5",
   serviceTier: null,
   stream: false,
+  outputTokensMax: null,
+  speed: null,
   includeUsage: false,
   background: false,
   duplicate: null,
@@ -37,6 +41,7 @@ const BODY = utf8.encode(
 
 function open(head: Partial<AnswerHead> = {}, dialect: MeterDialect = "openai_responses") {
   const world = new MeterWorld();
+  world.reservation = new RecordingReservation(50);
   const meter = createBodyMeter(world.body(dialect, REQUESTED));
   const tap = meter.answered({ ...JSON_HEAD, ...head });
   return { world, meter, tap, rows: world.ledger.closed };
@@ -55,6 +60,34 @@ function sse(...events: unknown[]): Uint8Array {
   );
   return utf8.encode(lines.join(""));
 }
+
+describe("createBodyMeter() settles what was reserved", () => {
+  test("with the usage of the answer", async () => {
+    const { world, tap, rows } = open();
+    await forward(tap, [BODY]);
+    expect(world.reservation.told).toEqual([`settled 3 ${rows[0]?.settled_micros}`]);
+  });
+
+  test("as it is where the client leaves before the usage", () => {
+    const { world, tap, rows } = open({}, "openai_responses");
+    tap.abort();
+    expect(world.reservation.told).toEqual(["settled null 50"]);
+    expect(rows[0]).toMatchObject({ settled_micros: 50, details: { settled_at_reserve: true } });
+  });
+
+  test("as it is where the upstream may have begun", () => {
+    const { world, meter } = open();
+    meter.failed("upstream_timeout", true);
+    expect(world.reservation.told).toEqual(["settled null 50"]);
+  });
+
+  test("by releasing it where the upstream was never reached", () => {
+    const { world, meter, rows } = open();
+    meter.failed("upstream_unreachable", false);
+    expect(world.reservation.told[0]).toBe("released");
+    expect(rows[0]?.settled_micros).toBe(0);
+  });
+});
 
 describe("createBodyMeter()", () => {
   test("opens the row before there is an answer, as it must read if the process dies now", () => {
@@ -258,7 +291,7 @@ describe("createBodyMeter()", () => {
 
   test("records a format without a reader with its usage missing", async () => {
     for (const head of [JSON_HEAD, SSE_HEAD]) {
-      const { tap, rows } = open(head, "anthropic_messages");
+      const { tap, rows } = open(head, "none");
       expect(await forward(tap, [BODY])).toEqual(BODY);
       const row = { status: "completed", usage_source: "missing", model: "gpt-5.5" };
       expect(rows).toMatchObject([row]);

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { ErrorReader, JsonReader, OpaqueReader, SseReader } from "../../src/meter/body_reader.ts";
+import {
+  ArrayReader,
+  ErrorReader,
+  JsonReader,
+  OpaqueReader,
+  SseReader,
+} from "../../src/meter/body_reader.ts";
 import { BodyTurn } from "../../src/meter/body_turn.ts";
+import { generateReader } from "../../src/provider/gemini_generate.ts";
 import { responseBody, responsesReader } from "../../src/provider/openai_responses.ts";
 import { MeterWorld } from "../support/meter_world.ts";
 
@@ -35,6 +42,62 @@ describe("SseReader", () => {
       reader.abort();
       expect(closed).toMatchObject([{ status }]);
     }
+  });
+});
+
+describe("SseReader of a format without a terminal event", () => {
+  const last = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n';
+
+  test.each([
+    [last, "completed"],
+    ['data: {"candidates":[{}]}\n\n', "interrupted"],
+  ])("takes the end of the stream after %j as %s", (text, status) => {
+    for (const end of ["finish", "abort"] as const) {
+      const { turn, closed } = open();
+      const reader = new SseReader(turn, generateReader(), 1000);
+      reader.push(utf8.encode(text));
+      expect(closed.length).toBe(0);
+      reader[end]();
+      expect(closed).toMatchObject([{ status }]);
+    }
+  });
+});
+
+describe("ArrayReader", () => {
+  const usage = '"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}';
+  const last = `{"candidates":[{"finishReason":"STOP"}],${usage}}`;
+
+  function read(text: string, bytesMax = 1000) {
+    const opened = open();
+    const reader = new ArrayReader(opened.turn, generateReader(), bytesMax);
+    reader.push(utf8.encode(text));
+    return { ...opened, reader };
+  }
+
+  test("ends the turn with the closing bracket, before the body is complete", () => {
+    const { reader, closed } = read(`[${last}`);
+    expect(closed.length).toBe(0);
+    reader.push(utf8.encode("\n]"));
+    reader.finish();
+    expect(closed).toMatchObject([{ status: "completed", input_tokens: 3, frames_down: 1 }]);
+  });
+
+  test.each([
+    [`[${last}`, "completed", "upstream"],
+    [`[{"candidates":[{}],${usage}}`, "interrupted", "partial"],
+    [`[{"candidates":[{}],${usage}},{"error":{"code":503}}]`, "error", "partial"],
+    ["[", "interrupted", "missing"],
+    ['{"candidates":[]}', "completed", "missing"],
+  ])("reads %s as %s, usage %s", (text, status, usage_source) => {
+    const { reader, closed } = read(text);
+    reader.finish();
+    expect(closed).toMatchObject([{ status, usage_source }]);
+  });
+
+  test("says when an object is too large to be read", () => {
+    const { world, closed } = read(`[${last}]`, 20);
+    expect(closed).toMatchObject([{ status: "interrupted" }]);
+    expect(world.reports[0]).toMatchObject({ cause: "event_too_large" });
   });
 });
 
@@ -100,6 +163,7 @@ describe("ErrorReader", () => {
     for (const [body, code] of [
       [`{"x":"${"y".repeat(300_000)}","error":{"code":"c"}}`, "c"],
       ["<h1>Bad gateway</h1>", null],
+      ['[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]', "RESOURCE_EXHAUSTED"],
     ] as const) {
       const { turn, closed } = open();
       const reader = new ErrorReader(turn);

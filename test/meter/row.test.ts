@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { RowFacts } from "../../src/meter/row.ts";
+import { costMicros } from "../../src/meter/price.ts";
 import { NO_TRAFFIC, completedRow, rowOf } from "../../src/meter/row.ts";
 import type { UsageReading } from "../../src/provider/provider.ts";
 import { responseBody } from "../../src/provider/openai_responses.ts";
@@ -22,6 +23,7 @@ function row(usage: UsageReading, more: Partial<RowFacts> = {}) {
     httpStatus: null,
     responseId: null,
     usage,
+    reservedMicros: 0,
     isPartial: false,
     details: { warmup: true },
     firstTokenMs: 1.4,
@@ -58,6 +60,26 @@ describe("rowOf()", () => {
       tokens,
     ] as (typeof made.usage_source)[]);
     expect(made.audio_seconds).toBeNull();
+  });
+
+  const ABSENT = { reading: "absent" } as const;
+  const NONE = { reading: "none_billed" } as const;
+
+  test.each([
+    ["its price", USED, false, 1_000_000, false],
+    ["at least the reserve where it broke off", USED, true, 1_000_000, true],
+    ["the reserve where its usage is not known", ABSENT, false, 1_000_000, true],
+    ["nothing where nothing was billed", NONE, false, 1_000_000, false],
+  ])("counts against budgets with %s", (_title, usage, isPartial, reservedMicros, isReserve) => {
+    const made = row(usage, { isPartial, reservedMicros, details: {} });
+    expect(made.details.settled_at_reserve === true).toBe(isReserve);
+    const price = usage === NONE ? 0 : costMicros("asked", "priority", made);
+    expect(made.settled_micros).toBe(isReserve ? reservedMicros : price);
+    expect(made.cost_micros).toBeNull();
+  });
+
+  test("does not flag what nothing was reserved for", () => {
+    expect(row(ABSENT, { details: {} })).toMatchObject({ details: {}, settled_micros: 0 });
   });
 
   test("rounds times to whole milliseconds and keeps both kinds of details", () => {

@@ -599,6 +599,129 @@ describe("createSessionMeter() on Realtime", () => {
   });
 });
 
+describe("createSessionMeter() admits turns", () => {
+  test("by their own model, else the session's, tier, size and longest answer", () => {
+    const { world, tap } = open();
+    const frame = create("a", { service_tier: "flex", max_output_tokens: 9 });
+    up(tap, frame);
+    const frameBytes = JSON.stringify(frame).length;
+    const asked = { model: "a", serviceTier: "flex", frameBytes, outputTokensMax: 9 };
+    expect(world.admission.asked).toEqual([asked]);
+    const realtime = open("openai_realtime");
+    down(realtime.tap, { type: "session.created", session: { model: "rt-1" } });
+    up(realtime.tap, { type: "response.create" });
+    expect(realtime.world.admission.asked[0]?.model).toBe("rt-1");
+  });
+
+  test("and settles each with what it used", () => {
+    const { world, tap } = open();
+    up(tap, create("gpt-5"));
+    down(tap, created("r1"));
+    down(tap, completed("r1"));
+    const [row] = world.ledger.closed;
+    expect(row?.settled_micros).toBeGreaterThan(0);
+    const told = world.admission.reservations.map((each) => each.told);
+    expect(told).toEqual([[`settled 12 ${row?.settled_micros}`]]);
+  });
+
+  test("and settles what ends without usage at what was reserved, flagged", () => {
+    const { world, tap } = open();
+    world.admission.costMicros = 77;
+    up(tap, create("a"));
+    expect(world.ledger.opened[0]).toMatchObject({ settled_micros: 77, input_tokens: null });
+    tap.end();
+    expect(world.ledger.closed[0]).toMatchObject({
+      settled_micros: 77,
+      details: { settled_at_reserve: true },
+      output_tokens: null,
+    });
+    expect(world.admission.reservations[0]?.told).toEqual(["settled null 77"]);
+  });
+
+  test("and records nothing of a refused one", () => {
+    const { world, tap } = open();
+    world.admission.onAdmit = () => {
+      throw new GatewayError("rate_limited");
+    };
+    expect(() => up(tap, create("a"))).toThrow("Too many requests");
+    expect([tap.turns, world.ledger.opened.length]).toEqual([0, 0]);
+  });
+
+  test("and waits where admission has to", async () => {
+    const { world, tap } = open();
+    const gate = Promise.withResolvers<void>();
+    world.admission.onAdmit = (reservation) => gate.promise.then(() => reservation);
+    const until = tap.clientMessage(JSON.stringify(create("a")));
+    expect([until instanceof Promise, tap.turns]).toEqual([true, 0]);
+    gate.resolve();
+    await until;
+    expect([tap.turns, world.ledger.opened.length]).toEqual([1, 1]);
+  });
+
+  test("and releases one that is admitted when the session is over", async () => {
+    const { world, tap } = open();
+    const gate = Promise.withResolvers<void>();
+    world.admission.onAdmit = (reservation) => gate.promise.then(() => reservation);
+    const until = tap.clientMessage(JSON.stringify(create("a")));
+    tap.end();
+    gate.resolve();
+    await until;
+    expect(world.ledger.opened).toEqual([]);
+    expect(world.admission.reservations[0]?.told).toEqual(["released"]);
+  });
+
+  test("and releases one whose record cannot be kept", () => {
+    const { world, tap } = open();
+    world.ledger.failure = new GatewayError("ledger_unavailable");
+    expect(() => up(tap, create("a"))).toThrow("Usage cannot be recorded");
+    expect(world.admission.reservations[0]?.told).toEqual(["released"]);
+  });
+
+  test("and charges for one that the upstream began by itself", () => {
+    const { world, tap } = open("openai_realtime");
+    down(tap, { type: "session.created", session: { model: "rt-1" } });
+    down(tap, { type: "response.created", response: { id: "r1" } });
+    const asked = { model: "rt-1", serviceTier: null, frameBytes: 0, outputTokensMax: null };
+    expect([world.admission.asked, world.admission.charged]).toEqual([[], [asked]]);
+  });
+
+  test("and throws why such a one ends the session, when it is on record", () => {
+    const { world, tap } = open("openai_realtime");
+    world.admission.refusal = new GatewayError("budget_exhausted");
+    const begin = () => down(tap, { type: "response.created", response: { id: "r1" } });
+    expect(begin).toThrow("The budget is used up");
+    expect([tap.turns, world.ledger.opened.length]).toEqual([1, 1]);
+  });
+
+  test("and takes a request's reservation over when its response begins", () => {
+    const { world, tap } = open("openai_realtime");
+    up(tap, { type: "response.create" });
+    down(tap, { type: "response.created", response: { id: "r1" } });
+    const response = { id: "r1", status: "completed", usage: USAGE };
+    down(tap, { type: "response.done", response });
+    expect(world.admission.charged).toEqual([]);
+    expect(world.admission.reservations[0]?.told).toHaveLength(1);
+    expect(world.admission.reservations[0]?.told[0]).toStartWith("settled 12 ");
+  });
+
+  test("and charges nothing for a request that the upstream refused", () => {
+    const { world, tap } = open("openai_realtime");
+    up(tap, { type: "response.create" });
+    down(tap, { type: "error", error: { type: "invalid_request_error", code: "x" } });
+    expect(world.admission.reservations[0]?.told).toEqual(["settled 0 0"]);
+  });
+
+  test("and asks whether the model is allowed that the upstream confirms", () => {
+    const { world, tap } = open("openai_realtime");
+    world.admission.onConfirm = () => {
+      throw new GatewayError("model_not_allowed");
+    };
+    const updated = { type: "session.updated", session: { model: "rt-2" } };
+    expect(() => down(tap, updated)).toThrow("The model is not allowed");
+    expect(world.admission.confirmedModels).toEqual(["rt-2"]);
+  });
+});
+
 describe("createSessionMeter() on a format without a reader", () => {
   test("relays and records nothing", () => {
     const { world, tap } = open("gemini_live");
@@ -606,5 +729,43 @@ describe("createSessionMeter() on a format without a reader", () => {
     expect(down(tap, { setupComplete: {} })).toBeUndefined();
     tap.end();
     expect(world.ledger.opened).toEqual([]);
+  });
+});
+
+describe("createSessionMeter() on Gemini Live", () => {
+  const setup = { setup: { model: "models/m" } };
+  const speaks = { serverContent: { modelTurn: {} } };
+  const done = {
+    serverContent: { turnComplete: true },
+    usageMetadata: { promptTokenCount: 4, responseTokenCount: 2 },
+  };
+
+  test("times a turn from the request, notes its first output, and names it for nobody", () => {
+    const { world, tap } = open("gemini_live");
+    up(tap, setup);
+    up(tap, { clientContent: { turnComplete: true } });
+    world.clock.advance(30);
+    down(tap, speaks);
+    world.clock.advance(10);
+    down(tap, done);
+    expect(world.ledger.closed).toMatchObject([
+      {
+        turn: 1,
+        response_id: null,
+        requested_model: "m",
+        model: "m",
+        input_tokens: 4,
+        first_token_ms: 30,
+        duration_ms: 40,
+      },
+    ]);
+  });
+
+  test("records a turn of a single message without a complaint", () => {
+    const { world, tap } = open("gemini_live");
+    up(tap, setup);
+    down(tap, { ...done, serverContent: { modelTurn: {}, turnComplete: true } });
+    expect(world.ledger.closed).toMatchObject([{ model: "m", output_tokens: 2 }]);
+    expect(world.reports.map((each) => each.event)).toEqual(["relay_turn_completed"]);
   });
 });

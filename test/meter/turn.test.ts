@@ -2,9 +2,13 @@ import { describe, expect, test } from "bun:test";
 import type { Turn } from "../../src/meter/turn.ts";
 import { TurnTable } from "../../src/meter/turn.ts";
 import type { EndedSignal, RequestedSignal, StartedSignal } from "../../src/provider/provider.ts";
+import { RecordingReservation } from "../support/reservation.ts";
+
+const NOTHING = new RecordingReservation();
 
 function requested(model: string, lane: string | null = null): RequestedSignal {
-  return { signal: "requested", lane, model, serviceTier: null, warmup: false };
+  const unsaid = { serviceTier: null, outputTokensMax: null, warmup: false };
+  return { signal: "requested", lane, model, ...unsaid };
 }
 
 function started(key: string, lane: string | null = null): StartedSignal {
@@ -40,9 +44,9 @@ function open() {
 describe("TurnTable", () => {
   test("pairs a response with the oldest request of its lane", () => {
     const { table, opened } = open();
-    for (const model of ["a", "b"]) table.requested(requested(model, "x"), 0);
-    table.requested(requested("c"), 0);
-    table.started(started("r", "x"), 0);
+    for (const model of ["a", "b"]) table.requested(requested(model, "x"), 0, NOTHING);
+    table.requested(requested("c"), 0, NOTHING);
+    table.started(started("r", "x"), 0, null);
     expect(opened.map((turn) => [turn.requestedModel, turn.key])).toEqual([
       ["a", "r"],
       ["b", null],
@@ -52,23 +56,23 @@ describe("TurnTable", () => {
 
   test("pairs a response without a lane with the oldest request, if its lane has none", () => {
     const { table, opened } = open();
-    table.requested(requested("a", "x"), 0);
-    table.started(started("r"), 0);
+    table.requested(requested("a", "x"), 0, NOTHING);
+    table.started(started("r"), 0, null);
     expect(opened.map((turn) => turn.key)).toEqual(["r"]);
   });
 
   test("begins a turn for a response in a named lane that nobody asked for", () => {
     const { table } = open();
-    table.requested(requested("a", "x"), 0);
-    table.started(started("r", "y"), 0);
+    table.requested(requested("a", "x"), 0, NOTHING);
+    table.started(started("r", "y"), 0, null);
     expect([table.count, table.runningCount]).toEqual([2, 2]);
   });
 
   test("ends a response that is not named as the started one of its lane", () => {
     const { table } = open();
-    table.requested(requested("a"), 0);
-    table.started(started("r"), 0);
-    table.requested(requested("b"), 0);
+    table.requested(requested("a"), 0, NOTHING);
+    table.started(started("r"), 0, null);
+    table.requested(requested("b"), 0, NOTHING);
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("a");
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("b");
     expect(table.ended(ended(null), 0)).toBeNull();
@@ -77,13 +81,13 @@ describe("TurnTable", () => {
   test("awaits output exactly while an answered turn has none", () => {
     const { table } = open();
     const seen = [table.awaitsOutput];
-    table.requested(requested("a"), 0);
+    table.requested(requested("a"), 0, NOTHING);
     seen.push(table.awaitsOutput);
-    table.started(started("r"), 0);
+    table.started(started("r"), 0, null);
     seen.push(table.awaitsOutput);
     table.output(null, 5);
     seen.push(table.awaitsOutput);
-    table.started(started("s"), 0);
+    table.started(started("s"), 0, null);
     seen.push(table.awaitsOutput);
     table.ended(ended("s"), 0);
     seen.push(table.awaitsOutput);
@@ -97,7 +101,7 @@ describe("TurnTable", () => {
       },
       () => undefined,
     );
-    expect(() => table.requested(requested("a"), 0)).toThrow("disk full");
+    expect(() => table.requested(requested("a"), 0, NOTHING)).toThrow("disk full");
     expect([table.count, table.runningCount]).toEqual([0, 0]);
   });
 
@@ -110,7 +114,7 @@ describe("TurnTable", () => {
 
   test("drain() leaves nothing behind", () => {
     const { table } = open();
-    table.started(started("r"), 0);
+    table.started(started("r"), 0, null);
     expect(table.drain().length).toBe(1);
     expect([table.runningCount, table.awaitsOutput]).toEqual([0, false]);
   });

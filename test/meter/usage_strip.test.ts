@@ -20,6 +20,7 @@ function streams(end: string): { sent: string; wanted: string } {
 const HEAD: AnswerHead = {
   context: CONTEXT,
   httpStatus: 200,
+  serviceTier: null,
   contentType: "text/event-stream",
   contentEncoding: null,
   contentLength: null,

@@ -10,6 +10,7 @@ const principal: Principal = {
   tokenId: "t",
   expiresAtMs: null,
   issuedAtMs: null,
+  restrictions: null,
 };
 
 function code(run: () => void): string {

@@ -23,10 +23,18 @@ describe("anthropic.credentialHeaders()", () => {
   test.each([
     ["sk-ant-api", "x_api_key", "x-api-key", "sk-ant-api"],
     ["sk-ant-api", "authorization", "authorization", "Bearer sk-ant-api"],
-    ["sk-ant-oat01", "x_api_key", "authorization", "Bearer sk-ant-oat01"],
   ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
     expect(anthropic.credentialHeaders(key, style)).toEqual([[name, value]]);
   });
+});
+
+test("credentialHeaders() puts an OAuth token as Bearer, with its beta", () => {
+  for (const style of ["x_api_key", "authorization"] as const) {
+    expect(anthropic.credentialHeaders("sk-ant-oat01", style)).toEqual([
+      ["authorization", "Bearer sk-ant-oat01"],
+      ["anthropic-beta", "oauth-2025-04-20"],
+    ]);
+  }
 });
 
 describe("anthropic.refusesCredential()", () => {

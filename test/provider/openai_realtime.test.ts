@@ -29,6 +29,17 @@ describe("realtimeReader", () => {
     },
   );
 
+  test.each([
+    ["{}", null],
+    ['{"max_output_tokens":"inf"}', null],
+    ['{"max_output_tokens":64}', 64],
+    ['{"max_response_output_tokens":65}', 65],
+    ['{"max_output_tokens":64,"max_output_tokens":65}', null],
+  ])("reads the output limit of a create with %s as %p", (response, outputTokensMax) => {
+    const signal = realtimeReader.clientSignal(`{"type":"response.create","response":${response}}`);
+    expect(signal).toMatchObject({ signal: "requested", outputTokensMax });
+  });
+
   test("takes a failed transcription as not billed", () => {
     const type = "conversation.item.input_audio_transcription.failed";
     const signal = read({ type, item_id: "i", error: { code: "c" } });

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { GatewayError } from "../../src/errors.ts";
 import {
   injectStreamUsage,
-  readRequestedTurn,
+  openaiRequest,
   requestedByForm,
 } from "../../src/provider/openai_request.ts";
 
@@ -13,13 +12,15 @@ function inject(text: string): string | null {
   return edited === null ? null : new TextDecoder().decode(edited);
 }
 
-describe("readRequestedTurn()", () => {
+describe("openaiRequest()", () => {
   test("reads what the client asked for, verbatim", () => {
     const body = '{"service_tier":"Fast","str\\u0065am":true,"model":"gpt-é","background":true}';
-    expect(readRequestedTurn("openai_responses", utf8.encode(body))).toEqual({
+    expect(openaiRequest("openai_responses", body)).toEqual({
       model: "gpt-é",
       serviceTier: "Fast",
       stream: true,
+      outputTokensMax: null,
+      speed: null,
       includeUsage: false,
       background: true,
       duplicate: null,
@@ -27,13 +28,13 @@ describe("readRequestedTurn()", () => {
   });
 
   test("reads null where a field is missing or no string", () => {
-    const requested = readRequestedTurn("openai_chat", utf8.encode('{"service_tier":1}'));
-    expect([requested.model, requested.serviceTier, requested.stream]).toEqual([null, null, false]);
+    const requested = openaiRequest("openai_chat", '{"service_tier":1}');
+    expect(requested).toMatchObject({ model: null, serviceTier: null, stream: false });
   });
 
   test("sees whether the client asked for usage itself", () => {
     const body = '{"stream":true,"stream_options":{"include_usage":true}}';
-    expect(readRequestedTurn("openai_chat", utf8.encode(body)).includeUsage).toBe(true);
+    expect(openaiRequest("openai_chat", body)?.includeUsage).toBe(true);
   });
 
   test.each([
@@ -41,26 +42,30 @@ describe("readRequestedTurn()", () => {
     ['{"service_tier":"a","service_tie\\u0072":"b"}', "service_tier"],
     ['{"stream_options":{"include_usage":true,"include_usage":false}}', "include_usage"],
   ])("reports a field that is named twice: %s", (body, field) => {
-    expect(readRequestedTurn("openai_chat", utf8.encode(body)).duplicate).toBe(field);
+    expect(openaiRequest("openai_chat", body)?.duplicate).toBe(field);
   });
 
   test.each([
-    ["nothing", "", "empty"],
-    ["a byte order mark", '\ufeff{"model":"a"}', "byte order mark"],
-    ["a cut-off body", '{"model":"a"', "cut off"],
-    ["trailing text", '{"model":"a"} x', "not valid JSON"],
-    ["single quotes", "{'model':'a'}", "not valid JSON"],
-    ["an array", "[]", "not a JSON object"],
-    ["a string", '"model"', "not a JSON object"],
-  ])("refuses %s as invalid_json", (_, body, words) => {
-    const read = () => readRequestedTurn("openai_chat", utf8.encode(body));
-    expect(read).toThrow(GatewayError);
-    expect(read).toThrow(words);
+    ["openai_chat", '{"max_tokens":7}', 7],
+    ["openai_chat", '{"max_tokens":7,"max_completion_tokens":0}', 0],
+    ["openai_chat", '{"max_tokens":7,"max_completion_tokens":null}', 7],
+    ["openai_completions", '{"max_tokens":7,"max_completion_tokens":8}', 7],
+    ["openai_responses", '{"max_output_tokens":9}', 9],
+    ["openai_responses", '{"max_output_tokens":-9}', null],
+    ["openai_responses", '{"max_output_tokens":"9"}', null],
+    ["openai_responses", '{"max_tokens":9}', null],
+    ["openai_embeddings", '{"max_tokens":9}', null],
+  ] as const)("reads the output limit of %s %s as %p", (dialect, body, limit) => {
+    expect(openaiRequest(dialect, body)?.outputTokensMax).toBe(limit);
   });
 
-  test("refuses bytes that are not UTF-8 as invalid_json", () => {
-    const bytes = Uint8Array.of(...utf8.encode('{"model":"'), 0xff, ...utf8.encode('"}'));
-    expect(() => readRequestedTurn("openai_chat", bytes)).toThrow("UTF-8");
+  test("relies on no output limit that is named twice, and still sees another duplicate", () => {
+    const twice = '{"max_tokens":7,"max_tokens":8,"model":"a"';
+    const [alone, beside] = [`${twice}}`, `${twice},"model":"b"}`].map((body) =>
+      openaiRequest("openai_chat", body),
+    );
+    expect(alone).toMatchObject({ model: "a", outputTokensMax: null, duplicate: null });
+    expect(beside?.duplicate).toBe("model");
   });
 });
 

@@ -22,6 +22,16 @@ describe("responsesReader", () => {
   });
 
   test.each([
+    ['"max_output_tokens":64', 64],
+    ['"max_output_tokens":null', null],
+    ['"max_output_tokens":1.5', null],
+    ['"max_output_tokens":64,"max_output_tokens":65', null],
+  ])("reads the output limit of a create with %s as %p", (limit, outputTokensMax) => {
+    const signal = responsesReader.clientSignal(`{"type":"response.create",${limit}}`);
+    expect(signal).toMatchObject({ signal: "requested", outputTokensMax });
+  });
+
+  test.each([
     ["response.output_text.delta", "output"],
     ["response.output_text.done", undefined],
     ["response.in_progress", undefined],

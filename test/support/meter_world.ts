@@ -7,6 +7,7 @@ import type { SessionMeterOptions } from "../../src/meter/session_meter.ts";
 import type { MeterDialect, RequestedTurn } from "../../src/provider/provider.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { MemoryLedger } from "./memory_ledger.ts";
+import { RecordingAdmission, RecordingReservation } from "./reservation.ts";
 
 export const CONTEXT: ExchangeContext = {
   sessionId: "sess_1",
@@ -21,9 +22,13 @@ export class MeterWorld {
   readonly clock = new FakeClock();
   readonly ledger = new MemoryLedger();
   readonly reports: MeterReport[] = [];
+  /** Of the sessions. */
+  readonly admission = new RecordingAdmission();
+  /** Of the exchanges. */
+  reservation = new RecordingReservation();
 
   session(dialect: MeterDialect): SessionMeterOptions {
-    return { ...this.#base(), context: CONTEXT, dialect };
+    return { ...this.#base(), context: CONTEXT, dialect, admission: this.admission };
   }
 
   body(
@@ -38,6 +43,7 @@ export class MeterWorld {
       kind,
       requested,
       decidedServiceTier: requested?.serviceTier ?? null,
+      reservation: this.reservation,
       bodyBytesMax: 1 << 20,
     };
   }

@@ -1,0 +1,260 @@
+/**
+ * Where a request or message names a service tier, in each protocol, and the edit of that field.
+ *
+ * Owns: the places of tiers, the model that a message names, and changing a tier or taking it out.
+ * Does not own: what may be asked for (`policy/service_tier.ts`), or Anthropic's beta header
+ * (`fast_mode.ts`).
+ * Invariant: an edit changes the one field and no other byte. What an upstream could read in two
+ * ways is refused: a key that decides named twice, or in both of its spellings.
+ */
+
+import { Buffer } from "node:buffer";
+
+import { GatewayError } from "../errors.ts";
+import type { Message } from "../exchange.ts";
+import type { ObjectScan, Span } from "../lib/json_scan.ts";
+import {
+  editBytes,
+  editText,
+  removeField,
+  replaceValue,
+  scanObject,
+  scanWithin,
+  stringAt,
+} from "../lib/json_scan.ts";
+import type { MeterDialect } from "./provider.ts";
+import { storable, textOf } from "./wire_text.ts";
+
+/** The body of an HTTP request, or a message of a client's WebSocket. */
+export type TierCarrier = "body" | "message";
+
+/** A tier that is asked for. Anthropic can be asked for two at once, each on its own. */
+export interface TierAsk {
+  /** Where, such as `service_tier` or `response.service_tier`. */
+  readonly field: string;
+  /** As the client wrote it. */
+  readonly tier: string;
+}
+
+interface TierReading {
+  /** That the request or message is for; null: it does not say, or the path or session does. */
+  readonly model: string | null;
+  /** That a `session.update` sets for what follows; null: none. */
+  readonly sessionModel: string | null;
+  readonly asks: readonly TierAsk[];
+}
+
+interface TierWritten {
+  /** The very message that was given where nothing had to change. */
+  readonly message: Message;
+  /** What the upstream now reads there, canonical where it is known; null: no tier. */
+  readonly tier: string | null;
+}
+
+/** What Anthropic calls `speed: "fast"`. */
+export const FAST_TIER = "priority";
+
+/** The keys of one object that can name a tier, and the objects in it that can too. */
+interface Scheme {
+  /** Tiers, then inner objects, then the rest: what decides, and may stand there once. */
+  readonly keys: readonly string[];
+  readonly tiers: readonly string[];
+  readonly inner: readonly (readonly [string, Scheme])[];
+  /** Google takes a tier by its number too, in digits or in a string. */
+  readonly numbered: boolean;
+}
+
+const SPEED = "speed";
+const TYPE = "type";
+const MODEL = "model";
+
+function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>> = {}): Scheme {
+  const keys = [...tiers, ...Object.keys(inner), MODEL, TYPE];
+  const numbered = tiers.includes("serviceTier");
+  return { keys, tiers, inner: Object.entries(inner), numbered };
+}
+
+const TOP = scheme(["service_tier"]);
+const OPENAI_MESSAGE = scheme(["service_tier"], { response: TOP, session: TOP });
+const ANTHROPIC = scheme(["service_tier", SPEED]);
+const GEMINI_CONFIG = scheme(["serviceTier", "service_tier"]);
+const GEMINI = scheme(["serviceTier", "service_tier"], {
+  generationConfig: GEMINI_CONFIG,
+  generation_config: GEMINI_CONFIG,
+});
+const GEMINI_LIVE = scheme(["serviceTier", "service_tier"], { setup: GEMINI });
+
+/** Keys that Google reads as one field. */
+const SYNONYMS = [
+  ["serviceTier", "service_tier"],
+  ["generationConfig", "generation_config"],
+] as const;
+
+/** Messages that start and set nothing. In every other type, known or not, a tier counts. */
+const INERT: ReadonlySet<string> = new Set(["response.cancel", "response.processed"]);
+
+const AUDIO_FIRST = '{"type":"input_audio_buffer.append","audio":"';
+const NOTHING: TierReading = { model: null, sessionModel: null, asks: [] };
+
+/** A tier found, with where it is in the text. */
+interface Place extends TierAsk {
+  readonly key: string;
+  readonly at: Span & { readonly keyStart: number };
+}
+
+interface Walk {
+  readonly text: string;
+  readonly places: Place[];
+  /** By the prefix of their object, "" at the top. */
+  readonly models: Map<string, string>;
+}
+
+/**
+ * What tiers a client asks for, for which model.
+ * @param message a whole request body, or one message; binary is read as UTF-8
+ * @throws GatewayError `invalid_json`: not one JSON object; `ambiguous_json`: a field that decides
+ *   stands there twice; `param_not_allowed`: a tier by number, which no policy can name
+ */
+export function readTiers(
+  dialect: MeterDialect,
+  carrier: TierCarrier,
+  message: Message,
+): TierReading {
+  if (carrier === "message" && isAudioOnly(message)) return NOTHING;
+  const { places, models, type } = walk(dialect, carrier, message);
+  const asks = places.map(({ field, tier }) => ({ field, tier }));
+  const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
+  return { model: modelOf(dialect, models), sessionModel, asks };
+}
+
+/**
+ * Puts another tier in a field's place, or takes the field out with its comma.
+ * @param field of a `TierAsk` that was read from this message
+ * @param tier what is to be sent; null: nothing. A field that cannot say it is taken out
+ * @throws GatewayError as `readTiers`
+ */
+export function writeTier(
+  dialect: MeterDialect,
+  carrier: TierCarrier,
+  message: Message,
+  field: string,
+  tier: string | null,
+): TierWritten {
+  const { text, places } = walk(dialect, carrier, message);
+  const place = places.find((one) => one.field === field);
+  if (place === undefined) return { message, tier: null };
+  const wire = tier === null ? null : wireName(place, tier);
+  if (wire === null)
+    return { message: edited(message, text, removeField(text, place.at)), tier: null };
+  if (wire === place.tier) return { message, tier };
+  const edit = replaceValue(place.at, JSON.stringify(wire));
+  return { message: edited(message, text, edit), tier };
+}
+
+/** `speed` knows fast, and what it was sent with; any other tier is its absence. */
+function wireName(place: Place, tier: string): string | null {
+  if (place.key !== SPEED || tier === place.tier) return tier;
+  return tier === FAST_TIER ? "fast" : null;
+}
+
+function isUsualSpeed(speed: string): boolean {
+  return speed.trim().toLowerCase() === "standard";
+}
+
+function edited(message: Message, text: string, edit: Span & { readonly insert: string }): Message {
+  if (typeof message === "string") return editText(text, edit);
+  const start = Buffer.byteLength(text.slice(0, edit.start));
+  const end = start + Buffer.byteLength(text.slice(edit.start, edit.end));
+  return editBytes(message, { start, end, insert: edit.insert });
+}
+
+/**
+ * The most frequent message there is, told without a scan: up to the quote that ends the audio,
+ * every character is accounted for, so that no other key has room. Whether the audio is valid JSON,
+ * the reader of the dialect finds out.
+ */
+function isAudioOnly(message: Message): boolean {
+  if (typeof message !== "string" || !message.startsWith(AUDIO_FIRST)) return false;
+  return message.endsWith('"}') && message.indexOf('"', AUDIO_FIRST.length) === message.length - 2;
+}
+
+function walk(
+  dialect: MeterDialect,
+  carrier: TierCarrier,
+  message: Message,
+): Walk & { readonly type: string | null } {
+  const root = schemeOf(dialect, carrier);
+  const text = textOf(message);
+  const scan = text === null ? null : scanObject(text, root.keys);
+  if (text === null || scan === null) {
+    throw new GatewayError("invalid_json", { message: `The ${carrier} is not one JSON object` });
+  }
+  const found: Walk = { text, places: [], models: new Map() };
+  visit(found, scan, root, "");
+  const type = stringAt(text, scan.fields[root.keys.indexOf(TYPE)]);
+  const inert = root === OPENAI_MESSAGE && type !== null && INERT.has(type);
+  return { ...found, places: inert ? [] : found.places, type };
+}
+
+function schemeOf(dialect: MeterDialect, carrier: TierCarrier): Scheme {
+  if (dialect === "anthropic_messages") return ANTHROPIC;
+  if (dialect === "gemini_generate") return GEMINI;
+  if (dialect === "gemini_live") return GEMINI_LIVE;
+  return carrier === "message" ? OPENAI_MESSAGE : TOP;
+}
+
+function visit(
+  found: Walk,
+  scan: ObjectScan,
+  { keys, tiers, inner, numbered }: Scheme,
+  prefix: string,
+): void {
+  refuseAmbiguous(scan, keys, prefix);
+  const { text } = found;
+  for (const [index, key] of tiers.entries()) {
+    const at = scan.fields[index] ?? null;
+    const tier = stringAt(text, at);
+    if (numbered) refuseNumber(text, at, tier, prefix + key);
+    // What is no string names no tier, and is the upstream's to refuse.
+    if (at === null || tier === null || (key === SPEED && isUsualSpeed(tier))) continue;
+    found.places.push({ field: prefix + key, key, tier, at });
+  }
+  const model = stringAt(text, scan.fields[keys.indexOf(MODEL)]);
+  if (model !== null && model !== "") found.models.set(prefix, storable(model));
+  for (const [index, [key, scheme]] of inner.entries()) {
+    const span = scan.fields[tiers.length + index];
+    const within = span ? scanWithin(text, span, scheme.keys) : null;
+    if (within !== null) visit(found, within, scheme, `${prefix}${key}.`);
+  }
+}
+
+function refuseAmbiguous(scan: ObjectScan, keys: readonly string[], prefix: string): void {
+  const twice = scan.duplicate;
+  if (twice !== null) throw ambiguous(prefix + twice, `"${prefix}${twice}" twice`);
+  for (const [first, second] of SYNONYMS) {
+    const [left, right] = [keys.indexOf(first), keys.indexOf(second)];
+    if (!scan.fields[left] || !scan.fields[right]) continue;
+    throw ambiguous(prefix + second, `both "${prefix}${first}" and "${prefix}${second}"`);
+  }
+}
+
+function ambiguous(param: string, what: string): GatewayError {
+  return new GatewayError("ambiguous_json", {
+    message: `The JSON names ${what}. Send it once`,
+    param,
+  });
+}
+
+function refuseNumber(text: string, at: Span | null, tier: string | null, param: string): void {
+  if (at === null) return;
+  if (!/^\s*[-+.\d]/.test(tier ?? text.slice(at.start, at.start + 1))) return;
+  const message = `${param} must be a tier's name, such as "flex", not a number`;
+  throw new GatewayError("param_not_allowed", { message, param });
+}
+
+/** Realtime's is the session's, and that of Gemini's HTTP requests is in the path. */
+function modelOf(dialect: MeterDialect, models: ReadonlyMap<string, string>): string | null {
+  if (dialect === "openai_realtime" || dialect === "gemini_generate") return null;
+  if (dialect !== "gemini_live") return models.get("") ?? null;
+  return models.get("setup.")?.replace(/^models\//, "") ?? null;
+}
