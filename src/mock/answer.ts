@@ -20,6 +20,12 @@ export interface World {
   readonly keys: ReadonlySet<string> | null;
 }
 
+const INVALID_KEY = "sk-mock-invalid";
+
+export function acceptsKey({ keys }: World, key: string): boolean {
+  return key !== INVALID_KEY && (keys === null || keys.has(key));
+}
+
 /** A piece of an answer that streams. */
 export interface OutputEvent {
   readonly text: string;

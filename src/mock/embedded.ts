@@ -5,6 +5,14 @@
  * Invariant: the files are imported as text, so that they are there with no file system to read.
  */
 
+import anthropicErrorStream from "./fixtures/anthropic_error_stream.sse.txt" with { type: "text" };
+import anthropicErrors from "./fixtures/anthropic_errors.json.txt" with { type: "text" };
+import anthropicMessage from "./fixtures/anthropic_message.json.txt" with { type: "text" };
+import anthropicStream from "./fixtures/anthropic_stream.sse.txt" with { type: "text" };
+import anthropicTools from "./fixtures/anthropic_stream_tool_cache.sse.txt" with { type: "text" };
+import geminiErrors from "./fixtures/gemini_errors.json.txt" with { type: "text" };
+import geminiGenerate from "./fixtures/gemini_generate.json.txt" with { type: "text" };
+import geminiStream from "./fixtures/gemini_stream.sse.txt" with { type: "text" };
 import audioTranscription from "./fixtures/audio_transcription.json.txt" with { type: "text" };
 import chat from "./fixtures/chat_completions.json.txt" with { type: "text" };
 import chatNoUsage from "./fixtures/chat_completions_stream_no_usage.sse.txt" with { type: "text" };
@@ -26,6 +34,14 @@ import wsTwoTurns from "./fixtures/responses_ws_two_turns.jsonl.txt" with { type
 
 /** Contents by file name. */
 export const EMBEDDED: Readonly<Record<string, string>> = {
+  "anthropic_error_stream.sse": anthropicErrorStream,
+  "anthropic_errors.json": anthropicErrors,
+  "anthropic_message.json": anthropicMessage,
+  "anthropic_stream.sse": anthropicStream,
+  "anthropic_stream_tool_cache.sse": anthropicTools,
+  "gemini_errors.json": geminiErrors,
+  "gemini_generate.json": geminiGenerate,
+  "gemini_stream.sse": geminiStream,
   "audio_transcription.json": audioTranscription,
   "chat_completions.json": chat,
   "chat_completions_stream_no_usage.sse": chatNoUsage,

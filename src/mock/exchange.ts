@@ -30,7 +30,7 @@ export interface MockProvider {
   /** Throws `AnswerNow` where there is no WebSocket at this path. */
   socket(exchange: MockExchange): Welcome;
   /** The answer that a script's `status` and `error` ask for. */
-  scriptedError(script: Script): Answer;
+  scriptedError(script: Script, exchange: MockExchange): Answer;
   /** The answer to a script that cannot be followed. */
   badScript(message: string): Answer;
   /** A script in a request's body; null: none. */
@@ -133,7 +133,7 @@ export function scriptedAnswer(exchange: MockExchange): Answer | null {
   const { script, provider, world } = exchange;
   // With `after` the error comes in the middle of the answer.
   if (script.status !== null || (script.error !== null && script.after === null)) {
-    return provider.scriptedError(script);
+    return provider.scriptedError(script, exchange);
   }
   if (script.fixture === null) return null;
   const recorded = world.fixtures.answer(script.fixture);

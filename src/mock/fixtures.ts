@@ -40,15 +40,19 @@ interface RecordedError {
 export class Fixtures {
   readonly #files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly #exchanges: JsonObject;
-  /** OpenAI's errors, in the order of the file. */
-  readonly openaiErrors: readonly RecordedError[];
+  /** Recorded errors by provider, in the order of its file. */
+  readonly errors: Readonly<Record<"openai" | "anthropic" | "gemini", readonly RecordedError[]>>;
 
   private constructor(files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>) {
     this.#files = files;
     const embedded = parseObject(EMBEDDED["http_exchanges.json"] ?? "") ?? {};
     const own = parseObject(this.#text("http_exchanges.json")) ?? {};
     this.#exchanges = { ...embedded, ...own };
-    this.openaiErrors = errorsIn(this.#text("openai_errors.json"));
+    this.errors = {
+      openai: errorsIn(this.#text("openai_errors.json")),
+      anthropic: errorsIn(this.#text("anthropic_errors.json")),
+      gemini: errorsIn(this.#text("gemini_errors.json")),
+    };
   }
 
   /**

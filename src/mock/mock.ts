@@ -4,8 +4,8 @@
  *   request ─▶ record ─▶ script ─▶ credential ─▶ provider ─▶ delays and faults ─▶ answer
  *
  * Owns: that order, and the records at `/__mock/requests`.
- * Does not own: what a provider answers (`openai.ts`), how a script bends it (`deliver.ts`,
- * `session.ts`).
+ * Does not own: what a provider answers (`openai.ts`, `anthropic.ts`, `gemini.ts`), how a script
+ * bends it (`deliver.ts`, `session.ts`).
  * Invariant: everything listens on the runtime that it is given; no file of this folder names one.
  */
 
@@ -20,6 +20,8 @@ import {
   type MockProvider,
 } from "./exchange.ts";
 import { Fixtures, type TranscriptStep } from "./fixtures.ts";
+import { AnthropicMock } from "./anthropic.ts";
+import { GeminiMock } from "./gemini.ts";
 import { OpenaiMock } from "./openai.ts";
 import { AnswerNow, type World } from "./answer.ts";
 import { type Dialogue, MockSession } from "./session.ts";
@@ -106,7 +108,8 @@ class Front {
     this.#world = world;
     this.#recorder = recorder;
     this.#openai = new OpenaiMock(world);
-    this.#providers = [this.#openai];
+    // OpenAI's paths include everything under /v1/ that the others do not claim.
+    this.#providers = [new AnthropicMock(world), new GeminiMock(world), this.#openai];
   }
 
   async handle(request: Request, connection: Connection): Promise<Response | undefined> {
@@ -144,7 +147,8 @@ class Front {
     const { script, provider, recording } = exchange;
     const { clock } = this.#world;
     // An error without a status is for the turns.
-    if (script.status !== null) return await deliver(provider.scriptedError(script), exchange);
+    if (script.status !== null)
+      return await deliver(provider.scriptedError(script, exchange), exchange);
     if (script.hang) return await new Promise<never>(() => {});
     if (script.chunkBytes !== null || script.bodyBytes !== null) {
       throw new AnswerNow(provider.badScript("x-mock: chunk and bytes are for HTTP bodies"));

@@ -16,13 +16,15 @@ import { errorAnswer, notFound, openaiError, scriptedError } from "./openai_erro
 import { RealtimeDialogue } from "./openai_realtime.ts";
 import { ResponsesApi } from "./openai_responses.ts";
 import { ResponsesDialogue } from "./openai_responses_socket.ts";
-import { type Answer, AnswerNow, type World } from "./answer.ts";
+import { acceptsKey, type Answer, AnswerNow, type World } from "./answer.ts";
 
-const INVALID_KEY = "sk-mock-invalid";
 const SUBPROTOCOL_KEY = "openai-insecure-api-key.";
 const NO_KEY =
   "You didn't provide an API key. You need to provide your API key in an Authorization header " +
   "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
+
+/** Under it Gemini has the same interface. */
+const GEMINI_PREFIX = /^\/v1beta\/openai\//;
 
 type Handler = (exchange: MockExchange) => Answer | Promise<Answer>;
 
@@ -80,8 +82,7 @@ export class OpenaiMock implements MockProvider {
   refuseCredential({ request }: MockExchange): Answer | null {
     const key = credentialOf(request.headers);
     if (key === null) return errorAnswer(openaiError(401, null, NO_KEY));
-    const { keys } = this.#world;
-    if (key !== INVALID_KEY && (keys === null || keys.has(key))) return null;
+    if (acceptsKey(this.#world, key)) return null;
     const shown = key.length <= 12 ? "***" : `${key.slice(0, 5)}*****${key.slice(-4)}`;
     const message =
       `Incorrect API key provided: ${shown}. You can find your API key at ` +
@@ -90,7 +91,8 @@ export class OpenaiMock implements MockProvider {
   }
 
   http(exchange: MockExchange): Answer | Promise<Answer> {
-    const { path, request } = exchange;
+    const { request } = exchange;
+    const path = exchange.path.replace(GEMINI_PREFIX, "/v1/");
     const method = request.method === "HEAD" ? "GET" : request.method;
     const handler = this.#handlers[`${method} ${path}`];
     if (handler !== undefined) return handler(exchange);

@@ -59,7 +59,7 @@ export function notFound(method: string, path: string): Answer {
  * made up from what the script says.
  */
 export function scriptedError(fixtures: Fixtures, { status, error }: Script): OpenaiError {
-  const recorded = fixtures.openaiErrors.find(
+  const recorded = fixtures.errors.openai.find(
     (one) =>
       (error === null || one.error["code"] === error || one.name === error) &&
       (status === null || one.status === status),

@@ -27,6 +27,8 @@ type PlayResult = "played" | "over";
 
 /** One side of a WebSocket conversation. */
 export interface Dialogue {
+  /** Whether what it says goes out in binary frames. */
+  readonly isBinary?: true;
   opened(session: MockSession): void;
   message(session: MockSession, text: string): void;
   closed(): void;
@@ -38,6 +40,7 @@ export class MockSession implements SocketHandler {
   readonly #clock: Clock;
   readonly #recording: Recording;
   readonly #dialogue: Dialogue;
+  readonly #encoder = new TextEncoder();
   #socket: Socket | null = null;
   #over = false;
   #wakeWriters: (() => void)[] = [];
@@ -82,6 +85,11 @@ export class MockSession implements SocketHandler {
   /** Sends one event at once. */
   send(message: Message): void {
     if (!this.#over) this.#socket?.send(message);
+  }
+
+  /** Sends one event at once, in the kind of frame that the dialogue speaks in. */
+  say(text: string): void {
+    this.send(this.#dialogue.isBinary === true ? this.#encoder.encode(text) : text);
   }
 
   /** @param code 1005 sends none */
@@ -154,7 +162,7 @@ export class MockSession implements SocketHandler {
       if (turn.faultDue) return "fault";
       const step = turn.next();
       if (step === "end" || step === "delay") return step;
-      this.send(step.text);
+      this.say(step.text);
       if (this.#isFull()) return "room";
     }
     return "end";

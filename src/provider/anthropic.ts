@@ -2,9 +2,9 @@
  * Anthropic: its endpoints and where its credential goes.
  *
  * Owns: the list of paths, which of them bill, and the two headers that carry a key.
- * Does not own: the events of a message; without a reader a billed exchange is recorded with its
- * usage missing.
- * Invariant: `anthropic-version` and `anthropic-beta` are the client's and are never touched.
+ * Does not own: the events of a message (`anthropic_messages.ts`).
+ * Invariant: `anthropic-version` and `anthropic-beta` are the client's; the one beta that an OAuth
+ * token needs is added to them.
  */
 
 import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
@@ -28,6 +28,8 @@ const TABLE = new RouteTable([
 
 /** An OAuth token, which only goes as Bearer. */
 const OAUTH_PREFIX = "sk-ant-oat";
+/** Without it the API refuses such a token. */
+const OAUTH_BETA = "oauth-2025-04-20";
 
 export const anthropic: Provider = {
   type: "anthropic",
@@ -35,6 +37,7 @@ export const anthropic: Provider = {
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "request-id",
+  serviceTierHeader: null,
 };
 
 /** A key goes the way the client sent its token, because that depends on the version it speaks. */
@@ -42,6 +45,7 @@ function credentialHeaders(
   key: string,
   style: CredentialStyle,
 ): readonly (readonly [string, string])[] {
-  const bearer = style === "authorization" || key.startsWith(OAUTH_PREFIX);
-  return bearer ? [["authorization", `Bearer ${key}`]] : [["x-api-key", key]];
+  const bearer = ["authorization", `Bearer ${key}`] as const;
+  if (key.startsWith(OAUTH_PREFIX)) return [bearer, ["anthropic-beta", OAUTH_BETA]];
+  return style === "authorization" ? [bearer] : [["x-api-key", key]];
 }

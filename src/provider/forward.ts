@@ -17,4 +17,5 @@ export const forward: Provider = {
   credentialHeaders: () => [],
   refusesCredential: () => false,
   requestIdHeader: null,
+  serviceTierHeader: null,
 };

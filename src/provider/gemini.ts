@@ -3,28 +3,28 @@
  *
  * Owns: paths of the form `/v1beta/models/{model}:method`, of the Live API, and of the
  * OpenAI-compatible interface.
- * Does not own: the events; without a reader a billed exchange is recorded with its usage missing.
+ * Does not own: the events (`gemini_generate.ts`, `gemini_live.ts`).
  * Invariant: a method that is not in the list does not exist.
  */
 
 import type { TurnKind } from "../exchange.ts";
-import type { CredentialStyle, Endpoint, MeterDialect, Provider } from "./provider.ts";
+import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
 import { RouteTable, billed, endpoint, free, isValue } from "./route_table.ts";
 
 interface Method {
   readonly billing: boolean;
   readonly kind: TurnKind;
-  readonly dialect: MeterDialect;
 }
 
+/** All name their model in the path; those that say nothing of usage are recorded without it. */
 const METHODS: ReadonlyMap<string, Method> = new Map([
-  ["generateContent", { billing: true, kind: "response", dialect: "gemini_generate" }],
-  ["streamGenerateContent", { billing: true, kind: "response", dialect: "gemini_generate" }],
-  ["batchGenerateContent", { billing: true, kind: "response", dialect: "none" }],
-  ["embedContent", { billing: true, kind: "embedding", dialect: "none" }],
-  ["batchEmbedContents", { billing: true, kind: "embedding", dialect: "none" }],
-  ["predict", { billing: true, kind: "image", dialect: "none" }],
-  ["countTokens", { billing: false, kind: "response", dialect: "none" }],
+  ["generateContent", { billing: true, kind: "response" }],
+  ["streamGenerateContent", { billing: true, kind: "response" }],
+  ["batchGenerateContent", { billing: true, kind: "response" }],
+  ["embedContent", { billing: true, kind: "embedding" }],
+  ["batchEmbedContents", { billing: true, kind: "embedding" }],
+  ["predict", { billing: true, kind: "image" }],
+  ["countTokens", { billing: false, kind: "response" }],
 ]);
 
 const MODEL_PATH = /^\/(v1(?:beta|alpha)?)\/(models|tunedModels)\/([^/:]+):([A-Za-z]+)$/;
@@ -60,6 +60,7 @@ export const gemini: Provider = {
   refusesCredential: (status, body) =>
     status === 401 || status === 403 || (status === 400 && body.includes("API_KEY_INVALID")),
   requestIdHeader: null,
+  serviceTierHeader: "x-gemini-service-tier",
 };
 
 function find(method: string, path: string): Endpoint | null {
@@ -80,7 +81,7 @@ function modelEndpoint(method: string, call: readonly string[]): Endpoint | null
   const known = METHODS.get(verb);
   if (known === undefined || method !== "POST" || !isValue(model)) return null;
   const name = `/${version}/${collection}/{model}:${verb}`;
-  return endpoint(name, known.billing, known.kind, known.dialect);
+  return endpoint(name, known.billing, known.kind, known.billing ? "gemini_generate" : "none");
 }
 
 /** OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not. */

@@ -90,6 +90,7 @@ export const openai: Provider = {
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "x-request-id",
+  serviceTierHeader: null,
 };
 
 /** Azure takes its key in `api-key`; who sent a token there talks to Azure. */

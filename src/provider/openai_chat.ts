@@ -12,7 +12,7 @@
  */
 
 import type { Message } from "../exchange.ts";
-import { USAGE_ABSENT, readUsage } from "./openai_usage.ts";
+import { readUsage } from "./openai_usage.ts";
 import type {
   EndedSignal,
   JsonBodyReader,
@@ -20,6 +20,7 @@ import type {
   TurnSignal,
   UsageReading,
 } from "./provider.ts";
+import { USAGE_ABSENT } from "./usage_reading.ts";
 import { ERROR_KEYS, WireObject, errorCodeOf, textOf } from "./wire_text.ts";
 
 const CHUNK_KEYS = ["id", "model", "service_tier", "usage", "choices", "error"];

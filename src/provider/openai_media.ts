@@ -10,7 +10,7 @@
 
 import type { Message, TurnKind } from "../exchange.ts";
 import { OUTPUT } from "./openai_responses.ts";
-import { NONE_BILLED, readUsage } from "./openai_usage.ts";
+import { readUsage } from "./openai_usage.ts";
 import type {
   EndedSignal,
   JsonBodyReader,
@@ -18,6 +18,7 @@ import type {
   TurnSignal,
   UsageReading,
 } from "./provider.ts";
+import { NONE_BILLED } from "./usage_reading.ts";
 import { ERROR_KEYS, WireObject, errorCodeOf, isDelta, textOf } from "./wire_text.ts";
 
 const TERMINALS: ReadonlyMap<string, TurnKind> = new Map([

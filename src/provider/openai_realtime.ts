@@ -15,7 +15,7 @@
 
 import type { Message, TurnStatus } from "../exchange.ts";
 import { OUTPUT } from "./openai_responses.ts";
-import { NONE_BILLED, USAGE_ABSENT, readUsage } from "./openai_usage.ts";
+import { readUsage } from "./openai_usage.ts";
 import type {
   EndedSignal,
   MessageReader,
@@ -23,6 +23,7 @@ import type {
   SessionSignal,
   TurnSignal,
 } from "./provider.ts";
+import { NONE_BILLED, USAGE_ABSENT } from "./usage_reading.ts";
 import {
   ERROR_KEYS,
   WireObject,
@@ -72,7 +73,23 @@ const REQUEST_KEYS = ["type", "session", "response"];
 function clientSignal(message: Message): TurnSignal | null {
   const event = clientEvent(message, REQUEST_KEYS);
   if (event.string("type") !== "response.create") return null;
-  return { signal: "requested", lane: null, model: null, serviceTier: null, warmup: false };
+  return {
+    signal: "requested",
+    lane: null,
+    model: null,
+    serviceTier: null,
+    outputTokensMax: outputTokensMaxOf(event.object("response", OUTPUT_LIMITS)),
+    warmup: false,
+  };
+}
+
+/** GA name and beta name. `"inf"` is no limit. */
+const OUTPUT_LIMITS = ["max_output_tokens", "max_response_output_tokens"] as const;
+
+function outputTokensMaxOf(response: WireObject | null): number | null {
+  if (response === null || response.duplicate !== null) return null;
+  const [limit, older] = OUTPUT_LIMITS;
+  return response.integer(response.has(limit) ? limit : older);
 }
 
 function upstreamSignal(message: Message): TurnSignal | null {

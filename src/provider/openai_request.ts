@@ -1,7 +1,8 @@
 /**
- * What a JSON request asks for, and the one field that sluice adds to it.
+ * What a request to OpenAI asks for, and the one field that sluice adds to it.
  *
- * Owns: reading model, tier and streaming from a request body, and asking for chat streams' usage.
+ * Owns: reading model, tier and streaming from a JSON body or a form, and asking for chat streams'
+ * usage.
  * Does not own: whether the request is allowed.
  * Invariant: the injection changes `stream_options.include_usage` and no other byte.
  */
@@ -18,25 +19,34 @@ import {
 } from "../lib/json_scan.ts";
 import type { ObjectScan } from "../lib/json_scan.ts";
 import type { MeterDialect, RequestedTurn } from "./provider.ts";
-import { WireObject, storable, textOf } from "./wire_text.ts";
+import { WireObject, storable } from "./wire_text.ts";
 
 const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background"];
 
+/** What limits the output, by message format: the first of them that is there counts. */
+const OUTPUT_LIMITS: { readonly [D in MeterDialect]?: readonly string[] } = {
+  openai_chat: ["max_completion_tokens", "max_tokens"],
+  openai_completions: ["max_tokens"],
+  openai_responses: ["max_output_tokens"],
+};
+
 /**
  * @param dialect of the endpoint; those without a reader have the same names at the top level
- * @param body the whole request body
- * @throws GatewayError `invalid_json`: not one JSON object in UTF-8
+ * @param text the body
+ * @returns null: the body is no JSON object
  */
-export function readRequestedTurn(dialect: MeterDialect, body: Uint8Array): RequestedTurn {
-  const text = textOf(body);
-  if (text === null) throw notJson("The body is not valid UTF-8");
-  const request = WireObject.read(text, REQUEST_KEYS);
-  if (request === null) throw notJson(reasonNotObject(text));
+export function openaiRequest(dialect: MeterDialect, text: string): RequestedTurn | null {
+  const limits = OUTPUT_LIMITS[dialect] ?? [];
+  const request = WireObject.readRequest(text, [...REQUEST_KEYS, ...limits], limits);
+  if (request === null) return null;
   const options = request.object("stream_options", ["include_usage"]);
+  const limit = limits.find((key) => request.has(key));
   return {
     model: request.string("model"),
     serviceTier: request.string("service_tier"),
     stream: request.isTrue("stream"),
+    outputTokensMax: limit === undefined ? null : request.integer(limit),
+    speed: null,
     includeUsage: options?.isTrue("include_usage") ?? false,
     background: dialect === "openai_responses" && request.isTrue("background"),
     duplicate: request.duplicate ?? options?.duplicate ?? null,
@@ -53,6 +63,8 @@ export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedT
     model: model === undefined ? null : storable(model),
     serviceTier: serviceTier === undefined ? null : storable(serviceTier),
     stream: fields.get("stream") === "true",
+    outputTokensMax: null,
+    speed: null,
     includeUsage: false,
     background: false,
     duplicate: null,
@@ -93,21 +105,4 @@ function refuseDuplicate(scan: ObjectScan): void {
   if (scan.duplicate === null) return;
   const message = `The JSON names "${scan.duplicate}" twice. Send it once`;
   throw new GatewayError("ambiguous_json", { message, param: scan.duplicate });
-}
-
-function notJson(message: string): GatewayError {
-  return new GatewayError("invalid_json", { message });
-}
-
-function reasonNotObject(text: string): string {
-  if (text.trim() === "") return "The body is empty. Send a JSON object";
-  if (text.startsWith("\ufeff")) {
-    return "The body begins with a byte order mark. Send JSON without one";
-  }
-  try {
-    JSON.parse(text);
-  } catch {
-    return "The body is not valid JSON, or is cut off";
-  }
-  return "The body is not a JSON object";
 }

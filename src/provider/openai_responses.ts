@@ -13,7 +13,7 @@
  */
 
 import type { Message, TurnStatus } from "../exchange.ts";
-import { USAGE_ABSENT, readUsage } from "./openai_usage.ts";
+import { readUsage } from "./openai_usage.ts";
 import type {
   EndedSignal,
   JsonBodyReader,
@@ -25,6 +25,7 @@ import type {
   TurnSignal,
   UsageReading,
 } from "./provider.ts";
+import { USAGE_ABSENT } from "./usage_reading.ts";
 import {
   ERROR_KEYS,
   WireObject,
@@ -64,6 +65,7 @@ const REQUEST_KEYS = [
   "service_tier",
   "generate",
   "prompt_cache_options",
+  "max_output_tokens",
 ];
 const EVENT_KEYS = ["type", "stream_id", "response", "error", "status", "code", "param"];
 const RESPONSE_KEYS = [
@@ -87,7 +89,7 @@ export const responsesReader: MessageReader = {
 };
 
 function clientSignal(message: Message): TurnSignal | null {
-  const event = clientEvent(message, REQUEST_KEYS);
+  const event = clientEvent(message, REQUEST_KEYS, ["max_output_tokens"]);
   if (event.string("type") !== "response.create") return OTHER;
   const prewarm = event.object("prompt_cache_options", ["prewarm"])?.isTrue("prewarm") ?? false;
   return {
@@ -95,6 +97,7 @@ function clientSignal(message: Message): TurnSignal | null {
     lane: event.string("stream_id"),
     model: event.string("model"),
     serviceTier: event.string("service_tier"),
+    outputTokensMax: event.integer("max_output_tokens"),
     warmup: event.isFalse("generate") || prewarm,
   };
 }

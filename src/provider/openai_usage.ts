@@ -4,16 +4,13 @@
  * Owns: the three shapes there are (`input_tokens` with `input_tokens_details` or, on Realtime and
  * audio, `input_token_details`; `prompt_tokens` with `prompt_tokens_details`; `type: "duration"`).
  * Does not own: where in an event the object stands.
- * Invariant: a count that is not a whole number from 0 to 2^53 makes the whole object `malformed`.
- * A subset that the object does not name is 0, because OpenAI leaves out what did not occur.
+ * Invariant: a subset that the object does not name is 0, because OpenAI leaves out what did not
+ * occur.
  */
 
 import type { Usage, UsageDetails } from "../exchange.ts";
 import type { UsageReading } from "./provider.ts";
-
-export const USAGE_ABSENT: UsageReading = { reading: "absent" };
-export const NONE_BILLED: UsageReading = { reading: "none_billed" };
-const MALFORMED: UsageReading = { reading: "malformed" };
+import { count, type Json, readUsageObject, record, recordIn, required } from "./usage_reading.ts";
 
 /**
  * @param json the text of the `usage` value, or null where there is none
@@ -23,15 +20,8 @@ export function readUsage(
   json: string | null,
   output: "required" | "none" = "required",
 ): UsageReading {
-  if (json === null || json === "null") return USAGE_ABSENT;
-  try {
-    return { reading: "usage", usage: usageOf(record(JSON.parse(json)), output) };
-  } catch {
-    return MALFORMED;
-  }
+  return readUsageObject(json, (raw) => usageOf(raw, output));
 }
-
-type Json = Readonly<Record<string, unknown>>;
 
 function usageOf(raw: Json, output: "required" | "none"): Usage {
   if (raw["type"] === "duration") return { ...ZERO, audioSeconds: seconds(raw), details: {} };
@@ -74,7 +64,7 @@ const ZERO: Omit<Usage, "details"> = {
 };
 
 function detailsOf(input: Json): UsageDetails {
-  const cached = record(input["cached_tokens_details"] ?? {});
+  const cached = recordIn(input, "cached_tokens_details");
   const details: UsageDetails = {};
   const image = count(input, "image_tokens");
   const cachedAudio = count(cached, "audio_tokens");
@@ -83,27 +73,6 @@ function detailsOf(input: Json): UsageDetails {
   if (cachedAudio !== null) details.cached_audio_input_tokens = cachedAudio;
   if (cachedImage !== null) details.cached_image_input_tokens = cachedImage;
   return details;
-}
-
-function record(value: unknown): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError("A usage object is not an object");
-  }
-  // The check above leaves only plain objects, which JSON.parse makes with string keys.
-  return value as Json;
-}
-
-function required(raw: Json, key: string): number {
-  const value = count(raw, key);
-  if (value === null) throw new TypeError(`Usage lacks ${key}`);
-  return value;
-}
-
-function count(raw: Json, key: string): number | null {
-  const value = raw[key];
-  if (value === undefined || value === null) return null;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new TypeError(`Usage has no count in ${key}`);
 }
 
 function seconds(raw: Json): number {

@@ -44,6 +44,10 @@ export interface RequestedTurn {
   readonly model: string | null;
   readonly serviceTier: string | null;
   readonly stream: boolean;
+  /** The most output tokens that it wants; null: no limit, or none that can be relied on. */
+  readonly outputTokensMax: number | null;
+  /** Anthropic only: how fast to answer, where `fast` is a service tier by another name. */
+  readonly speed: string | null;
   /** Chat only: the client itself asked for the usage chunk. */
   readonly includeUsage: boolean;
   /** Responses only: the answer comes later, by GET. */
@@ -69,6 +73,8 @@ export interface RequestedSignal {
   readonly lane: string | null;
   readonly model: string | null;
   readonly serviceTier: string | null;
+  /** The most output tokens that it wants; null: no limit, or none that can be relied on. */
+  readonly outputTokensMax: number | null;
   readonly warmup: boolean;
 }
 
@@ -77,7 +83,10 @@ export interface OtherSignal {
   readonly signal: "other";
 }
 
-/** The upstream began a turn. `key` is the response id, or the item id of a transcription. */
+/**
+ * The upstream began a turn. `key` is the response id, or the item id of a transcription, or, where
+ * the format has neither (`MessageReader.namesTurns`), whatever tells it from the session's others.
+ */
 export interface StartedSignal {
   readonly signal: "started";
   readonly key: string;
@@ -86,6 +95,10 @@ export interface StartedSignal {
   readonly model: string | null;
   readonly serviceTier: string | null;
   readonly background: boolean;
+  /** Present where the client named it for all turns of the session. */
+  readonly requestedModel?: string | null;
+  /** Present where the event is the turn's first output too. */
+  readonly isOutput?: true;
 }
 
 /** Output of some turn. Which one, `MessageReader.outputOf` says where it has to be known. */
@@ -149,13 +162,15 @@ export type UsageReading =
   | { readonly reading: "none_billed" }
   | { readonly reading: "malformed" };
 
-/** Reads the messages of a session, or the events of an SSE stream. */
+/** Reads the messages of one session, or the events of one SSE stream, in order. */
 export interface MessageReader {
   /**
    * When a turn begins: with the client's request, which the upstream then answers or refuses, or
    * only with the upstream's own event, an error being about no turn.
    */
   readonly turnsBegin: "at_request" | "at_answer";
+  /** Absent: the upstream does. `reader`: the keys are made up here and mean nothing to anyone. */
+  readonly namesTurns?: "reader";
   /**
    * What a client message means for the turns; null: nothing.
    * @throws GatewayError `invalid_json` or `ambiguous_json`: the message must not be forwarded
@@ -165,6 +180,11 @@ export interface MessageReader {
   upstreamSignal(message: Message): TurnSignal | null;
   /** Whose output a message is that reads as an `OutputSignal`. */
   outputOf(message: Message): OutputOwner;
+  /**
+   * What it means that the SSE stream is over. Absent: there is a terminal event, and a stream
+   * without it broke off. Null: it broke off.
+   */
+  streamEnded?(): EndedSignal | null;
 }
 
 export interface OutputOwner {
@@ -187,7 +207,8 @@ export interface Provider {
   /** The endpoint of a request, or null where there is none. `path` has no prefix and no query. */
   endpoint(method: string, path: string): Endpoint | null;
   /**
-   * Headers that carry a credential upstream.
+   * Headers that carry a credential upstream. `anthropic-beta` is a list: what it needs is added to
+   * the client's own.
    * @param style how the client sent its own token, where the upstream accepts several ways
    */
   credentialHeaders(key: string, style: CredentialStyle): readonly (readonly [string, string])[];
@@ -195,6 +216,8 @@ export interface Provider {
   refusesCredential(status: number, body: string): boolean;
   /** Name of the response header with the upstream's own id of the request. */
   readonly requestIdHeader: string | null;
+  /** Name of the response header with the service tier that was served; null: it is in the body. */
+  readonly serviceTierHeader: string | null;
 }
 
 /** Where a client put its token. */

@@ -208,7 +208,7 @@ function matchesAt(
 }
 
 /** Bytes that are appended to, grown by doubling. */
-class ByteBuffer {
+export class ByteBuffer {
   bytes: Uint8Array = EMPTY;
   length = 0;
 

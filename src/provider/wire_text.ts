@@ -83,11 +83,16 @@ export function typeAtFront(message: Message): string {
 
 /**
  * A client's event on a socket where every message is one JSON object.
- * @throws GatewayError `invalid_json`, or `ambiguous_json` where one of `keys` is named twice:
+ * @param optional those of `keys` that read as absent where they are named twice
+ * @throws GatewayError `invalid_json`, or `ambiguous_json` where another of `keys` is named twice:
  * which of the two the upstream would read is not known
  */
-export function clientEvent(message: Message, keys: readonly string[]): WireObject {
-  const event = WireObject.read(textOf(message), keys);
+export function clientEvent(
+  message: Message,
+  keys: readonly string[],
+  optional: readonly string[] = [],
+): WireObject {
+  const event = WireObject.readRequest(textOf(message), keys, optional);
   if (event === null) {
     throw new GatewayError("invalid_json", { message: "The message is not one JSON object" });
   }
@@ -129,6 +134,21 @@ export class WireObject {
   static read(text: string | null, keys: readonly string[]): WireObject | null {
     const scan = text === null ? null : scanObject(text, keys);
     return text === null || scan === null ? null : new WireObject(text, keys, scan);
+  }
+
+  /**
+   * The same of a request. Those of `keys` that are `optional` read as absent where one of them is
+   * named twice, which is then not the `duplicate`.
+   */
+  static readRequest(
+    text: string | null,
+    keys: readonly string[],
+    optional: readonly string[],
+  ): WireObject | null {
+    const object = WireObject.read(text, keys);
+    if (!optional.some((key) => key === object?.duplicate)) return object;
+    const needed = keys.filter((key) => !optional.includes(key));
+    return WireObject.read(text, needed);
   }
 
   /** The object under `key`; null: there is none. */

@@ -63,11 +63,12 @@ test("Fixtures.load() rejects a folder that is not there", async () => {
   expect(Fixtures.load(join(folder, "missing"))).rejects.toThrow("ENOENT");
 });
 
-test("Fixtures.openaiErrors are the recorded ones", async () => {
-  const { openaiErrors } = await Fixtures.load(null);
-  expect(openaiErrors.map((one) => one.name)).toContain("rate_limit");
-  expect(openaiErrors.find((one) => one.name === "rate_limit")).toMatchObject({
+test("Fixtures.errors are the recorded ones of each provider", async () => {
+  const { openai, anthropic, gemini } = (await Fixtures.load(null)).errors;
+  expect(openai.find((one) => one.name === "rate_limit")).toMatchObject({
     status: 429,
     error: { code: "rate_limit_exceeded" },
   });
+  expect(anthropic.map((one) => one.name)).toContain("overloaded_error");
+  expect(gemini.map((one) => one.error["status"])).toContain("RESOURCE_EXHAUSTED");
 });
