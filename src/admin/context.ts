@@ -6,18 +6,24 @@
  * what takes a right away is in force first, so that a failing store keeps nothing alive.
  */
 
-import type { Context } from "hono";
 import type { Directory } from "../auth/directory.ts";
-import type { Revocations } from "../auth/revocation.ts";
-import type { Tokens } from "../auth/token.ts";
 import type { Cipher } from "../auth/vault.ts";
-import type { ProviderConfig } from "../config/config.ts";
+import type { AdminConfig, ProviderConfig } from "../config/config.ts";
 import type { GatewayError } from "../errors.ts";
-import type { Transport } from "../exchange.ts";
+import type { Restrictions, Transport } from "../exchange.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
-import type { Store, TokenRow } from "../store/store.ts";
-import { Problem } from "./problem.ts";
+import type {
+  AuditEntry,
+  ProjectRevocationRow,
+  ProjectRow,
+  RevocationRow,
+  Store,
+  TokenOverrideRow,
+} from "../store/store.ts";
+import type { AdminContext } from "./call.ts";
+import { pathParameter } from "./operation.ts";
+import { notFound, Problem } from "./problem.ts";
 
 /** An exchange in flight, as the registry of live exchanges holds it. */
 export interface LiveSession {
@@ -39,18 +45,55 @@ interface Sessions {
   get(id: string): LiveSession | undefined;
 }
 
+/** Makes tokens and the keys that sign them. */
+interface TokenMaker {
+  /** @throws RangeError when the token would be too long to be accepted */
+  mint(
+    projectId: string,
+    lifetimeMs: number,
+    restrictions: Restrictions | null,
+  ): Promise<{
+    readonly token: string;
+    readonly jti: string;
+    readonly issuedAtMs: number;
+    readonly expiresAtMs: number;
+  }>;
+  /** Makes a new signing key; it signs from `signsFromMs` on. */
+  rotate(by: AuditEntry): Promise<{
+    readonly kid: string;
+    readonly algorithm: string;
+    readonly signsFromMs: number;
+  }>;
+  /** The key that signs now. */
+  signingKeyId(): string;
+}
+
+/** What this node holds tokens to beside their signature. What is put here is in force at once. */
+interface RevocationList {
+  revoke(rows: readonly RevocationRow[]): void;
+  revokeProject(row: ProjectRevocationRow): void;
+  override(row: TokenOverrideRow): void;
+  overrideOf(jti: string): TokenOverrideRow | null;
+  /** Tokens of the project issued at or before this are revoked; null: none. */
+  issuedBefore(projectId: string): number | null;
+  /** Reads what other nodes revoked. */
+  load(source: Store): Promise<void>;
+}
+
 /** Names of the probes that load balancers and orchestrators ask for. */
 export type HealthProbe = "health" | "live" | "ready";
 
 export interface AdminOptions {
   readonly store: Store;
   readonly directory: Directory;
-  readonly tokens: Pick<Tokens, "mint">;
-  readonly revocations: Pick<Revocations, "revoke">;
+  readonly tokens: TokenMaker;
+  readonly revocations: RevocationList;
   readonly cipher: Pick<Cipher, "encrypt">;
   readonly clock: Clock;
   readonly sessions: Sessions;
-  readonly adminToken: string;
+  readonly admins: readonly AdminConfig[];
+  /** Encrypts everything at rest under a new key. @returns its report, nothing secret */
+  readonly rotateEncryption: (by: AuditEntry) => Promise<object>;
   /** Names that the listener is reached by, besides addresses and `localhost`. */
   readonly hostnames: readonly string[];
   readonly version: string;
@@ -64,21 +107,10 @@ export interface AdminOptions {
   readonly metrics: () => MaybePromise<string>;
   /** What `/manage/status` says besides version and uptime. Nothing secret. */
   readonly status: () => MaybePromise<Readonly<Record<string, unknown>>>;
-  /** Told of requests without the admin token. */
+  /** Told of requests without an admin token. */
   readonly onUnauthorized: (request: Request) => void;
-  /** Told of what a route threw and did not mean to. */
+  /** Told of what a route threw and did not mean to, and of refusals that the audit lacks. */
   readonly onError: (error: unknown) => void;
-}
-
-/** A route: reads the request, returns the answer or throws a Problem. */
-export type Route = (context: Context) => MaybePromise<Response>;
-
-/** Routes of one path, by method. */
-export type Routes = Readonly<Record<string, Readonly<Record<string, Route>>>>;
-
-/** A parameter of the path. */
-export function pathParameter(context: Context, name: string): string {
-  return context.req.param(name) ?? "";
 }
 
 /** A new id: a prefix that says of what, and 128 random bits. */
@@ -90,7 +122,7 @@ export function newId(prefix: "prj" | "crd"): string {
  * A page as a bare array, with the next one in `Link` (RFC 8288), as llm-proxy's clients read it.
  */
 export function arrayResponse(
-  context: Context,
+  context: AdminContext,
   body: readonly unknown[],
   nextCursor: string | null,
 ): Response {
@@ -121,7 +153,21 @@ export function providerName(
   throw new Problem("bad_request", '"provider" is missing', `Say which. ${description}`);
 }
 
-/** Lets revoked tokens take effect on this node. Called before the store, which may fail. */
-export function enforceRevocations(options: AdminOptions, rows: readonly TokenRow[]): void {
-  options.revocations.revoke(rows.map(({ id, expires_at }) => ({ jti: id, expires_at })));
+/** The project that `{id}` of the path names. @throws Problem 404 */
+export function existingProject(
+  options: Pick<AdminOptions, "directory">,
+  context: AdminContext,
+): Promise<ProjectRow> {
+  return projectOf(options, pathParameter(context, "id"));
+}
+
+/** A project, also one that another node made this moment. @throws Problem 404 */
+export async function projectOf(
+  { directory }: Pick<AdminOptions, "directory">,
+  id: string,
+): Promise<ProjectRow> {
+  if (directory.project(id) === null) await directory.reload();
+  const row = directory.project(id);
+  if (row === null) throw notFound("Project", id, "/manage/projects");
+  return row;
 }

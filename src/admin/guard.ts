@@ -1,12 +1,14 @@
 /**
  * What every management request has to pass before a route sees it.
  *
- * Owns: the admin token, the checks that keep a browser from being turned against the node, and
+ * Owns: the admin tokens, the checks that keep a browser from being turned against the node, and
  * reading a body. Does not own: what a body means (`fields.ts`).
  * Invariant: nothing is answered across origins (no CORS header is ever sent), and a 401 says
  * nothing of what was wrong.
  */
 
+import { secretsEqual } from "../auth/static_key.ts";
+import type { AdminConfig } from "../config/config.ts";
 import { decodeUtf8 } from "../lib/encoding.ts";
 import { Problem } from "./problem.ts";
 
@@ -29,21 +31,29 @@ export function requireKnownHost(request: Request, hostnames: readonly string[])
 }
 
 /**
- * @param isAdminToken compares in constant time
+ * Whose admin token the request carries. Each is compared every time, in constant time.
+ * @throws Problem 401
  */
-export function requireAdminToken(
-  request: Request,
-  isAdminToken: (token: string) => boolean,
-): void {
-  const [scheme, token, ...rest] = (request.headers.get("authorization") ?? "").split(" ");
-  const wellFormed = scheme?.toLowerCase() === "bearer" && rest.length === 0;
-  if (wellFormed && token !== undefined && isAdminToken(token)) return;
+export function requireAdmin(request: Request, admins: readonly AdminConfig[]): AdminConfig {
+  const token = bearerOf(request);
+  let found: AdminConfig | null = null;
+  for (const admin of admins) {
+    if (secretsEqual(token ?? "", admin.token)) found = admin;
+  }
+  if (token !== null && found !== null) return found;
   throw new Problem(
     "unauthorized",
     "Unauthorized",
     "Send the admin token as Authorization: Bearer",
     { "www-authenticate": "Bearer" },
   );
+}
+
+/** The credential of a well-formed Bearer header, or null. */
+function bearerOf(request: Request): string | null {
+  const [scheme, token, ...rest] = (request.headers.get("authorization") ?? "").split(" ");
+  const isWellFormed = scheme?.toLowerCase() === "bearer" && rest.length === 0;
+  return isWellFormed && token !== undefined && token !== "" ? token : null;
 }
 
 /**

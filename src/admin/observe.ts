@@ -9,86 +9,121 @@ import type { ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { UsageEvent } from "../exchange.ts";
 import type { UsageQuery } from "../store/store.ts";
-import { type AdminOptions, type LiveSession, pathParameter, type Routes } from "./context.ts";
-import { readQuery } from "./fields.ts";
+import type { AdminOptions, LiveSession } from "./context.ts";
+import { operation, type Operation, type Operations, pathParameter } from "./operation.ts";
 import { pageOf, parseLimit } from "./page.ts";
 import { notFound } from "./problem.ts";
+import { pageOf as pageSchema, ref } from "./schemas.ts";
 import { parseTime, rfc3339 } from "./time.ts";
 
 const LIMIT_DEFAULT = 100;
 const SESSIONS_PATH = "/manage/sessions";
 
+const USAGE_QUERY = [
+  "project_id",
+  "token_id",
+  "session_id",
+  "since",
+  "until",
+  "limit",
+  "cursor",
+] as const;
+
 /** The routes of this file. */
-export function observeRoutes(options: AdminOptions): Routes {
-  const startedMs = options.clock.monotonicMs();
+export function observeRoutes(options: AdminOptions): Operations {
   return {
     "/manage/usage/events": {
-      GET: async (context) => {
-        const query = usageQuery(context.req.raw, options.clock.nowMs());
-        const page = await options.store.listUsage(query);
-        return Response.json({ events: page.events.map(eventJson), next_cursor: page.nextCursor });
-      },
+      GET: operation(
+        {
+          summary: "The ledger: one event a turn, newest first",
+          query: USAGE_QUERY,
+          answer: [200, pageSchema("events", "UsageEvent")],
+        },
+        async ({ query }) => {
+          const page = await options.store.listUsage(usageQuery(query, options.clock.nowMs()));
+          const events = page.events.map(eventJson);
+          return Response.json({ events, next_cursor: page.nextCursor });
+        },
+      ),
     },
-    [SESSIONS_PATH]: {
-      GET: (context) => {
-        const names = ["project_id", "token_id", "limit", "cursor"] as const;
-        const query = readQuery(context.req.raw, names);
-        const live = options.sessions
-          .list()
-          .filter(
-            (session) =>
-              (query.project_id === undefined || session.projectId === query.project_id) &&
-              (query.token_id === undefined || session.tokenId === query.token_id),
-          );
-        const page = pageOf(live, positionOf, parseLimit(query.limit, LIMIT_DEFAULT), query.cursor);
-        const sessions = page.entries.map(sessionJson);
-        return Response.json({ sessions, next_cursor: page.nextCursor });
-      },
-    },
-    [`${SESSIONS_PATH}/:id`]: {
-      DELETE: (context) => {
-        const id = pathParameter(context, "id");
-        const session = options.sessions.get(id);
-        if (session === undefined) throw notFound("Session", id, SESSIONS_PATH);
-        const message = "The session was ended by an administrator";
-        session.end(new GatewayError("session_limit", { message }));
-        return new Response(null, { status: 204 });
-      },
-    },
+    [SESSIONS_PATH]: { GET: listSessions(options) },
+    [`${SESSIONS_PATH}/{id}`]: { DELETE: endSession(options) },
     "/manage/providers": {
-      GET: (context) => {
-        readQuery(context.req.raw, []);
-        return Response.json({
-          providers: options.providers().map(providerJson),
-          next_cursor: null,
-        });
-      },
+      GET: operation(
+        { summary: "Configured providers", answer: [200, pageSchema("providers", "Provider")] },
+        () => {
+          const providers = options.providers().map(providerJson);
+          return Response.json({ providers, next_cursor: null });
+        },
+      ),
     },
-    "/manage/status": {
-      GET: async () => {
-        const uptimeMs = options.clock.monotonicMs() - startedMs;
-        return Response.json({
-          version: options.version,
-          uptime_seconds: Math.floor(uptimeMs / 1000),
-          sessions: options.sessions.list().length,
-          ...(await options.status()),
-        });
-      },
-    },
+    "/manage/status": { GET: showStatus(options) },
   };
 }
 
-function usageQuery(request: Request, nowMs: number): UsageQuery {
-  const names = [
-    "project_id",
-    "token_id",
-    "session_id",
-    "since",
-    "until",
-    "limit",
-    "cursor",
-  ] as const;
-  const query = readQuery(request, names);
+function listSessions(options: AdminOptions): Operation {
+  return operation(
+    {
+      summary: "Exchanges in flight on this node, newest first",
+      query: ["project_id", "token_id", "limit", "cursor"],
+      answer: [200, pageSchema("sessions", "Session")],
+    },
+    ({ query }) => {
+      const live = options.sessions
+        .list()
+        .filter(
+          (session) =>
+            (query.project_id === undefined || session.projectId === query.project_id) &&
+            (query.token_id === undefined || session.tokenId === query.token_id),
+        );
+      const page = pageOf(live, positionOf, parseLimit(query.limit, LIMIT_DEFAULT), query.cursor);
+      const sessions = page.entries.map(sessionJson);
+      return Response.json({ sessions, next_cursor: page.nextCursor });
+    },
+  );
+}
+
+function endSession(options: AdminOptions): Operation {
+  return operation(
+    {
+      summary: "End an exchange in flight",
+      answer: [204, null],
+      change: { action: "session.end", subject: "session:{id}" },
+    },
+    async ({ context, by }) => {
+      const id = pathParameter(context, "id");
+      const session = options.sessions.get(id);
+      if (session === undefined) throw notFound("Session", id, SESSIONS_PATH);
+      const { projectId: project_id, tokenId: token_id } = session;
+      // Written first: it cannot be taken back when the writing fails.
+      await options.store.appendAudit([{ ...by, details: { project_id, token_id } }]);
+      const message = "The session was ended by an administrator";
+      session.end(new GatewayError("session_limit", { message }));
+      return new Response(null, { status: 204 });
+    },
+  );
+}
+
+function showStatus(options: AdminOptions): Operation {
+  const startedMs = options.clock.monotonicMs();
+  return operation(
+    { summary: "Version, uptime, and how the node is", answer: [200, ref("Status")] },
+    async () => {
+      const uptimeMs = options.clock.monotonicMs() - startedMs;
+      return Response.json({
+        version: options.version,
+        uptime_seconds: Math.floor(uptimeMs / 1000),
+        sessions: options.sessions.list().length,
+        ...(await options.status()),
+      });
+    },
+  );
+}
+
+function usageQuery(
+  query: Partial<Record<(typeof USAGE_QUERY)[number], string>>,
+  nowMs: number,
+): UsageQuery {
   return {
     limit: parseLimit(query.limit, LIMIT_DEFAULT),
     ...(query.project_id === undefined ? {} : { projectId: query.project_id }),

@@ -61,7 +61,7 @@ function formatCursor(position: Position): string {
 }
 
 function parseCursor(cursor: string): Position {
-  const match = /^(\d{1,16})\.(.{1,200})$/.exec(cursor);
+  const match = /^(\d{1,16})\.(.{1,300})$/.exec(cursor);
   if (match?.[1] !== undefined && match[2] !== undefined) {
     return { timeMs: Number(match[1]), id: match[2] };
   }

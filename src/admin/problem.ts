@@ -7,14 +7,17 @@
  * a secret.
  */
 
+import { scrub } from "../emit/redact.ts";
+
 /** The closed set of codes of the management API. */
 type ProblemCode =
   | "bad_request"
   | "unknown_field"
-  | "not_available"
   | "masked_key"
   | "unauthorized"
   | "host_not_allowed"
+  | "forbidden"
+  | "too_many_attempts"
   | "not_found"
   | "method_not_allowed"
   | "conflict"
@@ -26,16 +29,17 @@ type ProblemCode =
 const STATUS: Readonly<Record<ProblemCode, number>> = {
   bad_request: 400,
   unknown_field: 400,
-  not_available: 400,
   masked_key: 400,
   unauthorized: 401,
   host_not_allowed: 403,
+  forbidden: 403,
   project_inactive: 403,
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
   body_too_large: 413,
   unsupported_media_type: 415,
+  too_many_attempts: 429,
   internal: 500,
 };
 
@@ -61,16 +65,21 @@ export class Problem extends Error {
     this.description = description;
     this.headers = headers;
   }
+
+  get status(): number {
+    return STATUS[this.code];
+  }
 }
 
 /** The HTTP answer to a refusal. */
 export function problemResponse(problem: Problem): Response {
-  const { message: error, code, description, headers } = problem;
-  return Response.json({ error, code, description }, { status: STATUS[code], headers });
+  const { message: error, code, description, status, headers } = problem;
+  return Response.json({ error, code, description }, { status, headers });
 }
 
+/** What the path names is not there. */
 export function notFound(what: string, id: string, listPath: string): Problem {
-  const shown = JSON.stringify(id.slice(0, 100));
+  const shown = JSON.stringify(scrub(id).slice(0, 100));
   return new Problem(
     "not_found",
     `${what} ${shown} not found`,

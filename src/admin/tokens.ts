@@ -1,119 +1,131 @@
 /**
- * `/manage/tokens` and `/manage/revocations`.
+ * `/manage/tokens`: minting, showing, and taking back one by one.
  *
  * Owns: these routes and the JSON of a token. Does not own: signing, or the list of revoked tokens.
  * Invariant: a token is shown once, in the answer that minted it.
  */
 
+import { narrowLimits } from "../config/limits.ts";
 import type { TokenRow } from "../store/store.ts";
-import {
-  type AdminOptions,
-  arrayResponse,
-  enforceRevocations,
-  pathParameter,
-  type Routes,
-} from "./context.ts";
-import { readFields, readQuery, required } from "./fields.ts";
-import { readJson } from "./guard.ts";
+import { entryFor } from "./call.ts";
+import { type AdminOptions, arrayResponse } from "./context.ts";
+import type { Shape } from "./fields.ts";
+import { operation, type Operation, type Operations, pathParameter } from "./operation.ts";
 import { pageOf, parseLimit } from "./page.ts";
-import { notFound, Problem } from "./problem.ts";
+import { notFound } from "./problem.ts";
+import { arrayOf, ref } from "./schemas.ts";
+import { spendOf } from "./spend.ts";
 import { rfc3339, rfc3339OrNull } from "./time.ts";
+import { changeToken } from "./token_change.ts";
+import { mintToken } from "./token_mint.ts";
 
 const TOKENS_PATH = "/manage/tokens";
 const TOKENS_LIMIT = 1000;
-const MINUTE_MS = 60_000;
+
+const MINT = {
+  required: { project_id: "text", duration_minutes: "count" },
+  optional: {
+    label: "nullable_text",
+    max_requests: "nullable_count",
+    models: "names",
+    endpoints: "names",
+    tiers: "names",
+    limits: "limits",
+  },
+} as const satisfies Shape;
+
+const UPDATE = {
+  required: {},
+  optional: {
+    label: "nullable_text",
+    is_active: "boolean",
+    max_requests: "nullable_count",
+    limits: "limits",
+  },
+} as const satisfies Shape;
 
 /** The routes of this file. */
-export function tokenRoutes(options: AdminOptions): Routes {
+export function tokenRoutes(options: AdminOptions): Operations {
   return {
     [TOKENS_PATH]: {
-      GET: async (context) => {
-        const names = ["project_id", "projectId", "limit", "cursor"] as const;
-        const query = readQuery(context.req.raw, names);
-        const size = parseLimit(query.limit, TOKENS_LIMIT);
-        const rows = await options.store.listTokens(query.project_id ?? query.projectId);
-        const page = pageOf(rows, positionOf, size, query.cursor);
-        const body = page.entries.map((row) => tokenJson(row, options.clock.nowMs()));
-        return arrayResponse(context, body, page.nextCursor);
-      },
-      POST: async (context) => {
-        const minted = await mintToken(options, await readJson(context.req.raw));
-        return Response.json(minted, { status: 201 });
-      },
+      GET: listTokens(options),
+      POST: operation(
+        {
+          summary: "Make a token; it is shown this once",
+          body: MINT,
+          answer: [201, ref("MintedToken")],
+          change: { action: "token.mint", subject: "" },
+        },
+        async ({ body, by }) => Response.json(await mintToken(options, body, by), { status: 201 }),
+      ),
     },
-    [`${TOKENS_PATH}/:id`]: {
-      GET: async (context) => {
-        const id = pathParameter(context, "id");
-        const row = found(id, await options.store.getToken(id));
-        return Response.json(tokenJson(row, options.clock.nowMs()));
-      },
-      PATCH: async (context) => {
-        const id = pathParameter(context, "id");
-        const { label } = readFields(await readJson(context.req.raw), { label: "nullable_text" });
-        const change = { label: required("label", label) };
-        const row = found(id, await options.store.updateToken(id, change));
-        return Response.json(tokenJson(row, options.clock.nowMs()));
-      },
-      DELETE: async (context) => {
-        const id = pathParameter(context, "id");
-        const row = found(id, await options.store.getToken(id));
-        // In force before it is stored, so that a full disk does not keep a leaked token alive.
-        enforceRevocations(options, [row]);
-        await options.store.revokeToken(id, options.clock.nowMs());
-        return new Response(null, { status: 204 });
-      },
-    },
-    "/manage/revocations": {
-      POST: async (context) => {
-        const { jti } = readFields(await readJson(context.req.raw), { jti: "text" });
-        await revoke(options, required("jti", jti));
-        return new Response(null, { status: 204 });
-      },
+    [`${TOKENS_PATH}/{id}`]: {
+      GET: showToken(options),
+      PATCH: operation(
+        {
+          summary: "Change a token's label, or narrow what it says; null takes a narrowing back",
+          body: UPDATE,
+          answer: [200, ref("Token")],
+          change: { action: "token.update", subject: "token:{id}" },
+        },
+        async ({ context, body, by }) => {
+          const id = pathParameter(context, "id");
+          const row = found(id, await options.store.getToken(id));
+          return Response.json(tokenJson(options, await changeToken(options, row, body, by)));
+        },
+      ),
+      DELETE: revokeToken(options),
     },
   };
 }
 
-async function mintToken(options: AdminOptions, body: unknown): Promise<object> {
-  const shape = { project_id: "text", duration_minutes: "number", label: "nullable_text" } as const;
-  const fields = readFields(body, shape);
-  const projectId = required("project_id", fields.project_id);
-  const lifetimeMs = lifetime(options, required("duration_minutes", fields.duration_minutes));
-  const project = options.directory.project(projectId);
-  if (project === null) throw notFound("Project", projectId, "/manage/projects");
-  if (!project.is_active) {
-    const advice = `PATCH /manage/projects/${projectId} with {"is_active": true} first`;
-    throw new Problem("project_inactive", "Cannot create tokens for inactive projects", advice);
-  }
-  const { token, jti, issuedAtMs, expiresAtMs } = await options.tokens.mint(projectId, lifetimeMs);
-  // Stored before it is shown: a token that nobody recorded could not be listed and revoked.
-  await options.store.insertToken({
-    id: jti,
-    project_id: projectId,
-    label: fields.label ?? null,
-    created_at: issuedAtMs,
-    expires_at: expiresAtMs,
-    revoked_at: null,
-  });
-  return { id: jti, token, expires_at: rfc3339(expiresAtMs) };
+function listTokens(options: AdminOptions): Operation {
+  return operation(
+    {
+      summary: "Tokens, newest first, without themselves; the next page is in Link",
+      query: ["project_id", "projectId", "limit", "cursor"],
+      answer: [200, arrayOf("Token")],
+    },
+    async ({ context, query }) => {
+      const size = parseLimit(query.limit, TOKENS_LIMIT);
+      const rows = await options.store.listTokens(query.project_id ?? query.projectId);
+      const page = pageOf(rows, positionOf, size, query.cursor);
+      const body = page.entries.map((row) => tokenJson(options, row));
+      return arrayResponse(context, body, page.nextCursor);
+    },
+  );
 }
 
-function lifetime(options: AdminOptions, minutes: number): number {
-  const minutesMax = Math.floor(options.tokenLifetimeMaxMs / MINUTE_MS);
-  if (Number.isInteger(minutes) && minutes >= 1 && minutes <= minutesMax) {
-    return minutes * MINUTE_MS;
-  }
-  const advice = `Send a whole number from 1 to ${minutesMax} (tokens.max_lifetime)`;
-  throw new Problem("bad_request", '"duration_minutes" is out of range', advice);
+function showToken(options: AdminOptions): Operation {
+  return operation(
+    { summary: "A token and what it used", answer: [200, ref("TokenWithSpend")] },
+    async ({ context }) => {
+      const id = pathParameter(context, "id");
+      const row = found(id, await options.store.getToken(id));
+      const spend = await spendOf(options.store, `token:${row.id}`, options.clock.nowMs());
+      return Response.json({ ...tokenJson(options, row), spend });
+    },
+  );
 }
 
-/** Revokes any `jti`, also of a token that this store never saw: until the last one could end. */
-async function revoke(options: AdminOptions, jti: string): Promise<void> {
-  const nowMs = options.clock.nowMs();
-  const row = await options.store.revokeToken(jti, nowMs);
-  if (row !== null) return enforceRevocations(options, [row]);
-  const revocation = { jti, revoked_at: nowMs, expires_at: nowMs + options.tokenLifetimeMaxMs };
-  await options.store.insertRevocation(revocation);
-  options.revocations.revoke([revocation]);
+function revokeToken(options: AdminOptions): Operation {
+  return operation(
+    {
+      summary: "Revoke a token at once; its live sessions end",
+      answer: [204, null],
+      change: { action: "token.revoke", subject: "token:{id}" },
+    },
+    async ({ context, by }) => {
+      const id = pathParameter(context, "id");
+      const row = found(id, await options.store.getToken(id));
+      const nowMs = options.clock.nowMs();
+      // In force before it is stored, so that a full disk does not keep a leaked token alive.
+      options.revocations.revoke([{ jti: id, revoked_at: nowMs, expires_at: row.expires_at }]);
+      const entry = entryFor(by, `token:${id}`, { project_id: row.project_id });
+      await options.store.revokeToken(id, nowMs, entry);
+      return new Response(null, { status: 204 });
+    },
+  );
 }
 
 function found(id: string, row: TokenRow | null): TokenRow {
@@ -125,14 +137,26 @@ function positionOf(row: TokenRow): { timeMs: number; id: string } {
   return { timeMs: row.created_at, id: row.id };
 }
 
-function tokenJson(row: TokenRow, nowMs: number): object {
+/** What holds of a token now: as signed, and as narrowed since. */
+function tokenJson(options: AdminOptions, row: TokenRow): object {
+  const override = options.revocations.overrideOf(row.id);
+  const isWanted = override?.is_active !== false && row.revoked_at === null;
+  const { max_requests, ...limits } = narrowLimits(row.limits, override?.limits ?? {});
   return {
     id: row.id,
     project_id: row.project_id,
     label: row.label,
-    is_active: row.revoked_at === null && row.expires_at > nowMs,
+    is_active: isWanted && row.expires_at > options.clock.nowMs(),
     created_at: rfc3339(row.created_at),
     expires_at: rfc3339(row.expires_at),
     revoked_at: rfc3339OrNull(row.revoked_at),
+    last_used_at: rfc3339OrNull(row.last_used_at),
+    request_count: row.request_count,
+    cache_hit_count: row.cache_hit_count,
+    max_requests: max_requests ?? null,
+    models: row.models,
+    endpoints: row.endpoints,
+    tiers: row.tiers,
+    limits,
   };
 }

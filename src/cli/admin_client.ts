@@ -49,7 +49,10 @@ export async function connect(values: NodeValues, io: Io): Promise<AdminClient> 
 }
 
 /** Options win over a data folder named by option, that over the environment, that over ./data. */
-async function findAddress(values: NodeValues, io: Io): Promise<AdminAccess> {
+async function findAddress(
+  values: NodeValues,
+  io: Io,
+): Promise<Pick<AdminAccess, "url" | "token">> {
   const namesFolder = values["data-dir"] !== undefined || values.config !== undefined;
   const fromEnv = (name: string) => (namesFolder ? undefined : io.env[name] || undefined);
   const url = values["admin-url"] ?? fromEnv("SLUICE_ADMIN_URL");

@@ -28,6 +28,7 @@ export interface Command {
 /** A part of a command, such as `mint` of `token`. */
 export interface Subcommand {
   readonly name: string;
+  readonly aliases?: readonly string[];
   /** Arguments and options, such as `NAME [--json]`. */
   readonly synopsis: string;
   readonly summary: string;
@@ -95,6 +96,15 @@ function complaint(thrown: unknown, known: readonly string[]): string {
   return `Unknown option ${flag}${meant === null ? "" : `. Did you mean --${meant}?`}`;
 }
 
+/**
+ * The value of an option that takes a whole number.
+ * @throws UsageError that names the option
+ */
+export function wholeNumber(option: string, text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new UsageError(`--${option} must be a whole number`);
+}
+
 /** Whether help is asked for. Options behind `--` are none. */
 export function asksForHelp(args: readonly string[]): boolean {
   const end = args.indexOf("--");
@@ -110,7 +120,7 @@ export function group(
   notes: string,
 ): Command {
   const calls = subcommands.map((one) => [
-    `sluice ${name} ${one.name} ${one.synopsis}`,
+    `sluice ${name} ${one.name} ${one.synopsis}`.trimEnd(),
     one.summary,
   ]);
   const lines = calls.map(([call, text]) => `  ${call}\n      ${text}`);
@@ -120,7 +130,9 @@ export function group(
     usage: `Usage:\n${lines.join("\n")}\n\n${notes}\n`,
     run(args, io) {
       const [word, ...rest] = args;
-      const subcommand = subcommands.find((one) => one.name === word);
+      const subcommand = subcommands.find(
+        (one) => one.name === word || (word !== undefined && one.aliases?.includes(word)),
+      );
       if (subcommand === undefined) throw unknownSubcommand(name, word, subcommands);
       return subcommand.run(rest, io);
     },

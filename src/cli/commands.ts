@@ -3,6 +3,7 @@
  * invariant is that no name or alias occurs twice.
  */
 
+import { audit } from "./audit.ts";
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { credential } from "./credential.ts";
@@ -12,6 +13,7 @@ import { keys } from "./keys.ts";
 import { migrate } from "./migrate.ts";
 import { mock } from "./mock.ts";
 import { project } from "./project.ts";
+import { revocation } from "./revocation.ts";
 import { serve } from "./serve.ts";
 import { session } from "./session.ts";
 import { token } from "./token.ts";
@@ -26,8 +28,10 @@ export const COMMANDS: readonly Command[] = [
   project,
   credential,
   token,
+  revocation,
   usage,
   session,
+  audit,
   keys,
   health,
 ];

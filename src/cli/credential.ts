@@ -8,16 +8,22 @@ import {
   isRecord,
   NODE_OPTIONS,
   NODE_OPTIONS_HELP,
-  records,
   segment,
   textOf,
 } from "./admin_client.ts";
 import { readKey } from "./api_key.ts";
 import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
-import { printJson, say } from "./print.ts";
-import { renderTable } from "./table.ts";
+import { type Column, printJson, printPage, say } from "./print.ts";
 
 const OPTIONS = { ...NODE_OPTIONS, project: { type: "string", default: "default" } } as const;
+
+const COLUMNS: readonly Column[] = [
+  ["ID", "id"],
+  ["PROVIDER", "provider"],
+  ["KEY", "api_key"],
+  ["LABEL", "label"],
+  ["UPDATED", "updated_at"],
+];
 
 const create: Subcommand = {
   name: "create",
@@ -53,12 +59,7 @@ const list: Subcommand = {
     const { values } = parseArguments(args, OPTIONS);
     const client = await connect(values, io);
     const answer = await client.send("GET", pathOf(values.project));
-    if (values.json === true || !isRecord(answer)) return printJson(io, answer);
-    const rows = records(answer["credentials"]).map((one) =>
-      ["id", "provider", "api_key", "label", "updated_at"].map((name) => textOf(one[name])),
-    );
-    io.stdout.write(renderTable(["ID", "PROVIDER", "KEY", "LABEL", "UPDATED"], rows));
-    return 0;
+    return printPage(io, values.json, answer, "credentials", COLUMNS);
   },
 };
 

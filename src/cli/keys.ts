@@ -1,33 +1,130 @@
 /**
- * `sluice keys`: encryption keys for `encryption_keys`. Owns making them; does not own the ring. A
- * key is printed once, kept nowhere, and has 256 random bits.
+ * `sluice keys`: keys for secrets at rest, and those that sign tokens.
+ *
+ * Owns: how rotations are asked for and shown. Does not own: the ring, or any key: one for
+ * `encryption_keys` is printed once and kept nowhere.
+ * Invariant: exit code 0 of `rotate` says that nothing is under an older key.
  */
 
-import { encodeBase64, encodeHex } from "../lib/encoding.ts";
+import { generateKey } from "../store/key_file.ts";
+import {
+  connect,
+  isRecord,
+  NODE_OPTIONS,
+  NODE_OPTIONS_HELP,
+  records,
+  textOf,
+} from "./admin_client.ts";
 import { group, parseArguments, type Subcommand } from "./command.ts";
-import { printJson, say } from "./print.ts";
+import type { Io } from "./io.ts";
+import { type Column, printEntries, printJson, printPage, say } from "./print.ts";
 
-const KEY_BYTES = 32;
-const ID_BYTES = 4;
+const SIGNING_COLUMNS: readonly Column[] = [
+  ["KEY", "kid"],
+  ["ALGORITHM", "algorithm"],
+  ["SIGNS", "signs"],
+  ["CREATED", "created_at"],
+];
+
+const FAILURE_COLUMNS: readonly Column[] = [
+  ["KIND", "kind"],
+  ["ID", "id"],
+  ["REASON", "reason"],
+];
 
 const generate: Subcommand = {
   name: "generate",
   synopsis: "[--json]",
-  summary: "print a new encryption key as id:base64",
+  summary: "print a new encryption key as id:base64; asks no node",
   run(args, io) {
     const { values } = parseArguments(args, { json: { type: "boolean" } } as const);
-    const id = `k${encodeHex(crypto.getRandomValues(new Uint8Array(ID_BYTES)))}`;
-    const key = encodeBase64(crypto.getRandomValues(new Uint8Array(KEY_BYTES)));
-    const code = values.json === true ? printJson(io, { id, key }) : say(io, `${id}:${key}`);
-    return Promise.resolve(code);
+    const text = generateKey();
+    const [id, key] = text.split(":");
+    return Promise.resolve(values.json === true ? printJson(io, { id, key }) : say(io, text));
+  },
+};
+
+const rotate: Subcommand = {
+  name: "rotate",
+  synopsis: "[--signing]",
+  summary: "encrypt what is stored under the newest key; --signing: make a key that signs tokens",
+  async run(args, io) {
+    const options = { ...NODE_OPTIONS, signing: { type: "boolean" } } as const;
+    const { values } = parseArguments(args, options);
+    const client = await connect(values, io);
+    const path = values.signing === true ? "keys/signing/rotate" : "keys/rotate";
+    const answer = await client.send("POST", path);
+    if (!isRecord(answer)) return printJson(io, answer);
+    const failed = records(answer["failures"]).length > 0;
+    if (values.json === true) printJson(io, answer);
+    else if (values.signing === true) describeSigning(io, answer);
+    else describeRotation(io, answer);
+    return failed ? 1 : 0;
+  },
+};
+
+const list: Subcommand = {
+  name: "list",
+  synopsis: "",
+  summary: "list the keys that tokens are signed with",
+  async run(args, io) {
+    const { values } = parseArguments(args, NODE_OPTIONS);
+    const client = await connect(values, io);
+    const answer = await client.send("GET", "keys/signing");
+    return printPage(io, values.json, answer, "keys", SIGNING_COLUMNS);
   },
 };
 
 export const keys = group(
   "keys",
-  "encryption keys: generate",
-  [generate],
-  `Put the newest key first in encryption_keys; the others only decrypt:
+  "keys for secrets at rest, and for signing: generate, rotate, list",
+  [generate, rotate, list],
+  `A node on SQLite makes its encryption key in data_dir, and rotate makes another one. Elsewhere
+put a new key first in encryption_keys, the others only decrypt; restart every node; then rotate:
 
-  encryption_keys: ["\${SLUICE_KEY_NEW}", "\${SLUICE_KEY_OLD}"]`,
+  encryption_keys: ["\${SLUICE_KEY_NEW}", "\${SLUICE_KEY_OLD}"]
+
+A rotation that was cut short goes on when it is run again. Exit code 1: something could not be
+read, and is listed. A new signing key signs after a few seconds; tokens of older ones stay valid
+until they expire.
+
+${NODE_OPTIONS_HELP}`,
 );
+
+function describeSigning(io: Io, answer: Record<string, unknown>): void {
+  const { kid, algorithm, signs_from } = answer;
+  say(io, `Made signing key ${textOf(kid)} (${textOf(algorithm)})`);
+  say(io, `It signs from ${textOf(signs_from)}; older tokens stay valid until they expire`);
+}
+
+function describeRotation(io: Io, answer: Record<string, unknown>): void {
+  const { key_id, key_made, credentials, signing_keys, failures } = answer;
+  if (key_made === true) say(io, `Made encryption key ${textOf(key_id)} in data_dir`);
+  say(io, `Under key ${textOf(key_id)}: ${countsOf(credentials)} of the credentials`);
+  say(io, `Under key ${textOf(key_id)}: ${countsOf(signing_keys)} of the signing keys`);
+  const failed = records(failures);
+  if (failed.length > 0) {
+    io.stderr.write("error: These cannot be read; the keys that they need stay:\n");
+    printEntries(io, false, failed, FAILURE_COLUMNS);
+  }
+  const advice = adviceOf(answer);
+  if (advice !== null) say(io, advice);
+}
+
+function countsOf(value: unknown): string {
+  const { rotated, current, failed } = isRecord(value) ? value : {};
+  const texts = [`${textOf(rotated)} moved`, `${textOf(current)} were before`];
+  return [...texts, `${textOf(failed)} failed`].join(", ");
+}
+
+/** What the operator does next; null: nothing. */
+function adviceOf(answer: Record<string, unknown>): string | null {
+  const { key_source, unused_key_ids } = answer;
+  const unused = Array.isArray(unused_key_ids) ? unused_key_ids.map(textOf).join(", ") : "";
+  if (key_source === "data_dir") return unused === "" ? null : `Removed from data_dir: ${unused}`;
+  if (unused !== "") return `Not needed any more, take them out of encryption_keys: ${unused}`;
+  return (
+    "If a newer key was meant: put one from `sluice keys generate` first in encryption_keys of " +
+    "every node, restart them, and run this again"
+  );
+}

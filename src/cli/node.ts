@@ -2,66 +2,41 @@
  * A node: every implementation is built here, once, and handed down through the interfaces of those
  * who use it.
  *
- * Owns: what is built in which order, and taken down in the opposite one.
- * Does not own: the process (`serve.ts`): signals, exit codes, restarts.
+ * Owns: listeners, the gateway and the management API over the parts, and how a node ends.
+ * Does not own: the parts beneath (`node_parts.ts`), the process (`serve.ts`): signals, exit codes.
  * Invariant: a node that was started has its listeners open, its ledger writable and its
  * revocations loaded; after `stop` nothing of it is left but files.
  */
 
 import { readFile } from "node:fs/promises";
-import { hostname as machineName } from "node:os";
-import { join } from "node:path";
 
-import { createFrontDoor, healthResponse, type Readiness } from "../accept/front_door.ts";
+import { createFrontDoor, type Health, healthResponse } from "../accept/front_door.ts";
 import { openListener, urlOf } from "../accept/listener.ts";
 import { type AdminHandler, createAdminHandler } from "../admin/api.ts";
-import { Authenticator, endWhenRefused } from "../auth/authenticate.ts";
-import { Directory } from "../auth/directory.ts";
-import { startResync } from "../auth/resync.ts";
-import { Revocations } from "../auth/revocation.ts";
-import { Tokens } from "../auth/token.ts";
-import type { Config, EndpointConfig } from "../config/config.ts";
-import type { Log } from "../emit/log.ts";
-import { Metrics } from "../emit/metrics.ts";
+import { Authenticator } from "../auth/authenticate.ts";
+import { rotateEncryption } from "../auth/reencrypt.ts";
+import type { EndpointConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
-import { sessionsForOpenFiles } from "../policy/admit.ts";
-import { LiveExchanges } from "../relay/live.ts";
 import { bunRuntime } from "../runtime/bun.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { openFilesMax } from "../runtime/restart.ts";
-import type { Listener, ListenOptions, MaybePromise } from "../runtime/runtime.ts";
-import { lockFile } from "../runtime/sqlite.ts";
-import { Cipher } from "../store/cipher.ts";
-import {
-  loadAdminToken,
-  loadEncryptionKey,
-  makeDataDir,
-  writeAdminAccess,
-} from "../store/key_file.ts";
-import { openLedger, type UsageLedger } from "../store/ledger.ts";
-import type { LedgerProblem } from "../store/ledger_problem.ts";
-import { openPostgresStore } from "../store/postgres.ts";
-import { openSqliteStore } from "../store/sqlite.ts";
-import type { Store } from "../store/store.ts";
+import type { Listener, ListenOptions } from "../runtime/runtime.ts";
+import { readAdminAccess, writeAdminAccess } from "../store/key_file.ts";
+import { type NodeOptions, Opened, openParts, type Parts } from "./node_parts.ts";
 import { VERSION } from "./version.ts";
 
 /** The management API's requests are small. */
 const ADMIN_BODY_BYTES_MAX = 2 * 1024 * 1024;
 
-/** How late a node hears of what another one changed, at most, beside the time of a query. */
-const RESYNC_INTERVAL_MS = 500;
+/** An age of the revocation list that operators should know of. */
+const REVOCATIONS_AGE_MS_MAX = 5_000;
 
 /** How long sessions that were ended at the deadline have to say so. */
 const FAREWELL_MS = 2_000;
 
-interface NodeOptions {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Tells the log where secrets are read from, so that none ever appears there. */
-  readonly addSecrets: (read: () => readonly string[]) => void;
-}
+const ANNOUNCE_INTERVAL_MS = 1_000;
+
+const NO_LIMITS = {};
 
 /** A node that serves. */
 export interface RunningNode {
@@ -89,7 +64,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const urls = await openDataListeners(parts, listeners);
     const adminUrl = openAdminListener(parts, listeners);
     const { adminToken } = parts;
-    writeAdminAccess(options.config.dataDir, { url: adminUrl, token: adminToken });
+    announce(parts, adminUrl);
     parts.phase = "ok";
     return { urls, adminUrl, adminToken, stop };
   } catch (error) {
@@ -98,152 +73,18 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-/** What was opened, to be closed in the opposite order. */
-class Opened {
-  readonly #closers: (() => MaybePromise<void>)[] = [];
-
-  add(close: () => MaybePromise<void>): void {
-    this.#closers.push(close);
-  }
-
-  async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) {
-      await close();
-    }
-  }
-}
-
-/** What listeners share. */
-interface Parts extends NodeOptions {
-  readonly opened: Opened;
-  readonly nodeId: string;
-  readonly adminToken: string;
-  readonly sessionsMax: number;
-  readonly startedAtMs: number;
-  readonly store: Store;
-  readonly cipher: Cipher;
-  readonly ledger: UsageLedger;
-  readonly tokens: Tokens;
-  readonly directory: Directory;
-  readonly revocations: Revocations;
-  readonly live: LiveExchanges;
-  readonly metrics: Metrics;
-  phase: "starting" | "ok" | "draining";
-}
-
-async function openParts(options: NodeOptions, opened: Opened): Promise<Parts> {
-  const { config, clock, log, addSecrets } = options;
-  makeDataDir(config.dataDir);
-  opened.add(holdDataDir(config.dataDir));
-  const metrics = new Metrics();
-  const adminToken = config.admin.token ?? loadAdminToken(config.dataDir);
-  addSecrets(() => [adminToken]);
-  const made = config.encryptionKeys.length === 0;
-  const cipher = new Cipher(made ? [loadEncryptionKey(config.dataDir)] : config.encryptionKeys);
-  const nodeId = `${machineName()}-${crypto.randomUUID().slice(0, 13)}`;
-  const store = await openStore(options);
-  opened.add(() => store.close());
-  const ledger = openLedger({
-    dataDir: config.dataDir,
-    nodeId,
-    store,
-    clock,
-    usage: config.usage,
-    report: (problem) => reportLedger(problem, log, metrics),
-  });
-  opened.add(() => ledger.stop());
-  const live = new LiveExchanges();
-  const identity = await openIdentity(config, clock, store, cipher);
-  addSecrets(() => identity.directory.secrets());
-  endWhenRefused(identity.revocations, identity.directory, live);
-  if (config.database !== null) opened.add(followOthers(options, store, identity));
-  const limit = config.limits.sessionsMax ?? sessionsForOpenFiles(await openFilesMax());
-  const sessionsMax = limit === 0 ? Number.MAX_SAFE_INTEGER : limit;
-  const shared = { nodeId, adminToken, sessionsMax, store, cipher, ledger, live, metrics };
-  const startedAtMs = clock.nowMs();
-  addGauges(metrics, live, ledger);
-  return { ...options, opened, ...shared, ...identity, startedAtMs, phase: "starting" };
-}
-
-/** Other nodes revoke and deactivate too. @returns what stops following them */
-function followOthers(
-  { clock, log }: NodeOptions,
-  store: Store,
-  { directory, revocations }: Pick<Parts, "directory" | "revocations">,
-): () => void {
-  const timer = startResync({
-    clock,
-    intervalMs: RESYNC_INTERVAL_MS,
-    async read() {
-      await directory.reload();
-      await revocations.load(store);
-    },
-    onFailure: (error) => log("store_failed", { reason: String(error) }),
-  });
-  return () => timer.cancel();
-}
-
-/**
- * Keeps a second node out of the folder: it would not hear of revocations made here.
- * @returns what lets go of it; the kernel does when the process dies
- */
-function holdDataDir(dataDir: string): () => void {
-  const lock = lockFile(join(dataDir, "node.lock"), 0);
-  if (lock === null) {
-    throw new Error(
-      `Another node runs on ${dataDir}. Stop it first, or give this one a data_dir of its own`,
-    );
-  }
-  return () => lock.release();
-}
-
-/** @throws Error when the database cannot be reached or opened, or has another schema */
-function openStore({ config, clock, log }: NodeOptions): Promise<Store> {
-  const report = (message: string) => log("store_failed", { reason: message });
-  if (config.database !== null) {
-    return openPostgresStore({ config: config.database, clock, report });
-  }
-  return openSqliteStore({ path: join(config.dataDir, "sluice.db"), clock, report });
-}
-
-/** Everything that tells who is calling, read from the store once. */
-async function openIdentity(
-  config: Config,
-  clock: Clock,
-  store: Store,
-  cipher: Cipher,
-): Promise<Pick<Parts, "tokens" | "directory" | "revocations">> {
-  const tokens = await Tokens.open({ store, cipher, clock, config: config.tokens });
-  const directory = new Directory(store, cipher);
-  await directory.reload();
-  const revocations = new Revocations(clock, config.tokens.leewayMs);
-  await revocations.load(store);
-  return { tokens, directory, revocations };
-}
-
-function reportLedger({ kind, message }: LedgerProblem, log: Log, metrics: Metrics): void {
-  metrics.count("sluice_ledger_problems_total", [kind]);
-  const over = kind.endsWith("_recovered") || kind === "turns_interrupted";
-  log(over ? "ledger_recovered" : "ledger_problem", { problem: kind, reason: message });
-}
-
-function addGauges(metrics: Metrics, live: LiveExchanges, ledger: UsageLedger): void {
-  metrics.gauge({ name: "sluice_sessions", help: "Open sessions", read: () => live.sessions });
-  metrics.gauge({ name: "sluice_exchanges", help: "Exchanges in flight", read: () => live.size });
-  metrics.gauge({
-    name: "sluice_ledger_unshipped",
-    help: "Turns on disk that are not in the database yet",
-    read: () => ledger.status().unshippedRecords,
-  });
-}
-
 function gatewayOf(parts: Parts): Gateway {
-  const { directory, revocations } = parts;
-  return createGateway({
+  const { config, directory, revocations, follower } = parts;
+  const { revocationStalenessMaxMs } = config;
+  const gateway = createGateway({
     ...parts,
     authenticator: new Authenticator(parts.tokens, {
-      isRevoked: (jti) => revocations.isRevoked(jti),
+      isRevoked: (principal) => revocations.isRevoked(principal),
       isActive: (projectId) => directory.isActive(projectId),
+      overrideOf: (jti) => revocations.overrideOf(jti),
+      limitsOf: (projectId) => directory.project(projectId)?.limits ?? NO_LIMITS,
+      isStale: () =>
+        revocationStalenessMaxMs > 0 && follower.stalenessMs() > revocationStalenessMaxMs,
     }),
     credentials: directory,
     pending: {
@@ -255,22 +96,28 @@ function gatewayOf(parts: Parts): Gateway {
     random: randomFraction,
     isDraining: () => parts.phase === "draining",
   });
+  parts.opened.add(() => gateway.stop());
+  return gateway;
 }
 
 function adminOf(parts: Parts): AdminHandler {
-  const { config, live, log } = parts;
+  const { config, live, log, store, cipher, clock } = parts;
+  const dataDir = config.encryptionKeys.length === 0 ? config.dataDir : null;
   return createAdminHandler({
     ...parts,
+    admins: [{ name: "admin", token: parts.adminToken, role: "admin" }, ...config.admins],
+    rotateEncryption: rotateEncryption({ store, cipher, clock, dataDir }),
     sessions: live,
     hostnames: [config.admin.hostname],
     version: VERSION,
     tokenLifetimeMaxMs: config.tokens.maxLifetimeMs,
     providers: () => config.providers,
     health: (probe) =>
-      probe === "live" ? Response.json({ status: "ok" }) : healthResponse(readiness(parts)),
+      probe === "live" ? Response.json({ status: "ok" }) : healthResponse(healthOf(parts)),
     metrics: () => parts.metrics.render(),
     status: () => ({
-      status: readiness(parts),
+      status: healthOf(parts).readiness,
+      revocations_age_ms: Math.round(parts.follower.stalenessMs()),
       node_id: parts.nodeId,
       started_at: new Date(parts.startedAtMs).toISOString(),
       sessions: live.sessions,
@@ -286,11 +133,28 @@ function adminOf(parts: Parts): AdminHandler {
   });
 }
 
-/** Degraded: usage waits on disk, or what would have to be recorded is refused. */
-function readiness(parts: Parts): Readiness {
-  if (parts.phase !== "ok") return parts.phase;
-  const { storeReachable, takesTurns } = parts.ledger.status();
-  return storeReachable && takesTurns ? "ok" : "degraded";
+/**
+ * Leaves word for the commands in `data_dir`. Of several nodes there the last one is named; when it
+ * is gone, one that lives takes its place.
+ */
+function announce({ config, clock, adminToken, opened }: Parts, url: string): void {
+  const { dataDir } = config;
+  const own = { url, token: adminToken, pid: process.pid };
+  writeAdminAccess(dataDir, own);
+  const timer = clock.every(ANNOUNCE_INTERVAL_MS, () => {
+    const pid = readAdminAccess(dataDir)?.pid ?? null;
+    if (pid === null || !isAlive(pid)) writeAdminAccess(dataDir, own);
+  });
+  opened.add(() => timer.cancel());
+}
+
+/** Degraded: usage waits on disk or is refused, or revocations may be missing. */
+function healthOf({ phase, ledger, follower }: Parts): Health {
+  const { storeReachable, takesTurns } = ledger.status();
+  const revocationsAgeMs = follower.stalenessMs();
+  const isWell = storeReachable && takesTurns && revocationsAgeMs <= REVOCATIONS_AGE_MS_MAX;
+  const readiness = phase === "ok" && !isWell ? "degraded" : phase;
+  return { readiness, revocationsAgeMs };
 }
 
 async function openDataListeners(parts: Parts, listeners: Listener[]): Promise<string[]> {
@@ -308,7 +172,7 @@ async function openDataListeners(parts: Parts, listeners: Listener[]): Promise<s
       });
     },
     headerCountMax: limits.headerCountMax,
-    readiness: () => readiness(parts),
+    health: () => healthOf(parts),
     jwks: () => parts.tokens.jwks(),
   });
   const base = { handle, bodyBytesMax: Number.MAX_SAFE_INTEGER };
@@ -326,7 +190,7 @@ async function openDataListeners(parts: Parts, listeners: Listener[]): Promise<s
 
 function openAdminListener(parts: Parts, listeners: Listener[]): string {
   const admin = adminOf(parts);
-  const base = { handle: (request: Request) => admin(request), bodyBytesMax: ADMIN_BODY_BYTES_MAX };
+  const base = { handle: admin, bodyBytesMax: ADMIN_BODY_BYTES_MAX };
   return open("admin", parts.config.admin, base, parts, listeners);
 }
 
@@ -372,4 +236,14 @@ async function withDeadline(clock: Clock, work: Promise<void>, deadlineMs: numbe
 function randomFraction(): number {
   const [value = 0] = crypto.getRandomValues(new Uint32Array(1));
   return value / 2 ** 32;
+}
+
+/** Whether there is such a process on this machine. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Somebody else's is there too.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
 }

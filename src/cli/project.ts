@@ -9,31 +9,60 @@ import {
   NODE_OPTIONS,
   NODE_OPTIONS_HELP,
   records,
-  segment,
   textOf,
 } from "./admin_client.ts";
 import { readKeyFromInput } from "./api_key.ts";
-import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
+import { group, parseArguments, type Subcommand } from "./command.ts";
 import type { Io } from "./io.ts";
-import { printJson, say } from "./print.ts";
-import { renderFields, renderTable } from "./table.ts";
+import {
+  LIMIT_CHANGE_OPTIONS,
+  LIMIT_OPTIONS,
+  limitChanges,
+  type LimitChanges,
+  LIMITS_HELP,
+} from "./limits.ts";
+import { type Column, printEntries, printEntry, printJson } from "./print.ts";
+import { ACTIVE_OPTIONS, activeField, deleteOne, pathOf, showOne } from "./resource.ts";
+
+const FIELDS = [
+  "id",
+  "name",
+  "is_active",
+  "created_at",
+  "updated_at",
+  "deactivated_at",
+  "limits",
+  "spend",
+  "credentials",
+];
+
+const COLUMNS: readonly Column[] = [
+  ["ID", "id"],
+  ["NAME", "name"],
+  ["ACTIVE", "is_active"],
+  ["CREDENTIALS", "credentials"],
+  ["LIMITS", "limits"],
+  ["CREATED", "created_at"],
+];
+
+const KEY_OPTIONS = {
+  "api-key-stdin": { type: "boolean" },
+  provider: { type: "string" },
+} as const;
 
 const create: Subcommand = {
   name: "create",
-  synopsis: "NAME [--api-key-stdin] [--provider NAME]",
+  synopsis: "NAME [--api-key-stdin] [--provider NAME] [--limit NAME=NUMBER …]",
   summary: "make a project; with a provider's key from standard input",
   async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      "api-key-stdin": { type: "boolean" },
-      provider: { type: "string" },
-    } as const;
+    const options = { ...NODE_OPTIONS, ...KEY_OPTIONS, ...LIMIT_OPTIONS } as const;
     const { values, positionals } = parseArguments(args, options, ["NAME"]);
+    const limits = limitChanges(values);
     const client = await connect(values, io);
     const body = {
       name: positionals[0],
-      ...(values["api-key-stdin"] === true ? { api_key: await readKeyFromInput(io) } : {}),
-      ...(values.provider === undefined ? {} : { provider: values.provider }),
+      ...(await keyFields(values, io)),
+      ...(limits === null ? {} : { limits }),
     };
     return printProject(io, values.json, await client.send("POST", "projects", body));
   },
@@ -48,96 +77,85 @@ const list: Subcommand = {
     const client = await connect(values, io);
     const projects = await client.list("projects");
     if (values.json === true) return printJson(io, projects);
-    const rows = projects.map((one) => [
-      textOf(one["id"]),
-      textOf(one["name"]),
-      one["is_active"] === true,
-      providersOf(one),
-      textOf(one["created_at"]),
-    ]);
-    io.stdout.write(renderTable(["ID", "NAME", "ACTIVE", "CREDENTIALS", "CREATED"], rows));
-    return 0;
-  },
-};
-
-const show: Subcommand = {
-  name: "show",
-  synopsis: "ID",
-  summary: "show one project",
-  async run(args, io) {
-    const { values, positionals } = parseArguments(args, NODE_OPTIONS, ["ID"]);
-    const client = await connect(values, io);
-    const path = `projects/${segment(positionals[0] ?? "")}`;
-    return printProject(io, values.json, await client.send("GET", path));
+    return printEntries(io, false, projects.map(withShownKeys), COLUMNS);
   },
 };
 
 const update: Subcommand = {
   name: "update",
   synopsis:
-    "ID [--name NAME] [--activate | --deactivate [--revoke-tokens]]\n" +
+    "ID [--name NAME] [--activate | --deactivate] [--revoke-tokens]\n" +
+    "                        [--limit NAME=NUMBER …] [--no-limit NAME …]\n" +
     "                        [--api-key-stdin] [--provider NAME]",
-  summary: "change a project; deactivating it ends its live sessions",
+  summary: "change a project; deactivating it stops its tokens and ends its live sessions",
   async run(args, io) {
     const options = {
       ...NODE_OPTIONS,
+      ...KEY_OPTIONS,
+      ...LIMIT_CHANGE_OPTIONS,
+      ...ACTIVE_OPTIONS,
       name: { type: "string" },
-      activate: { type: "boolean" },
-      deactivate: { type: "boolean" },
       "revoke-tokens": { type: "boolean" },
-      "api-key-stdin": { type: "boolean" },
-      provider: { type: "string" },
     } as const;
     const { values, positionals } = parseArguments(args, options, ["ID"]);
-    if (values.activate === true && values.deactivate === true) {
-      throw new UsageError("--activate and --deactivate contradict each other");
-    }
-    const active = values.activate === true ? true : values.deactivate === true ? false : null;
+    const changes = limitChanges(values);
+    const active = activeField(values);
     const client = await connect(values, io);
+    const path = pathOf("projects", positionals);
+    // The API takes all limits at once, so that a request says what is in force after it.
+    const limits =
+      changes === null ? {} : { limits: merge(await client.send("GET", path), changes) };
     const body = {
       ...(values.name === undefined ? {} : { name: values.name }),
-      ...(active === null ? {} : { is_active: active }),
+      ...active,
       ...(values["revoke-tokens"] === true ? { revoke_tokens: true } : {}),
-      ...(values["api-key-stdin"] === true ? { api_key: await readKeyFromInput(io) } : {}),
-      ...(values.provider === undefined ? {} : { provider: values.provider }),
+      ...(await keyFields(values, io)),
+      ...limits,
     };
-    const path = `projects/${segment(positionals[0] ?? "")}`;
     return printProject(io, values.json, await client.send("PATCH", path, body));
-  },
-};
-
-const remove: Subcommand = {
-  name: "delete",
-  synopsis: "ID",
-  summary: "delete a project that has no usage",
-  async run(args, io) {
-    const { values, positionals } = parseArguments(args, NODE_OPTIONS, ["ID"]);
-    const client = await connect(values, io);
-    await client.send("DELETE", `projects/${segment(positionals[0] ?? "")}`);
-    return values.json === true ? 0 : say(io, `Deleted project ${positionals[0]}`);
   },
 };
 
 export const project = group(
   "project",
   "projects: create, list, show, update, delete",
-  [create, list, show, update, remove],
-  NODE_OPTIONS_HELP,
+  [
+    create,
+    list,
+    showOne("projects", "show one project, and what it spent", printProject),
+    update,
+    deleteOne("projects", "delete a project that has no usage", "Deleted project"),
+  ],
+  `${LIMITS_HELP}\n${NODE_OPTIONS_HELP}`,
 );
+
+interface KeyValues {
+  readonly "api-key-stdin"?: boolean | undefined;
+  readonly provider?: string | undefined;
+}
+
+async function keyFields(values: KeyValues, io: Io): Promise<object> {
+  return {
+    ...(values["api-key-stdin"] === true ? { api_key: await readKeyFromInput(io) } : {}),
+    ...(values.provider === undefined ? {} : { provider: values.provider }),
+  };
+}
+
+/** The limits that a project has after some of them changed. */
+function merge(answer: unknown, changes: LimitChanges): Record<string, unknown> {
+  const limits = isRecord(answer) && isRecord(answer["limits"]) ? answer["limits"] : {};
+  const merged = Object.entries({ ...limits, ...changes });
+  return Object.fromEntries(merged.filter(([, amount]) => amount !== null));
+}
 
 function printProject(io: Io, json: boolean | undefined, value: unknown): number {
   if (json === true || !isRecord(value)) return printJson(io, value);
-  const fields = ["id", "name", "is_active", "created_at", "updated_at", "deactivated_at"];
-  const lines = fields.map((name) => {
-    const field = value[name];
-    return [name, typeof field === "boolean" ? field : textOf(field)] as const;
-  });
-  io.stdout.write(renderFields([...lines, ["credentials", providersOf(value)]]));
-  return 0;
+  return printEntry(io, false, withShownKeys(value), FIELDS);
 }
 
-function providersOf(value: Record<string, unknown>): string {
-  return records(value["credentials"])
-    .map((one) => `${textOf(one["provider"])} (${textOf(one["api_key"])})`)
+function withShownKeys(one: Record<string, unknown>): Record<string, unknown> {
+  const credentials = records(one["credentials"])
+    .map(({ provider, api_key }) => `${textOf(provider)} (${textOf(api_key)})`)
     .join(", ");
+  return { ...one, credentials };
 }

@@ -29,6 +29,20 @@ export function renderFields(fields: readonly (readonly [string, Cell])[]): stri
   return fields.map(([name, value]) => `${name.padEnd(width)}  ${cellText(value)}\n`).join("");
 }
 
+/** A JSON value as a cell: lists with commas, objects as `name=value`. */
+export function cellOf(value: unknown): Cell {
+  if (typeof value === "number" || typeof value === "boolean") return value;
+  return textsOf("", value).join(", ");
+}
+
+function textsOf(path: string, value: unknown): string[] {
+  if (value === null || value === undefined) return [];
+  if (Array.isArray(value)) return value.flatMap((one) => textsOf(path, one));
+  if (typeof value !== "object") return [path === "" ? String(value) : `${path}=${value}`];
+  const below = path === "" ? "" : `${path}.`;
+  return Object.entries(value).flatMap(([name, one]) => textsOf(`${below}${name}`, one));
+}
+
 function cellText(cell: Cell): string {
   if (cell === null || cell === undefined || cell === "") return "-";
   if (cell === true) return "yes";

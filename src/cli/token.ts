@@ -12,39 +12,82 @@ import {
   segment,
   textOf,
 } from "./admin_client.ts";
-import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
+import { group, parseArguments, type Subcommand, UsageError, wholeNumber } from "./command.ts";
 import type { Io } from "./io.ts";
-import { printJson, say } from "./print.ts";
-import { renderFields, renderTable } from "./table.ts";
+import {
+  LIMIT_CHANGE_OPTIONS,
+  LIMIT_OPTIONS,
+  limitChanges,
+  type LimitChanges,
+  LIMITS_HELP,
+} from "./limits.ts";
+import { type Column, printEntries, printEntry, printJson, say } from "./print.ts";
+import { ACTIVE_OPTIONS, activeField, pathOf, showOne } from "./resource.ts";
+
+const FIELDS = [
+  "id",
+  "project_id",
+  "label",
+  "is_active",
+  "created_at",
+  "expires_at",
+  "revoked_at",
+  "last_used_at",
+  "request_count",
+  "cache_hit_count",
+  "max_requests",
+  "models",
+  "endpoints",
+  "tiers",
+  "limits",
+  "spend",
+];
+
+const COLUMNS: readonly Column[] = [
+  ["ID", "id"],
+  ["PROJECT", "project_id"],
+  ["LABEL", "label"],
+  ["ACTIVE", "is_active"],
+  ["REQUESTS", "request_count"],
+  ["LAST USED", "last_used_at"],
+  ["EXPIRES", "expires_at"],
+  ["REVOKED", "revoked_at"],
+];
 
 const mint: Subcommand = {
   name: "mint",
-  synopsis: "[--project ID] [--minutes N] [--label TEXT] [--model NAME …]",
+  synopsis:
+    "[--project ID] [--minutes N] [--label TEXT]\n" +
+    "                    [--model NAME …] [--endpoint PATH …] [--tier NAME …]\n" +
+    "                    [--max-requests N] [--limit NAME=NUMBER …]",
   summary: "make a token (60 minutes of project default); it is shown this once",
   async run(args, io) {
     const options = {
       ...NODE_OPTIONS,
+      ...LIMIT_OPTIONS,
       project: { type: "string", default: "default" },
       minutes: { type: "string", default: "60" },
       label: { type: "string" },
       model: { type: "string", multiple: true },
+      endpoint: { type: "string", multiple: true },
+      tier: { type: "string", multiple: true },
+      "max-requests": { type: "string" },
     } as const;
     const { values } = parseArguments(args, options);
-    if (!/^\d{1,9}$/.test(values.minutes)) throw new UsageError("--minutes must be a whole number");
-    const client = await connect(values, io);
-    const answer = await client.send("POST", "tokens", {
+    const body = {
       project_id: values.project,
-      duration_minutes: Number(values.minutes),
+      duration_minutes: wholeNumber("minutes", values.minutes),
       ...(values.label === undefined ? {} : { label: values.label }),
       ...(values.model === undefined ? {} : { models: values.model }),
-    });
+      ...(values.endpoint === undefined ? {} : { endpoints: values.endpoint }),
+      ...(values.tier === undefined ? {} : { tiers: values.tier }),
+      ...limitFields(values),
+    };
+    const client = await connect(values, io);
+    const answer = await client.send("POST", "tokens", body);
     if (values.json === true || !isRecord(answer)) return printJson(io, answer);
     if (!io.isTerminal) return say(io, textOf(answer["token"]));
-    const fields = ["id", "expires_at", "token"].map(
-      (name) => [name, textOf(answer[name])] as const,
-    );
-    io.stdout.write(renderFields(fields));
-    return 0;
+    return printEntry(io, false, answer, ["id", "expires_at", "token"]);
   },
 };
 
@@ -57,83 +100,102 @@ const list: Subcommand = {
     const { values } = parseArguments(args, options);
     const client = await connect(values, io);
     const tokens = await client.list(`tokens${queryOf({ project_id: values.project })}`);
-    if (values.json === true) return printJson(io, tokens);
-    const rows = tokens.map((one) => [
-      ...["id", "project_id", "label"].map((name) => textOf(one[name])),
-      one["is_active"] === true,
-      ...["expires_at", "revoked_at"].map((name) => textOf(one[name])),
-    ]);
-    const header = ["ID", "PROJECT", "LABEL", "ACTIVE", "EXPIRES", "REVOKED"];
-    io.stdout.write(renderTable(header, rows));
-    return 0;
-  },
-};
-
-const show: Subcommand = {
-  name: "show",
-  synopsis: "ID",
-  summary: "show one token, without its secret",
-  async run(args, io) {
-    const { values, positionals } = parseArguments(args, NODE_OPTIONS, ["ID"]);
-    const client = await connect(values, io);
-    const answer = await client.send("GET", `tokens/${segment(positionals[0] ?? "")}`);
-    return printToken(io, values.json, answer);
+    return printEntries(io, values.json, tokens, COLUMNS);
   },
 };
 
 const update: Subcommand = {
   name: "update",
-  synopsis: "ID --label TEXT",
-  summary: "change a token's label; an empty one removes it",
+  synopsis:
+    "ID [--label TEXT] [--activate | --deactivate] [--max-requests N]\n" +
+    "                         [--limit NAME=NUMBER …] [--no-limit NAME …]",
+  summary: "change a token's label (empty: none), or narrow what it may do",
   async run(args, io) {
-    const options = { ...NODE_OPTIONS, label: { type: "string" } } as const;
+    const options = {
+      ...NODE_OPTIONS,
+      ...LIMIT_CHANGE_OPTIONS,
+      ...ACTIVE_OPTIONS,
+      label: { type: "string" },
+      "max-requests": { type: "string" },
+    } as const;
     const { values, positionals } = parseArguments(args, options, ["ID"]);
-    if (values.label === undefined) throw new UsageError("--label is missing");
+    const { label } = values;
+    const body = {
+      ...(label === undefined ? {} : { label: label === "" ? null : label }),
+      ...activeField(values),
+      ...limitFields(values),
+    };
+    if (Object.keys(body).length === 0) {
+      throw new UsageError("Nothing to change: name at least one option, such as --label");
+    }
     const client = await connect(values, io);
-    const body = { label: values.label === "" ? null : values.label };
-    const answer = await client.send("PATCH", `tokens/${segment(positionals[0] ?? "")}`, body);
+    const answer = await client.send("PATCH", pathOf("tokens", positionals), body);
     return printToken(io, values.json, answer);
   },
 };
 
-const remove: Subcommand = {
-  name: "delete",
-  synopsis: "ID",
-  summary: "revoke a token at once; its live sessions end",
+const revoke: Subcommand = {
+  name: "revoke",
+  aliases: ["delete"],
+  synopsis: "ID | --project ID",
+  summary: "revoke a token, or all of a project, at once; live sessions end",
   async run(args, io) {
-    const { values, positionals } = parseArguments(args, NODE_OPTIONS, ["ID"]);
+    const options = { ...NODE_OPTIONS, project: { type: "string" } } as const;
+    const { values, positionals } = parseArguments(args, options, ["ID?"]);
+    const { json, project } = values;
+    const [id] = positionals;
+    if (id === undefined && project === undefined) throw new UsageError("ID is missing");
+    if (id !== undefined && project !== undefined) {
+      throw new UsageError("Name one token, or all of a project with --project");
+    }
     const client = await connect(values, io);
-    await client.send("DELETE", `tokens/${segment(positionals[0] ?? "")}`);
-    return values.json === true ? 0 : say(io, `Revoked token ${positionals[0]}`);
+    if (project === undefined) {
+      await client.send("DELETE", pathOf("tokens", positionals));
+      return json === true ? 0 : say(io, `Revoked token ${id}`);
+    }
+    const answer = await client.send("POST", `projects/${segment(project)}/tokens/revoke`);
+    if (json === true || !isRecord(answer)) return printJson(io, answer);
+    return say(
+      io,
+      `Revoked every token of project ${project} (${textOf(answer["revoked"])} known)`,
+    );
   },
 };
 
 export const token = group(
   "token",
-  "tokens: mint, list, show, update, delete (revoke)",
-  [mint, list, show, update, remove],
-  `Where standard output is no terminal, mint prints only the token:
+  "tokens: mint, list, show, update, revoke",
+  [mint, list, showOne("tokens", "show one token, without its secret", printToken), update, revoke],
+  `Names of models, endpoints and tiers may end in *. Where standard output is no terminal, mint
+prints only the token:
 
-  export OPENAI_API_KEY=$(sluice token mint)
+  export OPENAI_API_KEY=$(sluice token mint --minutes 60 --model 'gpt-5*')
 
+${LIMITS_HELP}
 ${NODE_OPTIONS_HELP}`,
 );
 
 function printToken(io: Io, json: boolean | undefined, value: unknown): number {
-  if (json === true || !isRecord(value)) return printJson(io, value);
-  const names = [
-    "id",
-    "project_id",
-    "label",
-    "is_active",
-    "created_at",
-    "expires_at",
-    "revoked_at",
-  ];
-  const fields = names.map((name) => {
-    const field = value[name];
-    return [name, typeof field === "boolean" ? field : textOf(field)] as const;
-  });
-  io.stdout.write(renderFields(fields));
-  return 0;
+  return printEntry(io, json, value, FIELDS);
+}
+
+interface LimitValues {
+  readonly limit?: readonly string[] | undefined;
+  readonly "no-limit"?: readonly string[] | undefined;
+  readonly "max-requests"?: string | undefined;
+}
+
+/** `max_requests` stands beside the other limits of a token, as it does in its claims. */
+function limitFields(values: LimitValues): { max_requests?: number | null; limits?: LimitChanges } {
+  const option = values["max-requests"];
+  const maxRequests = option === undefined ? undefined : wholeNumber("max-requests", option);
+  const { max_requests: named, ...limits } = limitChanges(values) ?? {};
+  if (maxRequests !== undefined && named !== undefined) {
+    throw new UsageError("The limit max_requests is named twice");
+  }
+  const chosen = maxRequests ?? named;
+  return {
+    ...(chosen === undefined ? {} : { max_requests: chosen }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  };
 }

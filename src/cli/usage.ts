@@ -3,20 +3,11 @@
  * how events are shown. A number that is not known is shown as `-`, never as 0.
  */
 
-import {
-  connect,
-  isRecord,
-  NODE_OPTIONS,
-  NODE_OPTIONS_HELP,
-  queryOf,
-  records,
-  textOf,
-} from "./admin_client.ts";
+import { connect, NODE_OPTIONS, NODE_OPTIONS_HELP, queryOf } from "./admin_client.ts";
 import { type Command, parseArguments } from "./command.ts";
-import { printJson, printPage } from "./print.ts";
-import type { Cell } from "./table.ts";
+import { type Column, printPage } from "./print.ts";
 
-const COLUMNS: readonly (readonly [string, string])[] = [
+const COLUMNS: readonly Column[] = [
   ["RECORDED", "recorded_at"],
   ["PROJECT", "project_id"],
   ["PROVIDER", "provider"],
@@ -64,15 +55,6 @@ ${NODE_OPTIONS_HELP}`,
       cursor: values.cursor,
     });
     const answer = await client.send("GET", `usage/events${query}`);
-    if (values.json === true || !isRecord(answer)) return printJson(io, answer);
-    const rows = records(answer["events"]).map((event) =>
-      COLUMNS.map(([, name]) => cellOf(event[name])),
-    );
-    const titles = COLUMNS.map(([title]) => title);
-    return printPage(io, titles, rows, answer["next_cursor"]);
+    return printPage(io, values.json, answer, "events", COLUMNS);
   },
 };
-
-function cellOf(value: unknown): Cell {
-  return typeof value === "number" ? value : textOf(value);
-}

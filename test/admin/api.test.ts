@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import { GatewayError } from "../../src/errors.ts";
-import { ADMIN_TOKEN, setUpAdmin } from "../support/admin.ts";
+import { ADMIN_TOKEN, CLIENT_ADDRESS, setUpAdmin, VIEWER_TOKEN } from "../support/admin.ts";
+import { auditLine, NEVER_SHOWN } from "../support/admin_cases.ts";
 
 /** A request whose every detail is the caller's. */
 function raw(
@@ -19,6 +20,7 @@ function raw(
 }
 
 const AUTHORIZED = { authorization: `Bearer ${ADMIN_TOKEN}` };
+const CLIENT = { remoteAddress: CLIENT_ADDRESS };
 const JSON_TYPE = { "content-type": "application/json" };
 
 describe("createAdminHandler() refuses", () => {
@@ -89,7 +91,7 @@ describe("createAdminHandler() refuses", () => {
     ],
   ])("%s", async (_what, method, path, headers, status, code) => {
     const { handle } = await setUpAdmin();
-    const response = await handle(raw(method, path, headers));
+    const response = await handle(raw(method, path, headers), CLIENT);
     expect(response.status).toBe(status);
     const body = await response.json();
     expect(Object.keys(body)).toEqual(["error", "code", "description"]);
@@ -100,7 +102,8 @@ describe("createAdminHandler() refuses", () => {
     ["PUT", "/manage/projects", "GET, HEAD, POST"],
     ["DELETE", "/manage/tokens", "GET, HEAD, POST"],
     ["POST", "/manage/tokens/tok_1", "GET, HEAD, PATCH, DELETE"],
-    ["GET", "/manage/revocations", "POST"],
+    ["PUT", "/manage/revocations", "GET, HEAD, POST"],
+    ["GET", "/manage/keys/rotate", "POST"],
     ["OPTIONS", "/manage/usage/events", "GET, HEAD"],
     ["POST", "/health", "GET, HEAD"],
   ])("%s %s and names what is allowed", async (method, path, allow) => {
@@ -130,6 +133,7 @@ describe("createAdminHandler() refuses", () => {
     const { handle } = await setUpAdmin();
     const response = await handle(
       raw("POST", "/manage/projects", { ...AUTHORIZED, ...headers }, body),
+      CLIENT,
     );
     expect(response.status).toBe(status);
     expect((await response.json()).code).toBe(code);
@@ -142,7 +146,7 @@ describe("createAdminHandler() refuses", () => {
       headers: { ...AUTHORIZED, ...JSON_TYPE },
       body: Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d),
     });
-    const response = await handle(request);
+    const response = await handle(request, CLIENT);
     expect([response.status, (await response.json()).code]).toEqual([400, "bad_request"]);
   });
 
@@ -157,7 +161,7 @@ describe("createAdminHandler() refuses", () => {
       headers,
       body,
     });
-    expect((await handle(request)).status).toBe(413);
+    expect((await handle(request, CLIENT)).status).toBe(413);
   });
 });
 
@@ -172,7 +176,7 @@ describe("createAdminHandler() accepts", () => {
     "sluice.internal:9090",
   ])("the host %s", async (host) => {
     const { handle } = await setUpAdmin();
-    const response = await handle(raw("GET", "/manage/status", { ...AUTHORIZED, host }));
+    const response = await handle(raw("GET", "/manage/status", { ...AUTHORIZED, host }), CLIENT);
     expect(response.status).toBe(200);
   });
 
@@ -189,7 +193,7 @@ describe("createAdminHandler() accepts", () => {
     ["/metrics", "sluice_up 1\n"],
   ])("%s without a token and from any host", async (path, body) => {
     const { handle } = await setUpAdmin();
-    const response = await handle(raw("GET", path, { host: "probe.example" }));
+    const response = await handle(raw("GET", path, { host: "probe.example" }), CLIENT);
     expect([response.status, await response.text()]).toEqual([200, body]);
   });
 
@@ -231,7 +235,150 @@ test("a request without the admin token is reported, one with it is not", async 
   });
   await handle(
     new Request("http://127.0.0.1:9090/manage/projects", { headers: { host: "127.0.0.1" } }),
+    CLIENT,
   );
   await request("GET", "/manage/projects");
   expect(seen).toEqual(["/manage/projects"]);
+});
+
+describe("createAdminHandler() lets a viewer", () => {
+  const viewer = { token: VIEWER_TOKEN };
+
+  test.each(["/manage/projects", "/manage/audit", "/manage/keys/signing"])(
+    "read %s",
+    async (path) => {
+      const { request } = await setUpAdmin();
+      expect((await request("GET", path, undefined, viewer)).status).toBe(200);
+      expect((await request("HEAD", path, undefined, viewer)).status).toBe(200);
+    },
+  );
+
+  test.each<[string, string, unknown, string]>([
+    ["POST", "/manage/projects", { name: "a" }, "project.create  refused"],
+    ["PATCH", "/manage/projects/default", { name: "a" }, "project.update project:default refused"],
+    ["DELETE", "/manage/projects/default", undefined, "project.delete project:default refused"],
+    ["POST", "/manage/tokens", {}, "token.mint  refused"],
+    ["POST", "/manage/revocations", { jti: "a" }, "revocation.add  refused"],
+    ["DELETE", "/manage/sessions/s1", undefined, "session.end session:s1 refused"],
+    ["POST", "/manage/keys/rotate", undefined, "keys.rotate  refused"],
+    ["POST", "/manage/keys/signing/rotate", undefined, "signing_key.rotate  refused"],
+  ])("not %s %s, which the audit tells", async (method, path, body, line) => {
+    const { request, store } = await setUpAdmin();
+    const response = await request(method, path, body, viewer);
+    expect([response.status, (await response.json()).code]).toEqual([403, "forbidden"]);
+    expect(store.audit.map(auditLine)).toEqual([line]);
+    expect(store.audit[0]).toMatchObject({
+      actor: "victor",
+      details: { status: 403, code: "forbidden" },
+    });
+  });
+});
+
+describe("createAdminHandler() audits", () => {
+  test("who changed what, from where, under which request id", async () => {
+    const { request, store } = await setUpAdmin();
+    const headers = { "x-request-id": "req-1" };
+    const response = await request("POST", "/manage/projects", { name: "a" }, { headers });
+    const { id } = await response.json();
+    expect(response.headers.get("x-request-id")).toBe("req-1");
+    expect(store.audit).toMatchObject([
+      {
+        actor: "alice",
+        action: "project.create",
+        subject: `project:${id}`,
+        outcome: "done",
+        request_id: "req-1",
+        client_address: CLIENT_ADDRESS,
+        details: {},
+      },
+    ]);
+  });
+
+  test.each<[string, string, string, Record<string, string>, string | null]>([
+    ["a login", "GET", "/manage/projects", { authorization: "Bearer x" }, "login  refused"],
+    ["a login on no path", "POST", "/manage/nothing", { authorization: "" }, "login  refused"],
+    ["a foreign host", "POST", "/manage/tokens", { host: "evil.example" }, "login  refused"],
+    ["a foreign host that reads", "GET", "/manage/tokens", { host: "evil.example" }, null],
+    ["an unknown path", "POST", "/manage/nothing", {}, "request  refused"],
+    ["an unknown path that is read", "GET", "/manage/nothing", {}, null],
+    ["a wrong method", "PUT", "/manage/projects", {}, "request  refused"],
+    ["a path outside", "POST", "/health", {}, null],
+  ])("or not: %s", async (_what, method, path, headers, line) => {
+    const { request, store } = await setUpAdmin();
+    expect((await request(method, path, undefined, { headers })).status).toBeGreaterThan(400);
+    expect(store.audit.map(auditLine)).toEqual(line === null ? [] : [line]);
+  });
+
+  test("no secret of a refused request", async () => {
+    const { request, store } = await setUpAdmin();
+    const sent = { token: "sk-sluice-eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ4In0.c2ln" };
+    await request("GET", `/manage/tokens/${sent.token}`, undefined, sent);
+    await request("PUT", `/manage/${sent.token}`, { api_key: NEVER_SHOWN[0] });
+    expect(store.audit.map(({ details }) => details)).toEqual([
+      { status: 401, code: "unauthorized", method: "GET", path: "/manage/tokens/[redacted]" },
+      { status: 404, code: "not_found", method: "PUT", path: "/manage/[redacted]" },
+    ]);
+    for (const secret of [...NEVER_SHOWN, "eyJhbGci"]) {
+      expect(JSON.stringify(store.audit)).not.toContain(secret);
+    }
+  });
+
+  test("a change that failed", async () => {
+    const { request, store } = await setUpAdmin();
+    store.insertProject = () => Promise.reject(new Error("disk full"));
+    await request("POST", "/manage/projects", { name: "a" });
+    expect(store.audit.map(auditLine)).toEqual(["project.create  failed"]);
+    expect(store.audit[0]?.details).toEqual({ status: 500, code: "internal" });
+  });
+
+  test("as far as it can: a refusal stands without its entry, which is reported", async () => {
+    const { request, store, errors } = await setUpAdmin();
+    store.failWith = new Error("disk full");
+    const response = await request("POST", "/manage/projects", {});
+    expect(response.status).toBe(400);
+    expect(errors).toEqual([store.failWith]);
+  });
+});
+
+describe("createAdminHandler() slows down guesses:", () => {
+  const wrong = { token: "guess" };
+
+  test("the eleventh of an address is not looked at, right or wrong, for a minute", async () => {
+    const { request, store, clock } = await setUpAdmin();
+    const statusOf = async (sender = {}) =>
+      (await request("GET", "/manage/projects", undefined, sender)).status;
+    for (let guess = 0; guess < 10; guess++) expect(await statusOf(wrong)).toBe(401);
+    clock.advance(20_000);
+    const refused = await request("GET", "/manage/projects");
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("retry-after")).toBe("40");
+    expect((await refused.json()).code).toBe("too_many_attempts");
+    expect(await statusOf(wrong)).toBe(429);
+    expect(await statusOf({ address: "127.0.0.1" })).toBe(200);
+    expect(store.audit).toHaveLength(10);
+    clock.advance(40_000);
+    expect(await statusOf()).toBe(200);
+  });
+
+  test("loopback is no exception, and what is no login does not count", async () => {
+    const { request } = await setUpAdmin();
+    const local = { address: "127.0.0.1" };
+    for (let round = 0; round < 20; round++)
+      await request("GET", "/manage/nothing", undefined, local);
+    for (let round = 0; round < 10; round++) {
+      await request("GET", "/manage/status", undefined, { ...local, ...wrong });
+    }
+    expect((await request("GET", "/manage/status", undefined, local)).status).toBe(429);
+    expect((await request("GET", "/health", undefined, local)).status).toBe(200);
+  });
+
+  test("a success forgets the failures before it", async () => {
+    const { request } = await setUpAdmin();
+    for (let round = 0; round < 3; round++) {
+      for (let guess = 0; guess < 9; guess++) {
+        await request("GET", "/manage/status", undefined, wrong);
+      }
+      expect((await request("GET", "/manage/status")).status).toBe(200);
+    }
+  });
 });

@@ -56,7 +56,13 @@ const CASES: readonly Case[] = [
     path: "/manage/sessions?cursor=x",
     status: 400,
   },
-  { what: "the end of no session", method: "DELETE", path: "/manage/sessions/nope", status: 404 },
+  {
+    what: "the end of no session",
+    method: "DELETE",
+    path: "/manage/sessions/nope",
+    status: 404,
+    audit: ["session.end session:nope refused"],
+  },
   {
     what: "providers",
     method: "GET",
@@ -151,5 +157,19 @@ describe("/manage/sessions", () => {
     expect(await ids(`?limit=2&cursor=${cursor}`)).toEqual([["s1"], null]);
     expect((await request("DELETE", "/manage/sessions/s2")).status).toBe(204);
     expect(sessions.map(({ ended }) => ended)).toEqual([null, "session_limit", null]);
+  });
+
+  test("an end is in the audit before it takes effect, and without that it does not", async () => {
+    const { request, sessions, store } = await setUpAdmin();
+    sessions.push(new FakeSession("s1", "default", "tok_1", NOW_MS));
+    store.appendAudit = () => Promise.reject(new Error("disk full"));
+    expect((await request("DELETE", "/manage/sessions/s1")).status).toBe(500);
+    expect(sessions[0]?.ended).toBeNull();
+    Reflect.deleteProperty(store, "appendAudit");
+    expect((await request("DELETE", "/manage/sessions/s1")).status).toBe(204);
+    expect(sessions[0]?.ended).toBe("session_limit");
+    expect(store.audit).toMatchObject([
+      { action: "session.end", subject: "session:s1", details: { project_id: "default" } },
+    ]);
   });
 });

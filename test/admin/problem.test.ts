@@ -22,4 +22,9 @@ describe("notFound()", () => {
     expect(problem.message.length).toBeLessThan(130);
     expect(problem.description).toBe("GET /manage/tokens lists what there is");
   });
+
+  test("does not repeat what looks like a secret", () => {
+    const problem = notFound("Token", "sk-sluice-eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ4In0.c2ln", "/t");
+    expect(problem.message).toBe('Token "[redacted]" not found');
+  });
 });

@@ -36,6 +36,7 @@ const CASES: readonly Case[] = [
     body: { name: "web" },
     status: 201,
     has: ['"id":"prj_', '"name":"web"'],
+    audit: ["project.create project:prj_* done"],
   },
   {
     what: "a new project with a key",
@@ -44,6 +45,7 @@ const CASES: readonly Case[] = [
     body: { name: "web", api_key: SECRET },
     status: 201,
     has: ['"provider":"openai"', '"api_key":"sk-p****ghij"'],
+    audit: ["project.create project:prj_* done", "credential.put credential:crd_* done"],
   },
   {
     what: "a new project with another provider's key",
@@ -52,6 +54,7 @@ const CASES: readonly Case[] = [
     body: { name: "web", api_key: SECRET, provider: "anthropic" },
     status: 201,
     has: ['"provider":"anthropic"'],
+    audit: ["project.create project:prj_* done", "credential.put credential:crd_* done"],
   },
   {
     what: "a project without a name",
@@ -60,6 +63,7 @@ const CASES: readonly Case[] = [
     body: {},
     status: 400,
     has: ['\\"name\\" is missing'],
+    audit: ["project.create  refused"],
   },
   {
     what: "a project with an empty name",
@@ -67,6 +71,7 @@ const CASES: readonly Case[] = [
     path: "/manage/projects",
     body: { name: "  " },
     status: 400,
+    audit: ["project.create  refused"],
   },
   {
     what: "a name with a line break",
@@ -75,6 +80,7 @@ const CASES: readonly Case[] = [
     body: { name: "a\nb" },
     status: 400,
     has: ["control characters"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a name of 201 characters",
@@ -83,6 +89,7 @@ const CASES: readonly Case[] = [
     body: { name: "a".repeat(201) },
     status: 400,
     has: ["at most 200"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a name that is no string",
@@ -91,6 +98,7 @@ const CASES: readonly Case[] = [
     body: { name: 7 },
     status: 400,
     has: ["must be a string"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a name that is taken",
@@ -99,14 +107,7 @@ const CASES: readonly Case[] = [
     body: { name: "default" },
     status: 409,
     has: ["conflict"],
-  },
-  {
-    what: "limits of a project",
-    method: "POST",
-    path: "/manage/projects",
-    body: { name: "a", limits: {} },
-    status: 400,
-    has: ["not available in this version", "name, api_key, provider"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a misspelt field",
@@ -115,6 +116,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", apikey: SECRET },
     status: 400,
     has: ['Unknown field \\"apikey\\"', "name, api_key, provider"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a field of every object",
@@ -123,6 +125,7 @@ const CASES: readonly Case[] = [
     body: JSON.parse('{"name":"a","constructor":1}'),
     status: 400,
     has: ["Unknown field"],
+    audit: ["project.create  refused"],
   },
   {
     what: "an unknown provider",
@@ -131,6 +134,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", api_key: SECRET, provider: "nope" },
     status: 400,
     has: ["openai, anthropic"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a provider without a key",
@@ -139,6 +143,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", provider: "openai" },
     status: 400,
     has: ["means nothing without"],
+    audit: ["project.create  refused"],
   },
   {
     what: "a masked key",
@@ -147,6 +152,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", api_key: "sk-p****ghij" },
     status: 400,
     has: ["masked_key", "whole key"],
+    audit: ["project.create  refused"],
   },
   {
     what: "llm-proxy's masked key",
@@ -155,6 +161,7 @@ const CASES: readonly Case[] = [
     body: { api_key: "sk-proj-...ghij" },
     status: 400,
     has: ["masked_key"],
+    audit: ["project.update project:default refused"],
   },
   {
     what: "a new key of a project",
@@ -163,6 +170,7 @@ const CASES: readonly Case[] = [
     body: { api_key: SECRET },
     status: 200,
     has: ["****ghij"],
+    audit: ["credential.put credential:crd_* done"],
   },
   {
     what: "a new name",
@@ -171,6 +179,7 @@ const CASES: readonly Case[] = [
     body: { name: "main" },
     status: 200,
     has: ['"name":"main"'],
+    audit: ["project.update project:default done"],
   },
   {
     what: "its own name again",
@@ -178,6 +187,7 @@ const CASES: readonly Case[] = [
     path: "/manage/projects/default",
     body: { name: "default" },
     status: 200,
+    audit: ["project.update project:default done"],
   },
   {
     what: "a deactivation",
@@ -186,6 +196,7 @@ const CASES: readonly Case[] = [
     body: { is_active: false },
     status: 200,
     has: ['"is_active":false', '"deactivated_at":"20'],
+    audit: ["project.update project:default done"],
   },
   {
     what: "is_active as a string",
@@ -194,6 +205,7 @@ const CASES: readonly Case[] = [
     body: { is_active: "false" },
     status: 400,
     has: ["true or false"],
+    audit: ["project.update project:default refused"],
   },
   {
     what: "nothing to change",
@@ -202,14 +214,7 @@ const CASES: readonly Case[] = [
     body: {},
     status: 400,
     has: ["No fields to update"],
-  },
-  {
-    what: "revoke_tokens of an active project",
-    method: "PATCH",
-    path: "/manage/projects/default",
-    body: { revoke_tokens: true },
-    status: 400,
-    has: ["tokens/revoke"],
+    audit: ["project.update project:default refused"],
   },
   {
     what: "a change of no project",
@@ -217,14 +222,22 @@ const CASES: readonly Case[] = [
     path: "/manage/projects/nope",
     body: { name: "a" },
     status: 404,
+    audit: ["project.update project:nope refused"],
   },
   {
     what: "the end of the default project",
     method: "DELETE",
     path: "/manage/projects/default",
     status: 409,
+    audit: ["project.delete project:default refused"],
   },
-  { what: "the end of no project", method: "DELETE", path: "/manage/projects/nope", status: 404 },
+  {
+    what: "the end of no project",
+    method: "DELETE",
+    path: "/manage/projects/nope",
+    status: 404,
+    audit: ["project.delete project:nope refused"],
+  },
   {
     what: "an unknown parameter",
     method: "GET",
@@ -233,68 +246,68 @@ const CASES: readonly Case[] = [
     has: ["Known parameters: limit, cursor"],
   },
   {
-    what: "credentials",
-    method: "GET",
-    path: "/manage/projects/default/credentials",
-    status: 200,
-    has: ['{"credentials":[],"next_cursor":null}'],
-  },
-  {
-    what: "a credential",
+    what: "a new project with limits",
     method: "POST",
-    path: "/manage/projects/default/credentials",
-    body: { provider: "anthropic", api_key: SECRET, label: "team" },
+    path: "/manage/projects",
+    body: { name: "a", limits: { requests_per_minute: 5, max_requests: 100, session_turns: null } },
     status: 201,
-    has: ['"label":"team"', '"id":"crd_', "****ghij"],
+    has: ['"limits":{"requests_per_minute":5,"max_requests":100}'],
+    lacks: ["session_turns"],
+    audit: ["project.create project:prj_* done"],
   },
   {
-    what: "a credential without a provider",
-    method: "POST",
-    path: "/manage/projects/default/credentials",
-    body: { api_key: SECRET },
-    status: 400,
-  },
-  {
-    what: "a credential without a key",
-    method: "POST",
-    path: "/manage/projects/default/credentials",
-    body: { provider: "openai" },
-    status: 400,
-  },
-  {
-    what: "a masked credential",
-    method: "POST",
-    path: "/manage/projects/default/credentials",
-    body: { provider: "openai", api_key: "****" },
-    status: 400,
-    has: ["masked_key"],
-  },
-  {
-    what: "a key of 9000 characters",
-    method: "POST",
-    path: "/manage/projects/default/credentials",
-    body: { provider: "openai", api_key: "s".repeat(9000) },
-    status: 400,
-    has: ["at most 8192"],
-  },
-  {
-    what: "credentials of no project",
-    method: "GET",
-    path: "/manage/projects/nope/credentials",
-    status: 404,
-  },
-  {
-    what: "the end of no credential",
-    method: "DELETE",
-    path: "/manage/projects/default/credentials/nope",
-    status: 404,
-  },
-  {
-    what: "a revocation of all of nothing",
-    method: "POST",
-    path: "/manage/projects/default/tokens/revoke",
+    what: "other limits of a project",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { limits: { budget_micros_per_day: 1_000_000 } },
     status: 200,
-    has: ['{"revoked_count":0}'],
+    has: ['"limits":{"budget_micros_per_day":1000000}'],
+    audit: ["project.update project:default done"],
+  },
+  {
+    what: "no limits of a project",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { limits: null },
+    status: 400,
+    has: ["JSON object"],
+    audit: ["project.update project:default refused"],
+  },
+  {
+    what: "a limit that there is not",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { limits: { requests: 1 } },
+    status: 400,
+    has: ["requests_per_minute, tokens_per_minute"],
+    audit: ["project.update project:default refused"],
+  },
+  {
+    what: "a limit of 0",
+    method: "POST",
+    path: "/manage/projects",
+    body: { name: "a", limits: { session_turns: 0 } },
+    status: 400,
+    has: ["limits.session_turns must be a whole number from 1"],
+    audit: ["project.create  refused"],
+  },
+  {
+    what: "revoke_tokens of an active project",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { revoke_tokens: true },
+    status: 200,
+    has: ['"is_active":true'],
+    audit: ["tokens.revoke project:default done"],
+  },
+  {
+    what: "a deactivation that revokes",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { is_active: false, revoke_tokens: true },
+    status: 200,
+    has: ['"is_active":false'],
+    audit: ["tokens.revoke project:default done", "project.update project:default done"],
   },
 ];
 
@@ -303,31 +316,6 @@ describe("projectRoutes() answers", () => {
 });
 
 describe("/manage/projects", () => {
-  test("a credential is encrypted, replaced by the next one, and used at once", async () => {
-    const { request, store, directory } = await setUpAdmin();
-    const path = "/manage/projects/default/credentials";
-    await request("POST", path, { provider: "openai", api_key: "sk-first-credential-1111" });
-    const second = await request("POST", path, { provider: "openai", api_key: SECRET });
-    const { id } = await second.json();
-    expect([...store.credentials.keys()]).toEqual([id]);
-    expect(await directory.credential("default", "openai")).toBe(SECRET);
-    expect((await request("DELETE", `${path}/${id}`)).status).toBe(204);
-    expect(directory.credential("default", "openai")).toBeNull();
-    expect((await request("DELETE", `${path}/${id}`)).status).toBe(404);
-  });
-
-  test("another project's credential cannot be deleted through this one", async () => {
-    const { request, store } = await setUpAdmin();
-    const { id } = await (
-      await request("POST", "/manage/projects", { name: "web", api_key: SECRET })
-    ).json();
-    const [credential] = [...store.credentials.values()];
-    const path = `/manage/projects/default/credentials/${credential?.id}`;
-    expect((await request("DELETE", path)).status).toBe(404);
-    expect(store.credentials.size).toBe(1);
-    expect(credential?.project_id).toBe(id);
-  });
-
   test("a deactivation ends live sessions of the project and refuses new tokens", async () => {
     const { request, sessions } = await setUpAdmin();
     sessions.push(new FakeSession("s1", "default", "tok_1", NOW_MS));
@@ -342,11 +330,13 @@ describe("/manage/projects", () => {
   });
 
   test("revoke_tokens with a deactivation revokes every token of the project", async () => {
-    const { request, revocations } = await setUpAdmin();
+    const { request, revocations, store } = await setUpAdmin();
     const body = { project_id: "default", duration_minutes: 5 };
     const { id } = await (await request("POST", "/manage/tokens", body)).json();
     await request("PATCH", "/manage/projects/default", { is_active: false, revoke_tokens: true });
-    expect(revocations.isRevoked(id)).toBe(true);
+    const bearer = { tokenId: id, projectId: "default", issuedAtMs: NOW_MS };
+    expect(revocations.isRevoked(bearer)).toBe(true);
+    expect(store.tokens.get(id)?.revoked_at).toBe(NOW_MS);
   });
 
   test("a deletion is refused while there is usage, else takes credentials along", async () => {

@@ -1,74 +1,125 @@
-/** /manage/tokens and /manage/revocations: minting, and taking back. */
+/** /manage/tokens: minting, showing, and taking back one by one. */
 
 import { describe, expect, test } from "bun:test";
-import { FakeSession, setUpAdmin } from "../support/admin.ts";
+import { type AdminSetup, FakeSession, setUpAdmin } from "../support/admin.ts";
 import { type Case, testAnswers } from "../support/admin_cases.ts";
 
 const NOW_MS = 1_795_190_000_000;
 
+const MINT = { method: "POST", path: "/manage/tokens" };
+const FOR_AN_HOUR = { project_id: "default", duration_minutes: 60 };
+const REFUSED = { status: 400, audit: ["token.mint  refused"] };
+const TOKEN = "tok_00000000000000000000000000000001";
+const TOKEN_PATH = `/manage/tokens/${TOKEN}`;
+const CHANGE = { method: "PATCH", path: TOKEN_PATH };
+const CHANGE_REFUSED = { status: 400, audit: ["token.update token:tok_* refused"] };
+
 const CASES: readonly Case[] = [
   {
     what: "a token",
-    method: "POST",
-    path: "/manage/tokens",
-    body: { project_id: "default", duration_minutes: 60, label: "ci" },
+    ...MINT,
+    body: { ...FOR_AN_HOUR, label: "ci" },
     status: 201,
     has: ['"id":"tok_', '"token":"sk-sluice-eyJ', '"expires_at":"20'],
+    audit: ["token.mint token:tok_* done"],
+  },
+  {
+    what: "a token with every restriction",
+    ...MINT,
+    body: {
+      ...FOR_AN_HOUR,
+      max_requests: 10,
+      models: ["gpt-5*", "o4"],
+      endpoints: ["/v1/responses", "/v1/audio/*"],
+      tiers: ["flex"],
+      limits: { requests_per_minute: 60 },
+    },
+    status: 201,
+    audit: ["token.mint token:tok_* done"],
+  },
+  {
+    what: "a token whose restrictions are null",
+    ...MINT,
+    body: { ...FOR_AN_HOUR, label: null, max_requests: null, models: null, tiers: null },
+    status: 201,
+    audit: ["token.mint token:tok_* done"],
   },
   {
     what: "a token without a project",
-    method: "POST",
-    path: "/manage/tokens",
+    ...MINT,
     body: { duration_minutes: 60 },
-    status: 400,
+    ...REFUSED,
     has: ["project_id"],
   },
   {
     what: "a token of no project",
-    method: "POST",
-    path: "/manage/tokens",
+    ...MINT,
     body: { project_id: "nope", duration_minutes: 60 },
+    ...REFUSED,
     status: 404,
   },
-  {
-    what: "a token for 0 minutes",
-    method: "POST",
-    path: "/manage/tokens",
-    body: { project_id: "default", duration_minutes: 0 },
-    status: 400,
-    has: ["1 to 525600"],
-  },
+  ...[0, 0.5, -1, "60", null].map((duration_minutes) => ({
+    what: `a token for ${JSON.stringify(duration_minutes)} minutes`,
+    ...MINT,
+    body: { project_id: "default", duration_minutes },
+    ...REFUSED,
+    has: ["whole number from 1"],
+  })),
   {
     what: "a token for a year and a minute",
-    method: "POST",
-    path: "/manage/tokens",
+    ...MINT,
     body: { project_id: "default", duration_minutes: 525601 },
-    status: 400,
+    ...REFUSED,
+    has: ["1 to 525600"],
+  },
+  ...[[], [""], [7], "gpt-5", ["*gpt"], ["g*t"], new Array(101).fill("a"), ["a".repeat(201)]].map(
+    (models) => ({
+      what: `a token with models ${JSON.stringify(models).slice(0, 30)}`,
+      ...MINT,
+      body: { ...FOR_AN_HOUR, models },
+      ...REFUSED,
+      has: ["models"],
+    }),
+  ),
+  {
+    what: "a token that would be too long to be accepted",
+    ...MINT,
+    body: { ...FOR_AN_HOUR, models: new Array(100).fill("m".repeat(200)) },
+    ...REFUSED,
+    has: ["fewer models", "Shorten the lists"],
   },
   {
-    what: "a token for half a minute",
-    method: "POST",
-    path: "/manage/tokens",
-    body: { project_id: "default", duration_minutes: 0.5 },
-    status: 400,
+    what: "a token with max_requests among its limits",
+    ...MINT,
+    body: { ...FOR_AN_HOUR, limits: { max_requests: 5 } },
+    ...REFUSED,
+    has: ['Send \\"max_requests\\" beside'],
   },
   {
-    what: "a token for minutes in a string",
-    method: "POST",
-    path: "/manage/tokens",
-    body: { project_id: "default", duration_minutes: "60" },
-    status: 400,
-    has: ["must be a number"],
+    what: "a token with a limit that there is not",
+    ...MINT,
+    body: { ...FOR_AN_HOUR, limits: { budget: 5 } },
+    ...REFUSED,
+    has: ["budget_micros_per_day"],
   },
-  ...["models", "endpoints", "tiers", "limits", "max_requests"].map((field) => ({
-    what: `a token with ${field}`,
-    method: "POST",
+  {
+    what: "a list of tokens",
+    method: "GET",
     path: "/manage/tokens",
-    body: { project_id: "default", duration_minutes: 60, [field]: 1 },
-    status: 400,
-    has: ["not available in this version"],
-  })),
-  { what: "no tokens", method: "GET", path: "/manage/tokens", status: 200, has: ["[]"] },
+    status: 200,
+    has: [`[{"id":"${TOKEN}"`, '"last_used_at":null,"request_count":0,"cache_hit_count":0'],
+  },
+  {
+    what: "a token as it was signed, and what it used",
+    method: "GET",
+    path: TOKEN_PATH,
+    status: 200,
+    has: [
+      '"max_requests":100,"models":["gpt-5*"],"endpoints":null,"tiers":null',
+      '"limits":{"requests_per_minute":10}',
+      '"spend":{"requests":0,"cost_micros":{"today":0,"this_month":0,"total":0}}',
+    ],
+  },
   { what: "no such token", method: "GET", path: "/manage/tokens/tok_nope", status: 404 },
   {
     what: "a label for no token",
@@ -76,42 +127,99 @@ const CASES: readonly Case[] = [
     path: "/manage/tokens/tok_nope",
     body: { label: "a" },
     status: 404,
+    audit: ["token.update token:tok_nope refused"],
+  },
+  { what: "an empty change of a token", ...CHANGE, body: {}, ...CHANGE_REFUSED },
+  {
+    what: "a narrower token",
+    ...CHANGE,
+    body: {
+      label: "narrow",
+      max_requests: 50,
+      limits: { requests_per_minute: 5, session_turns: 3 },
+    },
+    status: 200,
+    has: ['"label":"narrow"', '"max_requests":50', '{"requests_per_minute":5,"session_turns":3}'],
+    audit: ["token.update token:tok_* done", "token.update token:tok_* done"],
   },
   {
-    what: "an empty change of a token",
-    method: "PATCH",
-    path: "/manage/tokens/tok_nope",
-    body: {},
-    status: 400,
+    what: "a wider limit",
+    ...CHANGE,
+    body: { limits: { requests_per_minute: 11 } },
+    ...CHANGE_REFUSED,
+    has: ['"limits.requests_per_minute\\" is wider', "Send 10 or less"],
   },
-  { what: "the end of no token", method: "DELETE", path: "/manage/tokens/tok_nope", status: 404 },
   {
-    what: "a revocation",
-    method: "POST",
-    path: "/manage/revocations",
-    body: { jti: "tok_elsewhere" },
+    what: "more requests",
+    ...CHANGE,
+    body: { max_requests: 101 },
+    ...CHANGE_REFUSED,
+    has: ['"max_requests\\" is wider', "Send 100 or less"],
+  },
+  {
+    what: "other models, which are signed",
+    ...CHANGE,
+    body: { models: ["gpt-5"] },
+    ...CHANGE_REFUSED,
+    has: ["Unknown field", "label, is_active, max_requests, limits"],
+  },
+  {
+    what: "a pause",
+    ...CHANGE,
+    body: { is_active: false },
+    status: 200,
+    has: ['"is_active":false', '"revoked_at":null'],
+    audit: ["token.update token:tok_* done"],
+  },
+  {
+    what: "the end of a token",
+    method: "DELETE",
+    path: TOKEN_PATH,
     status: 204,
+    audit: ["token.revoke token:tok_* done"],
   },
   {
-    what: "a revocation of nothing",
-    method: "POST",
-    path: "/manage/revocations",
-    body: {},
-    status: 400,
+    what: "the end of no token",
+    method: "DELETE",
+    path: "/manage/tokens/tok_nope",
+    status: 404,
+    audit: ["token.revoke token:tok_nope refused"],
   },
   {
-    what: "a revocation by time",
-    method: "POST",
-    path: "/manage/revocations",
-    body: { issued_before: "2026-01-01T00:00:00Z" },
-    status: 400,
-    has: ["not available in this version"],
+    what: "the end of a token by itself, which the audit must not keep",
+    method: "DELETE",
+    path: "/manage/tokens/sk-sluice-eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ4In0.c2ln",
+    status: 404,
+    audit: ["token.revoke token:[redacted] refused"],
   },
 ];
 
+/** A token whose signed restrictions are known. */
+function addToken({ store }: AdminSetup): void {
+  store.tokens.set(TOKEN, {
+    id: TOKEN,
+    project_id: "default",
+    label: null,
+    created_at: NOW_MS,
+    expires_at: NOW_MS + 3_600_000,
+    revoked_at: null,
+    last_used_at: null,
+    request_count: 0,
+    cache_hit_count: 0,
+    models: ["gpt-5*"],
+    endpoints: null,
+    tiers: null,
+    limits: { requests_per_minute: 10, max_requests: 100 },
+  });
+}
+
 describe("tokenRoutes() answers", () => {
-  testAnswers(CASES);
+  testAnswers(CASES, addToken);
 });
+
+function bearer(tokenId: string) {
+  return { tokenId, projectId: "default", issuedAtMs: NOW_MS };
+}
 
 describe("/manage/tokens", () => {
   async function minted() {
@@ -160,7 +268,7 @@ describe("/manage/tokens", () => {
       expect((await request("DELETE", `/manage/tokens/${id}`)).status).toBe(204);
       clock.advance(1000);
     }
-    expect(revocations.isRevoked(id)).toBe(true);
+    expect(revocations.isRevoked(bearer(id))).toBe(true);
     expect(sessions.map(({ ended }) => ended)).toEqual(["token_revoked", null]);
     expect(store.tokens.get(id)?.revoked_at).toBe(revokedAt);
     const shown = await (await request("GET", `/manage/tokens/${id}`)).json();
@@ -174,16 +282,7 @@ describe("/manage/tokens", () => {
     const { request, id, revocations, store } = await minted();
     store.revokeToken = () => Promise.reject(new Error("disk full"));
     expect((await request("DELETE", `/manage/tokens/${id}`)).status).toBe(500);
-    expect(revocations.isRevoked(id)).toBe(true);
-  });
-
-  test("tokens/revoke revokes those that are not revoked yet", async () => {
-    const { request, id, clock } = await minted();
-    await request("DELETE", `/manage/tokens/${id}`);
-    clock.advance(1000);
-    await request("POST", "/manage/tokens", { project_id: "default", duration_minutes: 1 });
-    const response = await request("POST", "/manage/projects/default/tokens/revoke");
-    expect(await response.json()).toEqual({ revoked_count: 1 });
+    expect(revocations.isRevoked(bearer(id))).toBe(true);
   });
 
   test("an expired token is listed as inactive", async () => {
@@ -199,25 +298,5 @@ describe("/manage/tokens", () => {
     const response = await request("POST", "/manage/tokens", body);
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain("sk-sluice");
-  });
-});
-
-describe("/manage/revocations", () => {
-  test("revokes a token that this store never saw, for as long as it could live", async () => {
-    const { request, store, revocations, clock } = await setUpAdmin();
-    await request("POST", "/manage/revocations", { jti: "tok_elsewhere" });
-    expect(revocations.isRevoked("tok_elsewhere")).toBe(true);
-    expect(store.revocations.get("tok_elsewhere")?.expires_at).toBe(
-      clock.nowMs() + 365 * 86_400_000,
-    );
-  });
-
-  test("revokes a token of this store as DELETE does", async () => {
-    const { request, store, revocations } = await setUpAdmin();
-    const body = { project_id: "default", duration_minutes: 60 };
-    const { id } = await (await request("POST", "/manage/tokens", body)).json();
-    expect((await request("POST", "/manage/revocations", { jti: id })).status).toBe(204);
-    expect(store.tokens.get(id)?.revoked_at).not.toBeNull();
-    expect(revocations.isRevoked(id)).toBe(true);
   });
 });

@@ -5,6 +5,7 @@ import {
   group,
   parseArguments,
   UsageError,
+  wholeNumber,
 } from "../../src/cli/command.ts";
 import { FakeIo } from "../support/fake_io.ts";
 
@@ -39,6 +40,15 @@ describe("parseArguments()", () => {
   });
 });
 
+describe("wholeNumber()", () => {
+  test("is the number, and names the option of anything else", () => {
+    expect(wholeNumber("minutes", "60")).toBe(60);
+    for (const text of ["", "1h", "-1", "1.5", "1e3", "1".repeat(16)]) {
+      expect(() => wholeNumber("minutes", text)).toThrow("--minutes must be a whole number");
+    }
+  });
+});
+
 describe("asksForHelp()", () => {
   test.each<[string[], boolean]>([
     [["--help"], true],
@@ -59,6 +69,7 @@ describe("group()", () => {
     [
       {
         name: "make",
+        aliases: ["build"],
         synopsis: "NAME",
         summary: "make one",
         run(args) {
@@ -72,7 +83,8 @@ describe("group()", () => {
 
   test("runs the subcommand with what stands behind its name", async () => {
     expect(await one.run(["make", "a", "--b"], new FakeIo())).toBe(0);
-    expect(seen).toEqual([["a", "--b"]]);
+    expect(await one.run(["build", "c"], new FakeIo())).toBe(0);
+    expect(seen).toEqual([["a", "--b"], ["c"]]);
   });
 
   test("says how each is called", () => {

@@ -1,8 +1,10 @@
 /** `sluice project` against the real management API. */
 
 import { describe, expect, test } from "bun:test";
+import type { AuditEntry } from "../../src/store/store.ts";
 import { FakeSession } from "../support/admin.ts";
 import { setUpCli } from "../support/cli.ts";
+import { runAgainst } from "../support/fake_api.ts";
 
 const SECRET = "sk-proj-0123456789abcdefghij";
 
@@ -13,11 +15,11 @@ describe("sluice project", () => {
     const { id } = JSON.parse(created.out);
     expect(created.code).toBe(0);
     const listed = await sluice(["project", "list"]);
-    expect(listed.out).toMatch(/^ID +NAME +ACTIVE +CREDENTIALS +CREATED\n/);
-    expect(listed.out).toMatch(new RegExp(`${id} +web +yes +- `));
+    expect(listed.out).toMatch(/^ID +NAME +ACTIVE +CREDENTIALS +LIMITS +CREATED\n/);
+    expect(listed.out).toMatch(new RegExp(`${id} +web +yes +- +- +20`));
     const changed = await sluice(["project", "update", id, "--name", "site", "--deactivate"]);
     expect(changed.out).toMatch(/name +site\nis_active +no\n/);
-    expect((await sluice(["project", "show", id])).out).toBe(changed.out);
+    expect((await sluice(["project", "show", id])).out).toMatch(/name +site\nis_active +no\n/);
     const deleted = await sluice(["project", "delete", id]);
     expect([deleted.code, deleted.out]).toEqual([0, `Deleted project ${id}\n`]);
     const gone = await sluice(["project", "show", id]);
@@ -45,18 +47,60 @@ describe("sluice project", () => {
     const args = ["project", "update", "default", "--deactivate", "--revoke-tokens"];
     expect((await sluice(args)).code).toBe(0);
     expect(sessions[0]?.ended).not.toBeNull();
-    expect(revocations.isRevoked(id)).toBe(true);
+    expect(revocations.isRevoked({ tokenId: id, projectId: "default", issuedAtMs: 0 })).toBe(true);
   });
 
   test("list follows the pages to the last", async () => {
     const { sluice, store, directory } = await setUpCli();
+    const by: AuditEntry = {
+      actor: "ops",
+      action: "project.create",
+      subject: "",
+      outcome: "done",
+      request_id: "",
+      client_address: "",
+      details: {},
+    };
+    const row = { is_active: true, deactivated_at: null, limits: {} };
     for (let index = 0; index < 1500; index++) {
-      const row = { id: `p${index}`, name: `n${index}`, is_active: true, deactivated_at: null };
-      await store.insertProject({ ...row, created_at: index, updated_at: index });
+      const times = { created_at: index, updated_at: index };
+      await store.insertProject({ ...row, ...times, id: `p${index}`, name: `n${index}` }, by);
     }
     await directory.reload();
     const { out, io } = await sluice(["project", "list", "--json"]);
     expect(JSON.parse(out)).toHaveLength(1501);
     expect(io.requests).toHaveLength(2);
+  });
+});
+
+const PROJECT = { id: "p1", name: "web", is_active: true, limits: { session_turns: 3 } };
+
+describe("sluice project create", () => {
+  test("sends limits", async () => {
+    const args = ["project", "create", "web", "--limit", "requests_per_minute=60"];
+    const { code, calls, out } = await runAgainst({ "POST projects": PROJECT }, args);
+    expect(code).toBe(0);
+    const body = { name: "web", limits: { requests_per_minute: 60 } };
+    expect(calls).toEqual([["POST projects", body]]);
+    expect(out).toMatch(/\nlimits +session_turns=3\n/);
+  });
+});
+
+describe("sluice project update", () => {
+  const answers = { "GET projects/p1": PROJECT, "PATCH projects/p1": PROJECT };
+  const update = (...args: string[]) => runAgainst(answers, ["project", "update", "p1", ...args]);
+
+  test("changes the limits that are named and keeps the others", async () => {
+    const limits = { session_turns: 3, tokens_per_minute: 9 };
+    const added = await update("--limit", "tokens_per_minute=9");
+    expect(added.calls).toEqual([["GET projects/p1"], ["PATCH projects/p1", { limits }]]);
+    const removed = await update("--no-limit", "session_turns");
+    expect(removed.calls.at(-1)).toEqual(["PATCH projects/p1", { limits: {} }]);
+  });
+
+  test("sends the other fields without asking for limits", async () => {
+    const { calls } = await update("--name", "site", "--activate", "--revoke-tokens");
+    const body = { name: "site", is_active: true, revoke_tokens: true };
+    expect(calls).toEqual([["PATCH projects/p1", body]]);
   });
 });

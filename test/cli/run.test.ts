@@ -20,7 +20,7 @@ describe("runCommand() exits 2 and names the mistake for", () => {
     [["frobnicate"], 'Unknown command "frobnicate".\nSee: sluice help'],
     [["help", "frobnicate"], "Unknown command"],
     [["\u001b[31m"], 'Unknown command "\\u001b[31m"'],
-    [["token"], '"token" needs a subcommand. One of mint, list, show, update, delete'],
+    [["token"], '"token" needs a subcommand. One of mint, list, show, update, revoke'],
     [["token", "mnt"], 'Did you mean "mint"?'],
     [["token", "--json", "list"], 'Options stand behind the subcommand of "token"'],
     [["token", "mint", "--labl", "x"], "Unknown option --labl. Did you mean --label?"],
@@ -29,8 +29,14 @@ describe("runCommand() exits 2 and names the mistake for", () => {
     [["token", "mint", "--json=1"], "Option '--json' does not take an argument"],
     [["token", "mint", "extra"], 'Unexpected argument "extra"'],
     [["token", "mint", "--minutes", "1h"], "--minutes must be a whole number"],
+    [["token", "mint", "--max-requests", "-1"], "--max-requests"],
+    [["token", "mint", "--limit", "rpm=1"], "Known: requests_per_minute"],
+    [["token", "revoke"], "ID is missing"],
     [["token", "delete"], "ID is missing"],
-    [["token", "update", "tok_1"], "--label is missing"],
+    [["token", "revoke", "tok_1", "--project", "p"], "Name one token, or all of a project"],
+    [["token", "update", "tok_1"], "Nothing to change"],
+    [["revocation", "add"], "--jti"],
+    [["audit"], "One of list, verify"],
     [["project", "create"], "NAME is missing"],
     [["project", "create", "a", "b"], 'Unexpected argument "b"'],
     [["project", "update", "a", "--activate", "--deactivate"], "contradict"],
@@ -38,7 +44,7 @@ describe("runCommand() exits 2 and names the mistake for", () => {
     [["credential", "create", "--api-key", "sk-x"], "use --api-key-stdin"],
     [["project", "create", "a", "--api-key=sk-x"], "use --api-key-stdin"],
     [["usage", "extra"], 'Unexpected argument "extra"'],
-    [["keys", "rotate"], '"keys" has no subcommand "rotate"'],
+    [["keys", "rotat"], 'Did you mean "rotate"?'],
   ])("%p", async (args, words) => {
     const { code, out, err } = await run(args);
     expect([code, out]).toEqual([2, ""]);

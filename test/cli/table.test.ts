@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { renderFields, renderTable } from "../../src/cli/table.ts";
+import { type Cell, cellOf, renderFields, renderTable } from "../../src/cli/table.ts";
 
 describe("renderTable()", () => {
   test("pads columns to their widest cell, numbers to the right, without trailing spaces", () => {
@@ -37,5 +37,21 @@ describe("renderFields()", () => {
     expect(renderFields(fields)).toBe(
       "id         x\nis_active  no\nready      yes\nlabel      -\n",
     );
+  });
+});
+
+describe("cellOf()", () => {
+  test.each<[unknown, Cell]>([
+    [1, 1],
+    [false, false],
+    ["x", "x"],
+    [null, ""],
+    [[], ""],
+    [{}, ""],
+    [["gpt-5*", "o3"], "gpt-5*, o3"],
+    [{ requests_per_minute: 60, session_turns: null }, "requests_per_minute=60"],
+    [{ requests: 2, cost: { today: 5, total: 7 } }, "requests=2, cost.today=5, cost.total=7"],
+  ])("of %j is %j", (value, cell) => {
+    expect(cellOf(value)).toBe(cell);
   });
 });

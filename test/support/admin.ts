@@ -1,17 +1,29 @@
 /**
- * The real management API over the in-memory store, with sessions that only remember how they
- * ended.
+ * The real management API over any store, in memory by default, with sessions that only remember
+ * how they ended.
  */
 
 import { type AdminHandler, createAdminHandler } from "../../src/admin/api.ts";
 import type { AdminOptions, LiveSession } from "../../src/admin/context.ts";
 import { endWhenRefused } from "../../src/auth/authenticate.ts";
-import type { ProviderConfig } from "../../src/config/config.ts";
+import type { AdminConfig, ProviderConfig } from "../../src/config/config.ts";
 import type { GatewayError } from "../../src/errors.ts";
-import { type Identity, openIdentity, TOKENS_CONFIG } from "./identity.ts";
+import type { Store } from "../../src/store/store.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { type Identity, openIdentityOver, TOKENS_CONFIG } from "./identity.ts";
+import { MemoryStore } from "./memory_store.ts";
 import { providerConfig } from "./provider_config.ts";
 
 export const ADMIN_TOKEN = "admin-token-for-tests";
+export const VIEWER_TOKEN = "viewer-token-for-tests";
+
+/** Address of the client that `request` speaks for. */
+export const CLIENT_ADDRESS = "192.0.2.7";
+
+const ADMINS: readonly AdminConfig[] = [
+  { name: "alice", token: ADMIN_TOKEN, role: "admin" },
+  { name: "victor", token: VIEWER_TOKEN, role: "viewer" },
+];
 
 export class FakeSession implements LiveSession {
   readonly transport = "websocket" as const;
@@ -29,21 +41,44 @@ export class FakeSession implements LiveSession {
     readonly startedAtMs: number,
   ) {}
 
+  /** Its token is as old as the session. */
+  get issuedAtMs(): number | null {
+    return this.tokenId === null ? null : this.startedAtMs;
+  }
+
   end(error: GatewayError): void {
     this.ended = error.code;
   }
 }
 
-export interface AdminSetup extends Identity {
+/** How a request differs from an administrator's ordinary one. */
+export interface Sender {
+  readonly token?: string;
+  readonly address?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface AdminSetup<S extends Store = MemoryStore> extends Identity<S> {
   readonly handle: AdminHandler;
   readonly sessions: FakeSession[];
   readonly errors: unknown[];
   /** Sends a request with the admin token; `body` as JSON. */
-  request(method: string, path: string, body?: unknown): Promise<Response>;
+  request(method: string, path: string, body?: unknown, sender?: Sender): Promise<Response>;
 }
 
-export async function setUpAdmin(change: Partial<AdminOptions> = {}): Promise<AdminSetup> {
-  const identity = await openIdentity();
+/** A node over a store of its own. */
+export function setUpAdmin(change: Partial<AdminOptions> = {}): Promise<AdminSetup> {
+  const clock = new FakeClock();
+  return setUpAdminOver(new MemoryStore(clock), clock, change);
+}
+
+/** A node over `store`; a second one over the same store is another node. */
+export async function setUpAdminOver<S extends Store>(
+  store: S,
+  clock: FakeClock,
+  change: Partial<AdminOptions> = {},
+): Promise<AdminSetup<S>> {
+  const identity = await openIdentityOver(store, clock);
   const sessions: FakeSession[] = [];
   const errors: unknown[] = [];
   endWhenRefused(identity.revocations, identity.directory, {
@@ -56,7 +91,11 @@ export async function setUpAdmin(change: Partial<AdminOptions> = {}): Promise<Ad
   const handle = createAdminHandler({
     ...identity,
     sessions: { list: () => sessions, get: (id) => sessions.find((one) => one.id === id) },
-    adminToken: ADMIN_TOKEN,
+    admins: ADMINS,
+    rotateEncryption: async (by) => {
+      await store.appendAudit([by]);
+      return { key_id: "k2", failures: [] };
+    },
     hostnames: ["sluice.internal"],
     version: "0.0.0-test",
     tokenLifetimeMaxMs: TOKENS_CONFIG.maxLifetimeMs,
@@ -68,16 +107,18 @@ export async function setUpAdmin(change: Partial<AdminOptions> = {}): Promise<Ad
     onError: (error) => errors.push(error),
     ...change,
   });
-  const request = (method: string, path: string, body?: unknown) =>
+  const request = (method: string, path: string, body?: unknown, sender: Sender = {}) =>
     handle(
       new Request(`http://127.0.0.1:9090${path}`, {
         method,
         headers: {
-          authorization: `Bearer ${ADMIN_TOKEN}`,
+          authorization: `Bearer ${sender.token ?? ADMIN_TOKEN}`,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...sender.headers,
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
+      { remoteAddress: sender.address ?? CLIENT_ADDRESS },
     );
   return { ...identity, handle, sessions, errors, request };
 }

@@ -25,7 +25,7 @@ export async function setUpCli(change?: Parameters<typeof setUpAdmin>[0]): Promi
     ...admin,
     async sluice(args, options = {}) {
       const io = new FakeIo({
-        fetch: admin.handle,
+        fetch: (request) => admin.handle(request, { remoteAddress: "127.0.0.1" }),
         ...options,
         env: { ...env, ...options.env },
       });

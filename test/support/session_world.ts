@@ -30,12 +30,12 @@ export class RecordingTap implements SessionTap {
   turnsRunning = 0;
   turns = 0;
   ends = 0;
-  onClient: (message: Message) => void = () => {};
+  onClient: (message: Message) => Promise<void> | undefined | void = () => {};
   onUpstream: (message: Message) => Promise<void> | undefined = () => undefined;
 
-  clientMessage(message: Message): void {
+  clientMessage(message: Message): Promise<void> | undefined {
     this.fromClient.push(message);
-    this.onClient(message);
+    return this.onClient(message) ?? undefined;
   }
 
   upstreamMessage(message: Message): Promise<void> | undefined {

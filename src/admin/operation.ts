@@ -1,0 +1,93 @@
+/**
+ * An operation of the management API: one method of one path, with all that is said of it.
+ *
+ * Owns: what happens around each operation: role, reading the query and the body.
+ * Does not own: what an operation does, or the answers to what is no operation (`api.ts`).
+ * Invariant: what reads a request is what describes it in `openapi.json`; a viewer reads only.
+ */
+
+import type { AuditEntry } from "../store/store.ts";
+import type { MaybePromise } from "../runtime/runtime.ts";
+import { type AdminContext, type AuditAction, entryOf } from "./call.ts";
+import { type Fields, type Kinds, readFields, readQuery, type Shape } from "./fields.ts";
+import { readJson } from "./guard.ts";
+import { Problem } from "./problem.ts";
+
+/** A JSON Schema (2020-12), as OpenAPI 3.1 takes it. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A body without fields, which may be left out. */
+export const NO_FIELDS = { required: {}, optional: {} } as const satisfies Shape;
+
+/** What an operation is called with. */
+interface Input<S extends Shape, Q extends string> {
+  readonly context: AdminContext;
+  readonly query: Partial<Record<Q, string>>;
+  readonly body: Fields<S>;
+  /** The entry of the audit that goes with the change. */
+  readonly by: AuditEntry;
+}
+
+interface Description<S extends Shape, Q extends string> {
+  /** A few words for `openapi.json`. */
+  readonly summary: string;
+  readonly query?: readonly Q[];
+  readonly body?: S;
+  /** The status of success, and its body; null for none. */
+  readonly answer: readonly [status: 200 | 201 | 204, schema: JsonSchema | null];
+  /** Of a change. `subject` may hold parameters of the path: `project:{id}`. */
+  readonly change?: { readonly action: AuditAction; readonly subject: string };
+}
+
+/** An operation as it is registered and described. */
+export interface Operation {
+  readonly summary: string;
+  readonly query: readonly string[];
+  /** Null: it takes no body. */
+  readonly body: { readonly required: Kinds; readonly optional: Kinds } | null;
+  readonly answer: readonly [status: number, schema: JsonSchema | null];
+  /** @throws Problem for what it refuses */
+  readonly handle: (context: AdminContext) => Promise<Response>;
+}
+
+/** Operations by path, such as `/manage/projects/{id}`, and method. */
+export type Operations = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+
+/** Puts an operation together from its description and what it does. */
+export function operation<S extends Shape = typeof NO_FIELDS, Q extends string = never>(
+  description: Description<S, Q>,
+  run: (input: Input<S, Q>) => MaybePromise<Response>,
+): Operation {
+  const { summary, query = [], body: shape, answer, change } = description;
+  const handle = async (context: AdminContext) => {
+    if (change !== undefined) begin(context, change);
+    const parameters = readQuery(context.req.raw, query);
+    const body =
+      shape === undefined ? noFields<S>() : readFields(await readJson(context.req.raw), shape);
+    return run({ context, query: parameters, body, by: entryOf(context.env) });
+  };
+  return { summary, query, body: shape ?? null, answer, handle };
+}
+
+/** What is read without a shape. */
+function noFields<S extends Shape>(): Fields<S> {
+  // `S` is `NO_FIELDS` then, which has nothing that `run` could read.
+  return {} as Fields<S>;
+}
+
+/** From here on the audit knows what was asked for, also where it is refused. */
+function begin(
+  { env, req }: AdminContext,
+  { action, subject }: { readonly action: AuditAction; readonly subject: string },
+): void {
+  env.action = action;
+  env.subject = subject.replace(/\{(\w+)\}/g, (_, name: string) => req.param(name) ?? "");
+  if (env.admin?.role === "admin") return;
+  const advice = "Its role is viewer. Changes need an admin token with the role admin";
+  throw new Problem("forbidden", "This admin token only reads", advice);
+}
+
+/** A parameter of the path. */
+export function pathParameter(context: AdminContext, name: string): string {
+  return context.req.param(name) ?? "";
+}

@@ -1,0 +1,89 @@
+/**
+ * `sluice audit`: who changed what, from the shell. A thin client of `/manage/audit`; owns only how
+ * entries are shown. `verify` is done, with exit code 0, only when the chain is whole.
+ */
+
+import {
+  connect,
+  isRecord,
+  NODE_OPTIONS,
+  NODE_OPTIONS_HELP,
+  queryOf,
+  textOf,
+} from "./admin_client.ts";
+import { CommandFailure, group, parseArguments, type Subcommand } from "./command.ts";
+import { type Column, printJson, printPage, say } from "./print.ts";
+
+const COLUMNS: readonly Column[] = [
+  ["ENTRY", "sequence"],
+  ["RECORDED", "recorded_at"],
+  ["ACTOR", "actor"],
+  ["ACTION", "action"],
+  ["SUBJECT", "subject"],
+  ["OUTCOME", "outcome"],
+  ["DETAILS", "details"],
+  ["CLIENT", "client_address"],
+  ["REQUEST", "request_id"],
+];
+
+const list: Subcommand = {
+  name: "list",
+  synopsis:
+    "[--actor NAME] [--action NAME] [--subject NAME]\n" +
+    "                    [--since TIME] [--until TIME] [--limit N] [--cursor C]",
+  summary: "list changes and refusals, newest first",
+  async run(args, io) {
+    const options = {
+      ...NODE_OPTIONS,
+      actor: { type: "string" },
+      action: { type: "string" },
+      subject: { type: "string" },
+      since: { type: "string" },
+      until: { type: "string" },
+      limit: { type: "string" },
+      cursor: { type: "string" },
+    } as const;
+    const { values } = parseArguments(args, options);
+    const { actor, action, subject, since, until, limit, cursor } = values;
+    const client = await connect(values, io);
+    const query = queryOf({ actor, action, subject, since, until, limit, cursor });
+    const answer = await client.send("GET", `audit${query}`);
+    return printPage(io, values.json, answer, "entries", COLUMNS);
+  },
+};
+
+const verify: Subcommand = {
+  name: "verify",
+  synopsis: "",
+  summary: "see whether any entry was changed or removed; exit code 1 if so",
+  async run(args, io) {
+    const { values } = parseArguments(args, NODE_OPTIONS);
+    const client = await connect(values, io);
+    const answer = await client.send("GET", "audit/verify");
+    if (!isRecord(answer)) return printJson(io, answer);
+    const { entries, head, broken } = answer;
+    if (values.json === true) {
+      printJson(io, answer);
+      return broken === null ? 0 : 1;
+    }
+    if (broken === null) {
+      const end = textOf(head) === "" ? "" : `\nHash of the last one: ${textOf(head)}`;
+      return say(io, `The audit is whole: ${textOf(entries)} entries${end}`);
+    }
+    const { sequence, reason } = isRecord(broken) ? broken : {};
+    throw new CommandFailure(
+      `The audit is broken at entry ${textOf(sequence)}: ${textOf(reason)}`,
+      "Somebody changed the database past sluice. Compare it with a backup from before",
+    );
+  },
+};
+
+export const audit = group(
+  "audit",
+  "who changed what: list, verify",
+  [list, verify],
+  `TIME is RFC 3339, seconds since the epoch, or an age such as 90s, 1h, 7d. A subject is such as
+project:ID or token:ID. Note the hash that verify prints elsewhere: it shows a rewritten audit.
+
+${NODE_OPTIONS_HELP}`,
+);

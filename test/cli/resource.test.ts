@@ -1,0 +1,52 @@
+import { describe, expect, test } from "bun:test";
+import { UsageError } from "../../src/cli/command.ts";
+import { activeField, deleteOne, pathOf, showOne } from "../../src/cli/resource.ts";
+import { FakeIo } from "../support/fake_io.ts";
+
+function ioWith(answer: Response): FakeIo {
+  const env = { SLUICE_ADMIN_URL: "http://127.0.0.1:9090", SLUICE_ADMIN_TOKEN: "t" };
+  return new FakeIo({ env, fetch: () => Promise.resolve(answer) });
+}
+
+function sent(io: FakeIo): string[] {
+  return io.requests.map(({ method, url }) => `${method} ${url}`);
+}
+
+describe("activeField()", () => {
+  test("is what the options say, and empty without them", () => {
+    expect(activeField({})).toEqual({});
+    expect(activeField({ activate: true })).toEqual({ is_active: true });
+    expect(activeField({ deactivate: true })).toEqual({ is_active: false });
+    expect(() => activeField({ activate: true, deactivate: true })).toThrow(UsageError);
+  });
+});
+
+describe("pathOf()", () => {
+  test("keeps an id one segment", () => {
+    expect(pathOf("tokens", ["../projects?x"])).toBe("tokens/..%2Fprojects%3Fx");
+  });
+});
+
+describe("showOne()", () => {
+  test("prints what the API says of one", async () => {
+    const io = ioWith(Response.json({ id: "a" }));
+    const show = showOne("things", "show a thing", (_io, json, answer) => {
+      expect([json, answer]).toEqual([true, { id: "a" }]);
+      return 0;
+    });
+    expect(await show.run(["a", "--json"], io)).toBe(0);
+    expect(sent(io)).toEqual(["GET http://127.0.0.1:9090/manage/things/a"]);
+    await expect(show.run([], io)).rejects.toThrow("ID is missing");
+  });
+});
+
+describe("deleteOne()", () => {
+  test("says what was done, and nothing with --json", async () => {
+    const remove = deleteOne("things", "delete a thing", "Deleted thing");
+    const io = ioWith(new Response(null, { status: 204 }));
+    expect([await remove.run(["a"], io), io.out]).toEqual([0, "Deleted thing a\n"]);
+    expect(sent(io)).toEqual(["DELETE http://127.0.0.1:9090/manage/things/a"]);
+    const quiet = ioWith(new Response(null, { status: 204 }));
+    expect([await remove.run(["a", "--json"], quiet), quiet.out]).toEqual([0, ""]);
+  });
+});
