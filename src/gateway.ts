@@ -1,7 +1,7 @@
 /**
  * The life of an exchange, every phase called once and in order:
  *
- *     route ─▶ authenticate ─▶ admit ─▶ relay with taps ─▶ ledger
+ *     route ─▶ authenticate ─▶ choose ─▶ admit ─▶ relay with taps ─▶ settle, ledger
  *
  * Owns: the order, and the answer to whatever a phase refuses.
  * Does not own: any phase. A phase gets values and returns a value or throws a `GatewayError`; none
@@ -12,9 +12,10 @@
 
 import { type Access, accessOf } from "./auth/authenticate.ts";
 import { findCredentials } from "./auth/credential.ts";
-import type { ProviderConfig } from "./config/config.ts";
+import type { Config, ProviderConfig } from "./config/config.ts";
 import { asGatewayError, errorResponse, GatewayError } from "./errors.ts";
 import type { Principal, ProviderType } from "./exchange.ts";
+import { admitEndpoint, subjectOf } from "./gateway_admission.ts";
 import {
   type Admitted,
   type Arrival,
@@ -27,17 +28,31 @@ import { openSession } from "./gateway_websocket.ts";
 import type { MeterReport } from "./meter/row.ts";
 import { providerOf } from "./provider/dialect.ts";
 import { ClientGone } from "./relay/forward.ts";
+import { credentialHeaders, injectsCredential } from "./relay/headers.ts";
 import { Outbox } from "./relay/outbox.ts";
 import { Reachability } from "./relay/reachability.ts";
 import { BodyBudget } from "./relay/request_body.ts";
 import { SessionSweep } from "./relay/session_sweep.ts";
-import { requireUpgrade, resolve } from "./route/resolve.ts";
+import { choose } from "./route/choose.ts";
+import { Health } from "./route/health.ts";
+import { startHealthChecks } from "./route/health_check.ts";
+import { requireUpgrade, resolve, type Route } from "./route/resolve.ts";
+import { buildTable, type RoutingTable, slotsOf } from "./route/table.ts";
+import type { Timer } from "./runtime/clock.ts";
 import type { Connection, MaybePromise } from "./runtime/runtime.ts";
 
 /** Answers the requests of the data listeners. */
 export interface Gateway {
   /** Undefined: the connection became a WebSocket. Never rejects. */
   handle(request: Request, connection: Connection): MaybePromise<Response | undefined>;
+  /** Ends what runs beside the exchanges. */
+  stop(): void;
+}
+
+/** What a configuration means for every request, worked out once. */
+interface Prepared {
+  readonly table: RoutingTable;
+  readonly access: ReadonlyMap<ProviderConfig, Access>;
 }
 
 /** The gateway of a node. */
@@ -52,36 +67,80 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     bodyBudget: new BodyBudget(options.config.limits.inspectMemoryBytesMax),
     reachability: new Reachability(options.runtime.connect, options.clock),
+    health: new Health(options.clock, (change, { provider, apiKey }) => {
+      const key = provider.apiKeys.findIndex((one) => one.key === apiKey);
+      options.log(change, { provider: provider.name, key_index: key === -1 ? null : key });
+    }),
     outbox: new Outbox(options.clock),
     sweep: new SessionSweep(options.clock),
   };
-  const access = new Map(
-    options.config.providers.map((provider) => [provider, accessOf(options.config, provider)]),
+  const prepared: Prepared = {
+    table: buildTable(options.config.providers, options.config.defaultProvider),
+    access: accessesOf(options.config),
+  };
+  const checks = startChecks(parts, prepared.table);
+  return {
+    handle: (request, connection) => handle(parts, prepared, request, connection),
+    stop: () => checks?.cancel(),
+  };
+}
+
+/** Null: the providers are not to be asked. */
+function startChecks(parts: GatewayParts, table: RoutingTable): Timer | null {
+  const { config, health, clock, runtime, fetch } = parts;
+  if (config.healthCheck === null) return null;
+  return startHealthChecks({
+    slots: slotsOf(table),
+    intervalMs: config.healthCheck.intervalMs,
+    health,
+    clock,
+    connect: runtime.connect,
+    fetch,
+    credentialOf: ({ provider, apiKey }) => {
+      const needsKey = injectsCredential(provider) && provider.authValue === null;
+      if (needsKey && apiKey === null) return null;
+      return credentialHeaders(provider, providerOf(provider.type), apiKey, "x_api_key", "");
+    },
+  });
+}
+
+/** Providers with the same rule share it, so that a caller is not judged once for each of them. */
+function accessesOf(config: Config): Map<ProviderConfig, Access> {
+  const shared = new Map<string, Access>();
+  return new Map(
+    config.providers.map((provider) => {
+      const key = JSON.stringify([provider.auth, provider.authKeys]);
+      const access = shared.get(key) ?? accessOf(config, provider);
+      shared.set(key, access);
+      return [provider, access];
+    }),
   );
-  return { handle: (request, connection) => handle(parts, access, request, connection) };
 }
 
 async function handle(
   parts: GatewayParts,
-  access: ReadonlyMap<ProviderConfig, Access>,
+  prepared: Prepared,
   request: Request,
   connection: Connection,
 ): Promise<Response | undefined> {
   const arrival = arrive(request, connection, parts.clock.nowMs());
   let dialect: ProviderType = "openai";
+  let caller: Principal | null = null;
   try {
     if (parts.isDraining()) {
       throw new GatewayError("draining", { headers: { connection: "close" } });
     }
-    const candidates = route(parts, arrival);
-    dialect = candidates[0].provider.type;
-    const admitted = await authenticate(parts, access, arrival, candidates);
+    const way = route(prepared.table, arrival);
+    dialect = way.pool.type;
+    const admitted = await authenticate(parts, prepared.access, arrival, way);
+    caller = admitted.principal;
     requireUpgrade(admitted.candidates[0].endpoint, arrival.isUpgrade);
+    admitEndpoint(admitted);
     return arrival.isUpgrade
       ? await openSession(parts, admitted)
       : await relayExchange(parts, admitted);
   } catch (thrown) {
-    return refuse(parts, arrival, dialect, thrown);
+    return refuse(parts, arrival, dialect, caller, thrown);
   }
 }
 
@@ -108,55 +167,44 @@ function exchangeId(nowMs: number): string {
   return `ex_${nowMs.toString(16).padStart(12, "0")}${uuid.slice(24)}${uuid.slice(0, 8)}`;
 }
 
-function route(parts: GatewayParts, arrival: Arrival): Admitted["candidates"] {
-  const { method, headers } = arrival.request;
-  const [first, ...others] = resolve(
-    {
-      method,
-      headers,
-      host: headers.get("host") ?? "",
-      path: arrival.path,
-      upgrade: arrival.isUpgrade,
-    },
-    {
-      providers: parts.config.providers,
-      defaultProvider: parts.config.defaultProvider,
-      providerOf,
-      random: parts.random,
-    },
-  );
-  if (first === undefined) throw new GatewayError("no_provider");
-  return [first, ...others];
+function route(table: RoutingTable, { request, path, isUpgrade }: Arrival): Route {
+  const { method, headers } = request;
+  const host = headers.get("host") ?? "";
+  return resolve({ method, headers, host, path, upgrade: isUpgrade }, table, providerOf);
 }
 
-/** Who is calling, and which candidates take this caller: each provider may have its own keys. */
+/** Who is calling, and which upstreams take this caller: each provider may have its own keys. */
 async function authenticate(
   parts: GatewayParts,
-  access: ReadonlyMap<ProviderConfig, Access>,
+  access: Prepared["access"],
   arrival: Arrival,
-  candidates: Admitted["candidates"],
+  way: Route,
 ): Promise<Admitted> {
   const found = findCredentials({
     headers: arrival.request.headers,
     query: arrival.query,
-    placement: placementOf(candidates[0].provider.type),
+    placement: placementOf(way.pool.type),
   });
-  const verdicts = new Map<ProviderConfig, Principal | null>();
+  const verdicts = new Map<Access | undefined, Principal>();
   let refusal: unknown = null;
-  for (const { provider } of candidates) {
-    const rule = access.get(provider);
-    if (rule === undefined || verdicts.has(provider)) continue;
+  for (const rule of new Set(way.pool.providers.map((provider) => access.get(provider)))) {
+    if (rule === undefined) continue;
     try {
-      verdicts.set(provider, await parts.authenticator.authenticate(found, rule));
+      verdicts.set(rule, await parts.authenticator.authenticate(found, rule));
     } catch (thrown) {
-      verdicts.set(provider, null);
       refusal ??= thrown;
     }
   }
-  const [first, ...others] = candidates.filter(({ provider }) => verdicts.get(provider));
-  const principal = first === undefined ? null : verdicts.get(first.provider);
-  if (first === undefined || !principal) throw refusal;
-  return { ...arrival, principal, found, candidates: [first, ...others] };
+  const [anyone] = verdicts.values();
+  if (anyone === undefined) throw refusal;
+  const candidates = choose(way, {
+    health: parts.health,
+    accepts: (provider) => verdicts.has(access.get(provider)),
+    hasOwnKey: ({ name }) => parts.credentials.hasCredential(anyone.projectId, name),
+    random: parts.random,
+  });
+  const principal = verdicts.get(access.get(candidates[0].provider)) ?? anyone;
+  return { ...arrival, principal, found, candidates };
 }
 
 function placementOf(type: ProviderType): "api" | "gemini" | "proxy" {
@@ -169,13 +217,16 @@ function refuse(
   parts: GatewayParts,
   arrival: Arrival,
   dialect: ProviderType,
+  caller: Principal | null,
   thrown: unknown,
 ): Response {
   // Nobody is there to read it, but the runtime wants an answer.
   if (thrown instanceof ClientGone) return new Response(null, { status: 499 });
   const error = asGatewayError(thrown);
-  const { log, metrics } = parts;
+  const { log, metrics, refusals } = parts;
   metrics.count("sluice_refusals_total", [error.code]);
+  const subject = error.subject ?? (caller === null ? null : subjectOf(caller));
+  if (subject !== null) refusals.note(error.code, subject);
   const { method } = arrival.request;
   const fields = { request_id: arrival.id, code: error.code, status: error.status, method };
   log("request_refused", { ...fields, path: arrival.path, reason: error.message });

@@ -13,6 +13,8 @@ import type { GatewayError } from "./errors.ts";
 import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
 import type { PendingTurns } from "./meter/background.ts";
 import type { MeterOptions } from "./meter/row.ts";
+import type { Limiter } from "./policy/limiter.ts";
+import type { RefusalTally } from "./policy/refusal_tally.ts";
 import type { Fetch } from "./relay/forward.ts";
 import { credentialHeaders, type UpstreamHeaderOptions } from "./relay/headers.ts";
 import type { LiveExchanges } from "./relay/live.ts";
@@ -20,13 +22,15 @@ import type { Outbox } from "./relay/outbox.ts";
 import type { Reachability } from "./relay/reachability.ts";
 import type { BodyBudget } from "./relay/request_body.ts";
 import type { SessionSweep } from "./relay/session_sweep.ts";
-import type { Candidate } from "./route/resolve.ts";
+import type { Candidate } from "./route/choose.ts";
+import type { Health } from "./route/health.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { Connection, MaybePromise, Runtime } from "./runtime/runtime.ts";
 
 /** Where projects' own credentials are. */
 interface CredentialSource {
   credential(projectId: string, provider: string): MaybePromise<string | null>;
+  hasCredential(projectId: string, provider: string): boolean;
 }
 
 /** The parts of a node, built once by the composition root. */
@@ -36,6 +40,8 @@ export interface GatewayOptions {
   readonly sessionsMax: number;
   readonly authenticator: Authenticator;
   readonly credentials: CredentialSource;
+  readonly limiter: Pick<Limiter, "reserve" | "charge" | "rates" | "noteUse">;
+  readonly refusals: Pick<RefusalTally, "note">;
   readonly ledger: Ledger;
   readonly pending: PendingTurns;
   readonly live: LiveExchanges;
@@ -53,6 +59,7 @@ export interface GatewayOptions {
 /** The parts that `gateway.ts` itself makes, shared by all exchanges of a node. */
 export interface GatewayParts extends GatewayOptions {
   readonly meter: MeterOptions;
+  readonly health: Health;
   readonly bodyBudget: BodyBudget;
   readonly reachability: Reachability;
   readonly outbox: Outbox;

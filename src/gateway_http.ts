@@ -9,6 +9,7 @@
  */
 
 import { type ErrorCode, errorEvent, GatewayError } from "./errors.ts";
+import { admitAsked, reserveExchange } from "./gateway_admission.ts";
 import {
   type Admitted,
   contextOf,
@@ -16,29 +17,21 @@ import {
   reportInternal,
   upstreamHeaderOptions,
 } from "./gateway_arrival.ts";
-import type { BodyTap } from "./exchange.ts";
+import type { BodyTap, Reservation } from "./exchange.ts";
+import { type RequestBody, readRequestBody } from "./gateway_request.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
-import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
-import {
-  injectStreamUsage,
-  readRequestedTurn,
-  requestedByForm,
-} from "./provider/openai_request.ts";
+import { rateHeaders } from "./policy/rate_headers.ts";
 import type { RequestedTurn } from "./provider/provider.ts";
 import { ClientGone, forward, type UpstreamAnswer } from "./relay/forward.ts";
 import { downstreamHeaders, injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { peekBody } from "./relay/peek.ts";
-import { type HeldBody, holdBody, Upload } from "./relay/request_body.ts";
+import type { HeldBody } from "./relay/request_body.ts";
 import { type BodyEnd, BodyRelay, isSmall } from "./relay/response_body.ts";
-import type { Candidate } from "./route/resolve.ts";
+import type { Candidate } from "./route/choose.ts";
 import { upstreamUrl } from "./route/target.ts";
-import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
-
-/** Form fields that say what a multipart request asks for, and the most of one that is kept. */
-const FORM_FIELDS = ["model", "service_tier", "stream"];
-const FORM_VALUE_BYTES_MAX = 1024;
+import { IDLE_TIMEOUT_S, type MaybePromise } from "./runtime/runtime.ts";
 
 /** The upstream was never reached, or would not have us. */
 const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
@@ -62,18 +55,12 @@ export function relayExchange(parts: GatewayParts, admitted: Admitted): Promise<
   return new HttpExchange(parts, admitted).run();
 }
 
-/** What of the request goes upstream. */
-interface RequestBody {
-  readonly body: Uint8Array<ArrayBuffer> | Upload | null;
-  readonly requested: RequestedTurn | null;
-  readonly usageInjected: boolean;
-}
-
 class HttpExchange implements LiveExchange {
   readonly id: string;
   readonly transport = "http";
   readonly projectId: string;
   readonly tokenId: string | null;
+  readonly issuedAtMs: number | null;
   readonly provider: string;
   readonly endpoint: string;
   readonly startedAtMs: number;
@@ -86,6 +73,7 @@ class HttpExchange implements LiveExchange {
   readonly #clientLeft = () => this.#abort.abort(new ClientGone());
   #held: HeldBody | null = null;
   #sent = false;
+  #reservation: Reservation | null = null;
   #meter: BodyMeter | null = null;
   #relay: BodyRelay | null = null;
 
@@ -97,6 +85,7 @@ class HttpExchange implements LiveExchange {
     this.id = admitted.id;
     this.projectId = admitted.principal.projectId;
     this.tokenId = admitted.principal.tokenId;
+    this.issuedAtMs = admitted.principal.issuedAtMs;
     this.provider = candidate.provider.name;
     this.endpoint = candidate.endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
@@ -127,7 +116,10 @@ class HttpExchange implements LiveExchange {
       // Revoked between the check and the registration: nobody would have told us.
       authenticator.recheck(principal);
       const body = await this.#readBody();
-      this.#meter = this.#openMeter(body.requested);
+      this.#reservation = await this.#admit(body.requested);
+      // Waiting for a lease takes time too.
+      authenticator.recheck(principal);
+      this.#meter = this.#openMeter(this.#reservation, body.requested);
       const sent = await this.#send(body);
       this.#held?.release();
       const answer = await this.#refuseRejectedCredential(sent);
@@ -141,58 +133,35 @@ class HttpExchange implements LiveExchange {
 
   /** Holds what is inspected, and streams everything else. */
   async #readBody(): Promise<RequestBody> {
-    const { request } = this.#admitted;
-    const { endpoint, provider } = this.#candidate;
-    const { clock, config, bodyBudget } = this.#parts;
-    const bytesMax = config.limits.inspectBodyBytesMax;
-    if (!endpoint.billing || endpoint.requestBody !== "json") return this.#streamBody();
-    this.#held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
-    const { bytes } = this.#held;
-    const requested = readRequestedTurn(endpoint.dialect, bytes);
-    refuseDuplicate(requested.duplicate);
-    const injects = provider.injectStreamUsage && injectsUsage(endpoint.dialect);
-    const lacksUsage = requested.stream && !requested.includeUsage;
-    const injected = injects && lacksUsage ? injectStreamUsage(bytes) : null;
-    const body = injected === null ? bytes : new Uint8Array(injected);
-    return { body, requested, usageInjected: injected !== null };
-  }
-
-  #streamBody(): RequestBody {
-    const { request } = this.#admitted;
-    const { clock, config } = this.#parts;
-    if (request.body === null) return { body: null, requested: null, usageInjected: false };
-    const { bodyBytesMax } = config.limits;
-    const { writeMs } = this.#candidate.provider.timeouts;
-    const observe = this.#formReader();
-    const body = new Upload(request, {
-      bytesMax: bodyBytesMax,
-      clock,
-      writeTimeoutMs: writeMs,
-      observe,
+    const { principal } = this.#admitted;
+    const body = await readRequestBody(this.#parts, this.#admitted.request, this.#candidate, {
+      sent: (byteCount) => this.#meter?.sent(byteCount),
+      requested: (requested) => {
+        admitAsked(principal, requested);
+        if (requested.model !== null) this.#meter?.requested(requested);
+      },
     });
-    return { body, requested: null, usageInjected: false };
+    this.#held = body.held;
+    return body;
   }
 
-  /** Finds the model in a form that streams by; it may stand behind the file. */
-  #formReader(): ((chunk: Uint8Array) => void) | null {
-    const { endpoint } = this.#candidate;
-    if (!endpoint.billing) return null;
-    const boundary = multipartBoundary(this.#admitted.request.headers.get("content-type"));
-    const fields =
-      boundary === null || endpoint.requestBody !== "multipart"
-        ? null
-        : new MultipartFields(boundary, FORM_FIELDS, FORM_VALUE_BYTES_MAX);
-    return (chunk) => {
-      this.#meter?.sent(chunk.byteLength);
-      if (fields === null) return;
-      fields.push(chunk);
-      refuseDuplicate(fields.duplicate);
-      if (fields.values.size > 0) this.#meter?.requested(requestedByForm(fields.values));
-    };
+  /** Whether it may be, and what is set aside for it. What a form asks for shows on its way. */
+  #admit(requested: RequestedTurn | null): MaybePromise<Reservation> {
+    const { principal } = this.#admitted;
+    if (!this.#candidate.endpoint.billing) {
+      return reserveExchange(this.#parts, this.#admitted, null);
+    }
+    if (requested !== null) admitAsked(principal, requested);
+    return reserveExchange(this.#parts, this.#admitted, {
+      model: requested?.model ?? null,
+      serviceTier: requested?.serviceTier ?? null,
+      frameBytes: this.#held?.bytes.byteLength ?? 0,
+      outputTokensMax: requested?.outputTokensMax ?? null,
+    });
   }
 
   /** The turn is on record before anything reaches the upstream. */
-  #openMeter(requested: RequestedTurn | null): BodyMeter | null {
+  #openMeter(reservation: Reservation, requested: RequestedTurn | null): BodyMeter | null {
     const { endpoint } = this.#candidate;
     if (!endpoint.billing) return null;
     const meter = createBodyMeter({
@@ -201,6 +170,7 @@ class HttpExchange implements LiveExchange {
       kind: endpoint.kind,
       requested,
       decidedServiceTier: requested?.serviceTier ?? null,
+      reservation,
       dialect: endpoint.dialect,
       bodyBytesMax: this.#parts.config.limits.inspectBodyBytesMax,
     });
@@ -256,14 +226,11 @@ class HttpExchange implements LiveExchange {
     const { status } = answer;
     const contentType = answer.headers.get("content-type");
     const length = answer.headers.get("content-length");
-    const requestId = family.requestIdHeader;
+    const headerNamed = (name: string | null) => (name === null ? null : answer.headers.get(name));
     const tap =
       this.#meter?.answered({
-        context: contextOf(
-          this.#admitted,
-          this.#candidate,
-          requestId === null ? null : answer.headers.get(requestId),
-        ),
+        context: contextOf(this.#admitted, this.#candidate, headerNamed(family.requestIdHeader)),
+        serviceTier: headerNamed(family.serviceTierHeader),
         httpStatus: status,
         contentType,
         contentEncoding: answer.headers.get("content-encoding"),
@@ -292,9 +259,18 @@ class HttpExchange implements LiveExchange {
       keepLength: !usageInjected && read === null,
       timing: config.timingHeaders ? answer : null,
     });
+    for (const [name, value] of this.#rateHeaders(answer)) headers.set(name, value);
     const body = read === null ? relay.stream : await relay.whole(read);
     if (body === null) await relay.endWithoutBody();
     return new Response(body, { status, headers });
+  }
+
+  #rateHeaders({ headers }: UpstreamAnswer): readonly (readonly [string, string])[] {
+    const { limiter, authenticator, clock } = this.#parts;
+    const subjects = authenticator.limits(this.#admitted.principal);
+    if (subjects.length === 0) return [];
+    const { type } = this.#candidate.provider;
+    return rateHeaders(type, limiter.rates(subjects), headers, clock.nowMs());
   }
 
   /** An answer that may show the end of a turn in the background is watched for it. */
@@ -349,19 +325,15 @@ class HttpExchange implements LiveExchange {
 
   #forget(): void {
     this.#held?.release();
+    // A metered one was settled by its meter.
+    if (this.#sent) this.#reservation?.settle(0, 0);
+    else this.#reservation?.release();
     const { request, connection } = this.#admitted;
     request.signal.removeEventListener("abort", this.#clientLeft);
     // Between exchanges a connection must not be kept for ever.
     connection.setIdleTimeout(IDLE_TIMEOUT_S);
     this.#parts.live.remove(this);
   }
-}
-
-/** Which of the two the upstream would read is not known. @throws GatewayError `ambiguous_json` */
-function refuseDuplicate(field: string | null): void {
-  if (field === null) return;
-  const message = `The request names "${field}" twice. Send it once`;
-  throw new GatewayError("ambiguous_json", { message, param: field });
 }
 
 /**
@@ -372,9 +344,4 @@ function askForReadable(headers: Headers): void {
   if (asked === null) return;
   const readable = asked.split(",").filter((coding) => READABLE_CODING.test(coding));
   headers.set("accept-encoding", readable.length === 0 ? "identity" : readable.join(","));
-}
-
-/** Chat and the older completions say what they used only when asked. */
-function injectsUsage(dialect: string): boolean {
-  return dialect === "openai_chat" || dialect === "openai_completions";
 }

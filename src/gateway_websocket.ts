@@ -7,8 +7,10 @@
  * upstream's own included, is a plain HTTP answer.
  */
 
-import type { RetryCause } from "./config/config.ts";
+import type { RetryCause, TimeoutsConfig } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
+import type { Reservation } from "./exchange.ts";
+import { admitAsked, createTurnAdmission, reserveSession } from "./gateway_admission.ts";
 import {
   type Admitted,
   contextOf,
@@ -18,6 +20,7 @@ import {
 } from "./gateway_arrival.ts";
 import { createSessionMeter } from "./meter/session_meter.ts";
 import { admitSession } from "./policy/admit.ts";
+import { SessionLimits } from "./policy/session_limits.ts";
 import { DialFailed, DialRefused, dialFailureAnswer, dialRefusalAnswer } from "./relay/close.ts";
 import { dial, type Dialed } from "./relay/dial.ts";
 import { ClientGone } from "./relay/forward.ts";
@@ -26,12 +29,23 @@ import { downstreamHeaders, injectsCredential, upstreamUpgradeHeaders } from "./
 import type { LiveExchange } from "./relay/live.ts";
 import { Session } from "./relay/session.ts";
 import type { SessionOutcome } from "./relay/session_record.ts";
-import type { Candidate } from "./route/resolve.ts";
+import type { Candidate } from "./route/choose.ts";
 import { upstreamPath } from "./route/target.ts";
+import type { Timer } from "./runtime/clock.ts";
 import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
+
+/** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Headers of the 101 that belong to one leg's handshake. */
 const HANDSHAKE_PREFIX = "sec-websocket-";
+
+/** What a session may take. */
+interface Allowance {
+  /** Its place among the open sessions, given back at its end. */
+  readonly place: Reservation;
+  readonly limits: SessionLimits;
+}
 
 /** An upstream that agreed, and whose it is. */
 interface Agreement {
@@ -55,25 +69,42 @@ export async function openSession(
     sessionsMax: parts.sessionsMax,
     sessionsPerTokenMax: parts.config.limits.sessionsPerTokenMax,
   });
+  const model = modelOfQuery(admitted);
+  if (model !== null) admitAsked(principal, { model, serviceTier: null });
+  const subjects = parts.authenticator.limits(principal);
+  const place = await reserveSession(parts, subjects);
   connection.setIdleTimeout(0);
   let isAccepted = false;
   try {
-    const refusal = await dialAndAccept(parts, admitted);
+    const allowance = { place, limits: new SessionLimits(subjects) };
+    const refusal = await dialAndAccept(parts, admitted, allowance);
     isAccepted = refusal === null;
     return refusal ?? undefined;
   } finally {
-    // An ordinary connection again, which must not be kept for ever.
-    if (!isAccepted) connection.setIdleTimeout(IDLE_TIMEOUT_S);
+    if (!isAccepted) {
+      place.release();
+      // An ordinary connection again, which must not be kept for ever.
+      connection.setIdleTimeout(IDLE_TIMEOUT_S);
+    }
   }
 }
 
+/** The session's model where the URL names it, as Realtime's does. */
+function modelOfQuery({ found }: Admitted): string | null {
+  return new URLSearchParams(found.query).get("model");
+}
+
 /** @returns the upstream's refusal; null: the connection is a WebSocket now */
-async function dialAndAccept(parts: GatewayParts, admitted: Admitted): Promise<Response | null> {
+async function dialAndAccept(
+  parts: GatewayParts,
+  admitted: Admitted,
+  allowance: Allowance,
+): Promise<Response | null> {
   const { principal, request, connection } = admitted;
   const agreed = await dialFirst(parts, admitted);
   if (agreed instanceof Response) return agreed;
   const { dialed, candidate } = agreed;
-  const live = new LiveSession(parts, admitted, agreed);
+  const live = new LiveSession(parts, admitted, allowance, agreed);
   try {
     // Dialling takes time, in which the token may have been revoked.
     parts.authenticator.recheck(principal);
@@ -217,12 +248,20 @@ function toHeaders(dialed: Dialed): Headers {
   return headers;
 }
 
+/** The shorter one; 0 is none. */
+function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): number {
+  return idleMs === 0 || idleMsMax === 0
+    ? Math.max(idleMs, idleMsMax)
+    : Math.min(idleMs, idleMsMax);
+}
+
 /** A session as the registry holds it. */
 class LiveSession implements LiveExchange {
   readonly id: string;
   readonly transport = "websocket";
   readonly projectId: string;
   readonly tokenId: string | null;
+  readonly issuedAtMs: number | null;
   readonly provider: string;
   readonly endpoint: string;
   readonly startedAtMs: number;
@@ -231,17 +270,27 @@ class LiveSession implements LiveExchange {
   readonly #parts: GatewayParts;
   readonly #tap: ReturnType<typeof createSessionMeter>;
   readonly #model: string | null;
+  readonly #place: Reservation;
+  /** Ends it when it has lasted its longest; null: it may last. */
+  readonly #lifetime: Timer | null;
 
-  constructor(parts: GatewayParts, admitted: Admitted, { candidate, dialed }: Agreement) {
+  constructor(
+    parts: GatewayParts,
+    admitted: Admitted,
+    allowance: Allowance,
+    { candidate, dialed }: Agreement,
+  ) {
     const { provider, family, endpoint } = candidate;
     const { requestIdHeader } = family;
     const requestId =
       requestIdHeader === null ? null : (headerValues(dialed.headers, requestIdHeader)[0] ?? null);
     this.#parts = parts;
-    this.#model = new URLSearchParams(admitted.found.query).get("model");
+    this.#place = allowance.place;
+    this.#model = modelOfQuery(admitted);
     this.id = admitted.id;
     this.projectId = admitted.principal.projectId;
     this.tokenId = admitted.principal.tokenId;
+    this.issuedAtMs = admitted.principal.issuedAtMs;
     this.provider = provider.name;
     this.endpoint = endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
@@ -250,11 +299,12 @@ class LiveSession implements LiveExchange {
       ...parts.meter,
       context: contextOf(admitted, candidate, requestId),
       dialect: endpoint.dialect,
+      admission: createTurnAdmission(parts, admitted, allowance.limits),
     });
     this.session = new Session({
       upstream: dialed.socket,
       tap: this.#tap,
-      timeouts: provider.timeouts,
+      timeouts: { ...provider.timeouts, idleMs: idleMsOf(provider.timeouts, allowance.limits) },
       queueBytesMax: parts.config.limits.frameQueueBytesMax,
       messageBytesMax: parts.config.limits.frameBytesMax,
       sendsErrorEvents: provider.type === "openai",
@@ -262,6 +312,7 @@ class LiveSession implements LiveExchange {
       sweep: parts.sweep,
       onEnd: (outcome) => this.#ended(outcome),
     });
+    this.#lifetime = this.#limitLifetime(allowance.limits);
     parts.live.add(this);
     parts.log("relay_start", {
       session_id: this.id,
@@ -269,6 +320,13 @@ class LiveSession implements LiveExchange {
       provider: this.provider,
       endpoint: this.endpoint,
     });
+  }
+
+  #limitLifetime({ durationMsMax }: SessionLimits): Timer | null {
+    if (durationMsMax === 0 || durationMsMax > TIMER_MS_MAX) return null;
+    const message = `The session lasted ${durationMsMax / 1000} s, its limit`;
+    const end = () => this.end(new GatewayError("session_limit", { message }));
+    return this.#parts.clock.after(durationMsMax, end);
   }
 
   get turns(): number {
@@ -291,6 +349,8 @@ class LiveSession implements LiveExchange {
   #ended(outcome: SessionOutcome): void {
     const { log, metrics, clock, live } = this.#parts;
     live.remove(this);
+    this.#lifetime?.cancel();
+    this.#place.settle(0, 0);
     if (outcome.error !== null) reportInternal(this.#parts, this.id, outcome.error);
     const { closeCodeDownstream, closeCodeUpstream, droppedFrames, error } = outcome;
     metrics.count("sluice_sessions_total", [

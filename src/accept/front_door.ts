@@ -14,13 +14,20 @@ import { guardRequest } from "./guard.ts";
 /** How the node is: answered by `/health/ready`. */
 export type Readiness = "starting" | "ok" | "degraded" | "draining";
 
+/** What a probe is told. */
+export interface Health {
+  readonly readiness: Readiness;
+  /** Since the revocations of other nodes were last known to be complete. */
+  readonly revocationsAgeMs: number;
+}
+
 interface FrontDoorOptions {
-  readonly gateway: Gateway;
+  readonly gateway: Pick<Gateway, "handle">;
   /** Hears of what the guard turned away. */
   readonly onRefused: (request: Request, error: GatewayError, requestId: string) => void;
   /** `limits.header_count`; 0: no limit. */
   readonly headerCountMax: number;
-  readonly readiness: () => Readiness;
+  readonly health: () => Health;
   /** The public signing keys, as a JWK set (RFC 7517 section 5). */
   readonly jwks: () => unknown;
 }
@@ -30,9 +37,9 @@ type FrontDoor = (request: Request, connection: Connection) => MaybePromise<Resp
 /** The handler of the data listeners. */
 export function createFrontDoor(options: FrontDoorOptions): FrontDoor {
   const own: Readonly<Record<string, () => Response>> = {
-    "/health": () => healthResponse(options.readiness()),
+    "/health": () => healthResponse(options.health()),
     "/health/live": () => Response.json({ status: "ok" }),
-    "/health/ready": () => healthResponse(options.readiness()),
+    "/health/ready": () => healthResponse(options.health()),
     "/.well-known/jwks.json": () =>
       Response.json(options.jwks(), { headers: { "cache-control": "public, max-age=300" } }),
   };
@@ -51,9 +58,10 @@ function refuse(request: Request, error: GatewayError, options: FrontDoorOptions
 }
 
 /** 200 while the node takes work, 503 while it does not. */
-export function healthResponse(readiness: Readiness): Response {
+export function healthResponse({ readiness, revocationsAgeMs }: Health): Response {
   const takesWork = readiness === "ok" || readiness === "degraded";
-  return Response.json({ status: readiness }, { status: takesWork ? 200 : 503 });
+  const body = { status: readiness, revocations_age_ms: Math.round(revocationsAgeMs) };
+  return Response.json(body, { status: takesWork ? 200 : 503 });
 }
 
 function isRead(method: string): boolean {

@@ -1,7 +1,7 @@
 /**
- * Counters and gauges in the Prometheus text format (version 0.0.4).
+ * Counters, histograms and gauges in the Prometheus text format (version 0.0.4).
  *
- * Owns: names, help texts, label values. Does not own: when something is counted.
+ * Owns: names, help texts, label values, bounds. Does not own: when something is counted.
  * Invariant: label values come from closed sets or from the configuration, never from a request, so
  * that the number of series is bounded.
  */
@@ -22,9 +22,27 @@ const COUNTERS = {
   sluice_frames_dropped_total: ["Frames that could not be delivered", ["reason"]],
   sluice_usage_parse_failed_total: ["Usage that could not be read", ["cause"]],
   sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],
+  sluice_limits_unenforced_total: ["Exchanges let through because limits could not be checked", []],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 
 type CounterName = keyof typeof COUNTERS;
+
+/** Histogram names with their help text and the upper bounds of their buckets. */
+const HISTOGRAMS = {
+  sluice_revocation_lag_seconds: [
+    "From a revocation at another node until it was in force at this one",
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60],
+  ],
+} as const satisfies Record<string, readonly [string, readonly number[]]>;
+
+type HistogramName = keyof typeof HISTOGRAMS;
+
+interface Distribution {
+  /** Observations up to each bound, and not up to the one before. */
+  readonly counts: number[];
+  count: number;
+  sum: number;
+}
 
 /** Model names come from requests, so only this many become label values of their own. */
 const MODELS_MAX = 200;
@@ -45,6 +63,7 @@ interface Gauge {
 export class Metrics {
   /** Series by their label values. */
   readonly #counters = new Map<CounterName, Map<string, Series>>();
+  readonly #histograms = new Map<HistogramName, Distribution>();
   readonly #gauges: Gauge[] = [];
   readonly #models = new Set<string>();
 
@@ -62,6 +81,18 @@ export class Metrics {
     const series = { labels, value: 0 };
     this.#counters.set(name, (this.#counters.get(name) ?? new Map()).set(key, series));
     return series;
+  }
+
+  /** Adds an observation to a histogram. */
+  observe(name: HistogramName, value: number): void {
+    const bounds: readonly number[] = HISTOGRAMS[name][1];
+    const known = this.#histograms.get(name);
+    const all = known ?? { counts: bounds.map(() => 0), count: 0, sum: 0 };
+    const at = bounds.findIndex((bound) => value <= bound);
+    if (at >= 0) all.counts[at] = (all.counts[at] ?? 0) + 1;
+    all.count += 1;
+    all.sum += value;
+    this.#histograms.set(name, all);
   }
 
   gauge(gauge: Gauge): void {
@@ -84,12 +115,30 @@ export class Metrics {
       lines.push(`# HELP ${name} ${COUNTERS[name][0]}`, `# TYPE ${name} counter`);
       for (const { labels, value } of series.values()) lines.push(`${name}{${labels}} ${value}`);
     }
+    for (const [name, all] of this.#histograms) lines.push(...histogramLines(name, all));
     for (const gauge of this.#gauges) {
       lines.push(`# HELP ${gauge.name} ${gauge.help}`, `# TYPE ${gauge.name} gauge`);
       lines.push(`${gauge.name} ${gauge.read()}`);
     }
     return `${lines.join("\n")}\n`;
   }
+}
+
+function histogramLines(name: HistogramName, { counts, count, sum }: Distribution): string[] {
+  const [help, bounds] = HISTOGRAMS[name];
+  let below = 0;
+  const buckets = bounds.map((bound, at) => {
+    below += counts[at] ?? 0;
+    return `${name}_bucket{le="${bound}"} ${below}`;
+  });
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} histogram`,
+    ...buckets,
+    `${name}_bucket{le="+Inf"} ${count}`,
+    `${name}_sum ${sum}`,
+    `${name}_count ${count}`,
+  ];
 }
 
 function escapeLabel(value: string): string {

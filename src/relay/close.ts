@@ -38,12 +38,26 @@ const ENDS_SESSION: readonly ErrorCode[] = [
   "invalid_json",
   "ambiguous_json",
   "tier_blocked",
+  "session_limit",
   "internal",
+];
+
+/** Codes that say nothing of the turn itself: the same one may be taken later. */
+const MAY_PASS_LATER: readonly ErrorCode[] = [
+  "rate_limited",
+  "quota_exhausted",
+  "budget_exhausted",
+  "limits_unavailable",
 ];
 
 /** Whether a refused frame ends a session that has had a turn; any other only loses its own. */
 export function endsSession({ code }: GatewayError): boolean {
   return ENDS_SESSION.includes(code);
+}
+
+/** Whether a refused frame leaves even a session open that has had no turn yet. */
+export function mayPassLater({ code }: GatewayError): boolean {
+  return MAY_PASS_LATER.includes(code);
 }
 
 /** The event that tells a client of `error`. */

@@ -50,6 +50,9 @@ const PER_MESSAGE = new Set(["content-length", "expect", "host"]);
 
 const CREDENTIALS = new Set(["authorization", "x-api-key", "api-key", "x-goog-api-key"]);
 
+/** What a credential needs of these is added to what the client lists. */
+const LISTS = new Set(["anthropic-beta"]);
+
 /** Say who the client is or what stands between it and us. */
 const CLIENT_ADDRESS = new Set([
   "cf-connecting-ip",
@@ -126,7 +129,10 @@ export function upstreamHeaders(client: Headers, options: UpstreamHeaderOptions)
   addForwarded(headers, options);
   if (!headers.has("x-request-id")) headers.set("x-request-id", options.requestId);
   for (const name of options.provider.headersStrip) headers.delete(name);
-  for (const [name, value] of options.credential) headers.set(name, value);
+  for (const [name, value] of options.credential) {
+    if (LISTS.has(name)) addToList(headers, name, value);
+    else headers.set(name, value);
+  }
   for (const [name, value] of Object.entries(options.provider.headersInject)) {
     headers.set(name, value);
   }
@@ -185,6 +191,15 @@ function addForwarded(headers: Headers, options: UpstreamHeaderOptions): void {
   if (!headers.has("x-forwarded-proto")) {
     headers.set("x-forwarded-proto", options.secure ? "https" : "http");
   }
+}
+
+function addToList(headers: Headers, name: string, entry: string): void {
+  const listed =
+    headers
+      .get(name)
+      ?.split(",")
+      .map((each) => each.trim()) ?? [];
+  if (!listed.includes(entry)) headers.append(name, entry);
 }
 
 interface DownstreamHeaderOptions {

@@ -16,6 +16,8 @@ export interface LiveExchange {
   readonly transport: Transport;
   readonly projectId: string;
   readonly tokenId: string | null;
+  /** Of the token; null without one. */
+  readonly issuedAtMs: number | null;
   readonly provider: string;
   readonly endpoint: string;
   readonly startedAtMs: number;

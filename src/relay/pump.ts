@@ -63,12 +63,24 @@ export class UpPump {
   readonly #tap: SessionTap;
   readonly #marks: Marks;
   readonly #valve: Valve;
+  readonly #refused: (thrown: unknown) => void;
+  /** What came behind a message that the tap holds back; null: nothing is held. */
+  #behind: Message[] | null = null;
+  #stopped = false;
 
-  constructor(source: Socket, upstream: UpstreamSocket, tap: SessionTap, queueBytesMax: number) {
+  /** @param refused called with what the tap threw for a message, which was not forwarded then */
+  constructor(
+    source: Socket,
+    upstream: UpstreamSocket,
+    tap: SessionTap,
+    queueBytesMax: number,
+    refused: (thrown: unknown) => void,
+  ) {
     this.#upstream = upstream;
     this.#tap = tap;
     this.#marks = new Marks(queueBytesMax);
     this.#valve = new Valve(source);
+    this.#refused = refused;
   }
 
   /** The client is not read at the moment. */
@@ -76,12 +88,53 @@ export class UpPump {
     return this.#valve.shut;
   }
 
-  /** Forwards a message. Throws what the tap throws; then nothing was forwarded. */
+  /** Messages that were read and neither forwarded nor refused. */
+  get held(): number {
+    return this.#behind === null ? 0 : this.#behind.length + 1;
+  }
+
+  /** Forwards a message, or keeps it until the tap lets it go. */
   message(message: Message): void {
-    this.#tap.clientMessage(message);
+    if (this.#behind !== null) {
+      // Of the same read: the valve is shut, so there are few.
+      this.#behind.push(kept(message));
+      return;
+    }
+    try {
+      const until = this.#tap.clientMessage(message);
+      if (until === undefined) this.#forward(message);
+      else this.#hold(kept(message), until);
+    } catch (thrown) {
+      this.#refused(thrown);
+    }
+  }
+
+  #forward(message: Message): void {
     this.bytes += this.#upstream.send(message);
     this.frames += 1;
     if (this.#upstream.queuedBytes > this.#marks.high) this.#valve.close(FULL);
+  }
+
+  #hold(message: Message, until: Promise<void>): void {
+    this.#behind = [];
+    this.#valve.close(HELD);
+    until.then(
+      () => this.#release(() => this.#forward(message)),
+      (thrown: unknown) => this.#release(() => this.#refused(thrown)),
+    );
+  }
+
+  /** @param first what becomes of the message that was held */
+  #release(first: () => void): void {
+    if (this.#stopped) return;
+    const behind = this.#behind ?? [];
+    this.#behind = null;
+    first();
+    for (const message of behind) {
+      if (this.#stopped) return;
+      this.message(message);
+    }
+    if (this.#behind === null) this.#valve.open(HELD);
   }
 
   /** The upstream's queue became shorter. */
@@ -91,7 +144,8 @@ export class UpPump {
 
   /** Reads the client whatever the upstream does: nothing is forwarded any more. */
   stop(): void {
-    this.#valve.open(FULL);
+    this.#stopped = true;
+    this.#valve.open(FULL | HELD);
   }
 }
 
@@ -255,4 +309,9 @@ export class DownPump {
     this.#valve.open(HELD);
     this.#released(null);
   }
+}
+
+/** A message that outlives the read it came with, whose buffer is used again. */
+function kept(message: Message): Message {
+  return typeof message === "string" ? message : new Uint8Array(message);
 }

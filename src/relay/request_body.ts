@@ -220,8 +220,11 @@ interface UploadOptions {
   readonly clock: Clock;
   /** How long the upstream may leave bytes untaken (`timeouts.write`); 0: for ever. */
   readonly writeTimeoutMs: number;
-  /** Sees each chunk on its way upstream; null: nobody watches. */
-  readonly observe: ((chunk: Uint8Array) => void) | null;
+  /**
+   * Sees each chunk on its way upstream, and null before the upstream learns that there are no
+   * more. What it throws breaks the upload off. Null: nobody watches.
+   */
+  readonly observe: ((chunk: Uint8Array | null) => void) | null;
 }
 
 /**
@@ -286,8 +289,10 @@ export class Upload {
     try {
       const { done, value } = await this.#reader.read();
       if (this.#ended) return;
-      if (done) this.#close();
-      else this.#pass(value);
+      if (done) {
+        this.#options.observe?.(null);
+        this.#close();
+      } else this.#pass(value);
     } catch (thrown) {
       this.#fail(thrown instanceof GatewayError ? thrown : brokenOff(thrown));
     }

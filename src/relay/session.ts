@@ -16,7 +16,14 @@
 import { asGatewayError, GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import type { Socket, SocketHandler } from "../runtime/runtime.ts";
-import { cutReason, endsSession, newErrorEvent, UPSTREAM_FAILED, wireCloseCode } from "./close.ts";
+import {
+  cutReason,
+  endsSession,
+  mayPassLater,
+  newErrorEvent,
+  UPSTREAM_FAILED,
+  wireCloseCode,
+} from "./close.ts";
 import { type CloseFrame, FrameError } from "./frame_codec.ts";
 import {
   CLOSE_TIMEOUT_MS,
@@ -68,7 +75,8 @@ export class Session implements SocketHandler, UpstreamHandler {
   opened(socket: Socket): void {
     const { upstream, tap, queueBytesMax } = this.#options;
     this.#socket = socket;
-    this.#up = new UpPump(socket, upstream, tap, queueBytesMax);
+    const refused = (thrown: unknown) => this.#refused(asGatewayError(thrown));
+    this.#up = new UpPump(socket, upstream, tap, queueBytesMax, refused);
     this.#down.attach(socket);
     if (this.#record.error !== null) {
       this.#tell(this.#record.error);
@@ -86,17 +94,18 @@ export class Session implements SocketHandler, UpstreamHandler {
       return;
     }
     this.#use.used = true;
-    try {
-      this.#up.message(message);
-    } catch (thrown) {
-      this.#refused(asGatewayError(thrown));
-    }
+    this.#up.message(message);
   }
 
-  /** A refused turn of a session that has had one leaves the others alone. */
+  /**
+   * A refused turn of a session that has had one leaves the others alone; one that may pass later
+   * leaves the session open in any case.
+   */
   #refused(error: GatewayError): void {
+    if (this.#phase !== "open") return this.#record.drop("session_ended", 1);
     const { tap, sendsErrorEvents } = this.#options;
-    const goesOn = sendsErrorEvents && tap.turns > 0 && !endsSession(error);
+    const isLeft = tap.turns > 0 || mayPassLater(error);
+    const goesOn = sendsErrorEvents && isLeft && !endsSession(error);
     this.#record.drop(goesOn ? "turn_refused" : "session_ended", 1);
     if (goesOn) this.#socket?.send(newErrorEvent(error));
     else this.fail(error);
@@ -293,6 +302,7 @@ export class Session implements SocketHandler, UpstreamHandler {
     this.#deadlineMs = clock.monotonicMs() + CLOSE_TIMEOUT_MS;
     this.#down.stop();
     this.#record.dropForClient(this.#down.dropped);
+    this.#record.drop("session_ended", this.#up?.held ?? 0);
     this.#up?.stop();
     this.#readOnlyForClose();
     const ended = () => {

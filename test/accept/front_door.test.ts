@@ -12,12 +12,14 @@ const connection: Connection = {
 
 const refused: string[] = [];
 
+const OK = '{"status":"ok","revocations_age_ms":12}';
+
 function door(readiness: Readiness = "ok") {
   return createFrontDoor({
     gateway: { handle: async () => new Response("gateway") },
     onRefused: (_request, error) => void refused.push(error.code),
     headerCountMax: 0,
-    readiness: () => readiness,
+    health: () => ({ readiness, revocationsAgeMs: 12.3 }),
     jwks: () => ({ keys: [] }),
   });
 }
@@ -39,7 +41,7 @@ describe("createFrontDoor()", () => {
   ])("answers /health/ready with the state %s and %d", async (readiness, status) => {
     expect(await answer("/health/ready", readiness)).toEqual({
       status,
-      body: JSON.stringify({ status: readiness }),
+      body: JSON.stringify({ status: readiness, revocations_age_ms: 12 }),
     });
   });
 
@@ -54,7 +56,7 @@ describe("createFrontDoor()", () => {
   test.each(["/v1/models", "/", "/health/ready/x", "/health?x=1#y", "/healthy"])(
     "hands %s to the gateway unless it is its own",
     async (path) => {
-      const expected = path.startsWith("/health?") ? '{"status":"ok"}' : "gateway";
+      const expected = path.startsWith("/health?") ? OK : "gateway";
       expect((await answer(path)).body).toBe(expected);
     },
   );

@@ -20,6 +20,23 @@ test("Metrics.render() writes each series once with help and type", () => {
   );
 });
 
+test("Metrics.render() writes a histogram with buckets that add up", () => {
+  const metrics = new Metrics();
+  for (const seconds of [0.004, 0.005, 0.3, 90]) {
+    metrics.observe("sluice_revocation_lag_seconds", seconds);
+  }
+  const lines = metrics.render().split("\n");
+  const bucket = (le: string) => `sluice_revocation_lag_seconds_bucket{le="${le}"}`;
+  expect(lines).toContain("# TYPE sluice_revocation_lag_seconds histogram");
+  expect(lines).toContain(`${bucket("0.005")} 2`);
+  expect(lines).toContain(`${bucket("0.25")} 2`);
+  expect(lines).toContain(`${bucket("0.5")} 3`);
+  expect(lines).toContain(`${bucket("60")} 3`);
+  expect(lines).toContain(`${bucket("+Inf")} 4`);
+  expect(lines).toContain("sluice_revocation_lag_seconds_sum 90.309");
+  expect(lines).toContain("sluice_revocation_lag_seconds_count 4");
+});
+
 test("Metrics.count() escapes label values, so that one cannot forge a series", () => {
   const metrics = new Metrics();
   metrics.count("sluice_refusals_total", ['x"} 1\nfake{a="\\']);

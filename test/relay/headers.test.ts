@@ -85,6 +85,16 @@ describe("upstreamHeaders()", () => {
     expect(up({ [name]: value })).toEqual(ADDED);
   });
 
+  test.each([
+    [undefined, "oauth-2025-04-20"],
+    ["context-1m, claude-code-20250219", "context-1m, claude-code-20250219, oauth-2025-04-20"],
+    ["a,oauth-2025-04-20 ,b", "a,oauth-2025-04-20 ,b"],
+  ])("adds the beta that a credential needs to the client's %p", (listed, sent) => {
+    const client: Record<string, string> = listed === undefined ? {} : { "anthropic-beta": listed };
+    const credential = anthropic.credentialHeaders("sk-ant-oat01", "authorization");
+    expect(up(client, {}, credential)["anthropic-beta"]).toBe(sent);
+  });
+
   test("drops what Connection names, and not our credential when it names that", () => {
     const client = { connection: "Close, X-Hop , authorization", "x-hop": "1", "x-end": "2" };
     expect(up(client)).toEqual({ ...ADDED, "x-end": "2" });

@@ -9,6 +9,7 @@ function exchange(live: LiveExchanges, over: Partial<LiveExchange>): LiveExchang
     transport: "websocket",
     projectId: "p",
     tokenId: "t",
+    issuedAtMs: 0,
     provider: "openai",
     endpoint: "/v1/responses",
     startedAtMs: 0,

@@ -6,8 +6,9 @@
 
 import { describe, expect, test } from "bun:test";
 
+import { GatewayError } from "../../src/errors.ts";
 import type { Message } from "../../src/exchange.ts";
-import { newNode, openSession } from "../support/session_world.ts";
+import { errorEvents, newNode, openSession } from "../support/session_world.ts";
 
 const KIB = 1024;
 const kernelBytes = 16 * KIB;
@@ -91,6 +92,72 @@ describe("DownPump", () => {
 });
 
 describe("UpPump", () => {
+  test("keeps a message and those behind it until the tap lets it go, in order", async () => {
+    const { client, upstream, tap, clock } = openSession();
+    const gate = Promise.withResolvers<void>();
+    tap.onClient = (message) => (message === "first" ? gate.promise : undefined);
+    client.clientSends("first");
+    expect(client.paused).toBe(true);
+    client.clientSends("second");
+    clock.flushSoon();
+    expect(upstream.received).toEqual([]);
+    upstream.upstreamSends("the other direction");
+    expect(client.received).toEqual(["the other direction"]);
+    gate.resolve();
+    await gate.promise;
+    clock.flushSoon();
+    expect(upstream.received).toEqual(["first", "second"]);
+    expect(client.paused).toBe(false);
+  });
+
+  test("keeps what came with the same read behind a message that is held", async () => {
+    const { client, upstream, tap, clock, session } = openSession();
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    tap.onClient = (message) => gates[["a", "c"].indexOf(String(message))]?.promise;
+    for (const message of ["a", "b", "c", "d"]) session.message(message);
+    expect(tap.fromClient).toEqual(["a"]);
+    for (const [index, forwarded] of [
+      ["a", "b"],
+      ["a", "b", "c", "d"],
+    ].entries()) {
+      gates[index]?.resolve();
+      await gates[index]?.promise;
+      clock.flushSoon();
+      expect(upstream.received).toEqual(forwarded);
+    }
+    expect(client.paused).toBe(false);
+  });
+
+  test("drops a held message that is refused, tells the client, and goes on", async () => {
+    const { client, upstream, tap, clock, outcomes } = openSession();
+    const refusal = Promise.reject(new GatewayError("budget_exhausted"));
+    tap.onClient = (message) => (message === "first" ? refusal : undefined);
+    client.clientSends("first", "second");
+    await refusal.catch(() => undefined);
+    clock.flushSoon();
+    expect(upstream.received).toEqual(["second"]);
+    expect(errorEvents(client)).toMatchObject([
+      { status: 429, error: { code: "insufficient_quota" } },
+    ]);
+    expect(outcomes).toEqual([]);
+  });
+
+  test("counts what was held at the end of the session as dropped, and forwards none", async () => {
+    const { client, upstream, tap, clock, session, outcomes } = openSession();
+    const gate = Promise.withResolvers<void>();
+    tap.onClient = () => gate.promise;
+    session.message("a");
+    session.message("b");
+    session.fail(new GatewayError("token_revoked"));
+    gate.resolve();
+    await gate.promise;
+    client.clientCloses(1008);
+    upstream.upstreamCloses(1001);
+    clock.flushSoon();
+    expect(upstream.received).toEqual([]);
+    expect(outcomes[0]?.droppedFrames).toEqual({ session_ended: 2 });
+  });
+
   test("stops reading the client while the upstream reads nothing, and loses nothing", () => {
     const { client, upstream, clock } = openSession({ kernelBytes, queueBytesMax });
     const sent = frames(400);

@@ -161,7 +161,12 @@ describe("holdBody()", () => {
 
 function upload(
   feed: Feed,
-  changes: { bytesMax?: number; clock?: FakeClock; headers?: Record<string, string> } = {},
+  changes: {
+    bytesMax?: number;
+    clock?: FakeClock;
+    headers?: Record<string, string>;
+    observe?: (chunk: Uint8Array | null) => void;
+  } = {},
 ) {
   const { headers, ...rest } = changes;
   const options = {
@@ -202,6 +207,31 @@ describe("Upload", () => {
     feed.end();
     expect(await all).toHaveLength(11);
     expect([ended, body.failure, clock.pendingTimers]).toEqual([1, null, 0]);
+  });
+
+  test("shows what passes, and the end before the upstream learns of it", async () => {
+    const feed = new Feed();
+    const seen: (number | null)[] = [];
+    const body = upload(feed, { observe: (chunk) => seen.push(chunk?.byteLength ?? null) });
+    const all = new Response(body.stream).bytes();
+    feed.send(5);
+    feed.end();
+    expect(await all).toHaveLength(5);
+    expect(seen).toEqual([5, null]);
+  });
+
+  test("breaks off where the observer refuses the end", async () => {
+    const feed = new Feed();
+    const body = upload(feed, {
+      observe(chunk) {
+        if (chunk === null) throw new GatewayError("model_not_allowed");
+      },
+    });
+    const all = new Response(body.stream).bytes();
+    feed.send(5);
+    feed.end();
+    expect(await all.catch(() => "broken off")).toBe("broken off");
+    expect(body.failure?.code).toBe("model_not_allowed");
   });
 
   test("refuses a declared length beyond the limit", () => {

@@ -256,6 +256,12 @@ describe("Session and its tap", () => {
     ["ledger_unavailable", 0, "ends"],
     ["invalid_json", 1, "ends"],
     ["ambiguous_json", 1, "ends"],
+    ["session_limit", 1, "ends"],
+    ["model_not_allowed", 0, "ends"],
+    ["rate_limited", 0, "goes on"],
+    ["quota_exhausted", 0, "goes on"],
+    ["budget_exhausted", 0, "goes on"],
+    ["limits_unavailable", 0, "goes on"],
   ] as const)("a turn refused with %s after %d turns: the session %s", (code, turns, then) => {
     const { client, upstream, tap, outcomes, settle } = openSession();
     tap.turns = turns;
@@ -264,7 +270,7 @@ describe("Session and its tap", () => {
     };
     client.clientSends("refused", "next");
     settle();
-    expect(errorEvents(client).map((event) => event.error.code)).toEqual([code]);
+    expect(errorEvents(client)).toMatchObject([{ status: new GatewayError(code).status }]);
     expect(client.closeFrame === null).toBe(then === "goes on");
     expect(upstream.received).toEqual(then === "goes on" ? ["next"] : []);
     if (then === "ends") return;

@@ -1,0 +1,162 @@
+/**
+ * Admission: whether an exchange, a session or a turn may be, and what is set aside for it.
+ *
+ * Owns: that HTTP requests and turns of a WebSocket pass the same checks, in the same order:
+ * endpoint, model, tier, then limits.
+ * Does not own: any check (`policy/`), nor what a turn costs (`meter/price.ts`).
+ * Invariant: what was set aside is settled or released by whoever got the reservation; a refusal
+ * leaves nothing behind.
+ */
+
+import { asGatewayError, type GatewayError } from "./errors.ts";
+import type { Principal, Reservation, SubjectLimits } from "./exchange.ts";
+import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import { reserveFor } from "./meter/price.ts";
+import type { AskedTurn, TurnAdmission } from "./meter/session_meter.ts";
+import { requireEndpoint, requireModel, requireTier } from "./policy/access.ts";
+import type { SessionLimits } from "./policy/session_limits.ts";
+import type { MaybePromise } from "./runtime/runtime.ts";
+
+/** Nothing is asked of the budgets by an exchange that bills nothing. */
+const FREE = { kind: "exchange", tokens: 0, costMicros: 0 } as const;
+
+/** Whether the token may be used for this endpoint. @throws GatewayError `endpoint_not_allowed` */
+export function admitEndpoint({ principal, candidates }: Admitted): void {
+  const { endpoint, path } = candidates[0];
+  requireEndpoint(principal.restrictions, endpoint.name, path);
+}
+
+/** Whether the token may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */
+export function admitAsked(
+  { restrictions }: Principal,
+  { model, serviceTier }: Pick<AskedTurn, "model" | "serviceTier">,
+): void {
+  requireModel(restrictions, model);
+  requireTier(restrictions, serviceTier);
+}
+
+/**
+ * Sets aside what an HTTP exchange may take.
+ * @param asked null: it bills nothing
+ * @throws GatewayError the limit that refuses it
+ */
+export function reserveExchange(
+  parts: GatewayParts,
+  { principal }: Admitted,
+  asked: AskedTurn | null,
+): MaybePromise<Reservation> {
+  const { limiter, authenticator } = parts;
+  noteUse(parts, principal);
+  const ask = asked === null ? FREE : askOf(parts, asked);
+  return limiter.reserve(authenticator.limits(principal), ask);
+}
+
+/** Sets aside a session's place. @throws GatewayError the limit that refuses it */
+export function reserveSession(
+  { limiter }: GatewayParts,
+  subjects: readonly SubjectLimits[],
+): MaybePromise<Reservation> {
+  return limiter.reserve(subjects, { kind: "session", tokens: 0, costMicros: 0 });
+}
+
+/** Judges the turns of a session. */
+export function createTurnAdmission(
+  parts: GatewayParts,
+  { principal }: Admitted,
+  session: SessionLimits,
+): TurnAdmission {
+  const { limiter, authenticator } = parts;
+  return {
+    admit(asked) {
+      try {
+        admitAsked(principal, asked);
+        session.admitTurn();
+      } catch (thrown) {
+        throw tallied(parts, principal, thrown);
+      }
+      const refused = (thrown: unknown): GatewayError => {
+        session.turnReleased();
+        return tallied(parts, principal, thrown);
+      };
+      try {
+        noteUse(parts, principal);
+        // Asked for anew with each turn: limits change while a session is open.
+        const reserved = limiter.reserve(authenticator.limits(principal), askOf(parts, asked));
+        if (!(reserved instanceof Promise)) return countedIn(session, reserved);
+        return reserved.then(
+          (reservation) => countedIn(session, reservation),
+          (thrown: unknown) => {
+            throw refused(thrown);
+          },
+        );
+      } catch (thrown) {
+        throw refused(thrown);
+      }
+    },
+    charge(asked) {
+      noteUse(parts, principal);
+      const ask = askOf(parts, asked);
+      const { reservation, refusal } = limiter.charge(authenticator.limits(principal), ask);
+      const spent = refusal ?? refusalOf(session);
+      if (spent !== null) tallied(parts, principal, spent);
+      return { reservation: countedIn(session, reservation), refusal: spent };
+    },
+    confirmModel(model) {
+      try {
+        requireModel(principal.restrictions, model);
+      } catch (thrown) {
+        throw tallied(parts, principal, thrown);
+      }
+    },
+  };
+}
+
+/** Notes a refusal for the audit and the metrics, and hands it back. */
+function tallied(parts: GatewayParts, principal: Principal, thrown: unknown): GatewayError {
+  const error = asGatewayError(thrown);
+  parts.metrics.count("sluice_refusals_total", [error.code]);
+  parts.refusals.note(error.code, error.subject ?? subjectOf(principal));
+  return error;
+}
+
+/** Whom the audit names for a principal. */
+export function subjectOf({ kind, tokenId, projectId }: Principal): string {
+  return kind === "token" ? `token:${tokenId}` : `project:${projectId}`;
+}
+
+function askOf(
+  { config }: GatewayParts,
+  { model, serviceTier, frameBytes, outputTokensMax }: AskedTurn,
+): { kind: "exchange"; tokens: number; costMicros: number } {
+  const { reserveOutputTokens } = config.limits;
+  const reserve = reserveFor(model, serviceTier, frameBytes, outputTokensMax, reserveOutputTokens);
+  return { kind: "exchange", ...reserve };
+}
+
+function noteUse({ limiter }: GatewayParts, { kind, tokenId }: Principal): void {
+  if (kind === "token" && tokenId !== null) limiter.noteUse(tokenId, { cacheHit: false });
+}
+
+function refusalOf(session: SessionLimits): unknown {
+  try {
+    session.admitTurn();
+    return null;
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
+/** The session's own caps count what its turns settle for. */
+function countedIn(session: SessionLimits, reservation: Reservation): Reservation {
+  return {
+    costMicros: reservation.costMicros,
+    settle(tokens, costMicros) {
+      session.turnEnded(tokens ?? 0, costMicros ?? reservation.costMicros);
+      reservation.settle(tokens, costMicros);
+    },
+    release() {
+      session.turnReleased();
+      reservation.release();
+    },
+  };
+}
