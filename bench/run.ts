@@ -19,6 +19,7 @@ import { cpuUs, jsonLines, residentBytes, start, stop, stopAll } from "./process
 import { summarize, table, type Measurement, type Summary } from "./report.ts";
 import { quickened, SCENARIOS, unitsOf, type Scenario } from "./scenarios.ts";
 import { directTarget, startNginx, startSluice, startUpstream, type Target } from "./targets.ts";
+import { measureTokens, tokenTable } from "./tokens.ts";
 
 const ROUNDS = 3;
 /** Longer than sluice's `usage.ship_interval`, so that shipping the ledger is paid for. */
@@ -119,11 +120,14 @@ async function main(): Promise<number> {
       summaries.push(...found);
       console.log(table(sized, found));
     }
+    const isOfTokens = "token verification".includes(values.only);
+    const tokens = isOfTokens ? await measureTokens(values.quick) : [];
+    if (isOfTokens) console.log(tokenTable(tokens));
     const problems = (await Promise.all(targets.map((target) => target.check()))).filter(Boolean);
     for (const problem of problems) console.error(problem);
     if (values.json !== undefined) {
       const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
-      const report = { machine, bun: Bun.version, quick: values.quick, results: summaries };
+      const report = { machine, bun: Bun.version, quick: values.quick, results: summaries, tokens };
       await Bun.write(values.json, `${JSON.stringify(report, null, 2)}\n`);
     }
     return problems.length === 0 ? 0 : 1;

@@ -11,6 +11,7 @@ import type { Mock } from "../../src/mock/mock.ts";
 import { IS_OURS, PostgresServer } from "../support/postgres_server.ts";
 import {
   cleanUp,
+  metricsText,
   type Node,
   openaiConfig,
   runCommand,
@@ -188,7 +189,9 @@ describe("the executable on PostgreSQL", () => {
     await writeFile(file, `http_port: 0\nadmin_port: 0\ndata_dir: ${dataDir}\n${text}`);
     const refused = await runCommand(["serve", "-c", file]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain("encryption_keys must hold the key");
+    expect(refused.stderr).toContain(
+      "its key is not in the key ring. Put the key back into encryption_keys",
+    );
     expect(refused.stderr).not.toContain(PASSWORD);
   });
 
@@ -220,6 +223,29 @@ describe("the executable on PostgreSQL", () => {
       expect(JSON.stringify(node.log)).not.toContain(PASSWORD);
       node.kill("SIGTERM");
       expect(await node.exited).toBe(0);
+    },
+    30_000,
+  );
+
+  test.skipIf(!IS_OURS)(
+    "limits that cannot be checked are let through and counted, or refused, as configured",
+    async () => {
+      const denying = config.replace("database:", "limits: { on_store_down: deny }\ndatabase:");
+      const nodes = [await startNode({ config }), await startNode({ config: denying })] as const;
+      const [allows, denies] = nodes;
+      try {
+        const minted = await allows.run(["token", "mint", "--max-requests", "100"]);
+        const token = minted.stdout.trim();
+        server.freeze();
+        expect(await post(allows, token)).toStartWith("resp_");
+        expect(await post(denies, token).catch(String)).toContain("503");
+        const metrics = await metricsText(allows);
+        expect(metrics).toMatch(/sluice_limits_unenforced_total\{\} [1-9]/);
+        expect(await metricsText(denies)).toContain('{code="limits_unavailable"}');
+      } finally {
+        server.thaw();
+        await Promise.all(nodes.map((node) => node.stop()));
+      }
     },
     30_000,
   );

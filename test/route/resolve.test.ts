@@ -1,4 +1,4 @@
-/** Which provider a request goes to, and in which order they are tried. */
+/** Which endpoint of which family a request asks for, and who could serve it. */
 
 import { describe, expect, test } from "bun:test";
 
@@ -9,9 +9,8 @@ import { anthropic } from "../../src/provider/anthropic.ts";
 import { forward } from "../../src/provider/forward.ts";
 import { gemini } from "../../src/provider/gemini.ts";
 import { openai } from "../../src/provider/openai.ts";
-import { hostName, requireUpgrade, resolve } from "../../src/route/resolve.ts";
-import type { RouteRequest } from "../../src/route/resolve.ts";
-import { Prng } from "../support/prng.ts";
+import { requireUpgrade, resolve, type Route, type RouteRequest } from "../../src/route/resolve.ts";
+import { buildTable } from "../../src/route/table.ts";
 import { providerConfig } from "../support/provider_config.ts";
 
 const FAMILIES = { openai, anthropic, gemini, forward };
@@ -25,11 +24,10 @@ const ALL = [of("openai"), of("anthropic"), of("gemini")];
 interface Ask extends Partial<Omit<RouteRequest, "headers">> {
   headers?: Record<string, string>;
   defaultProvider?: string;
-  random?: () => number;
 }
 
-function ask(providers: readonly ProviderConfig[], asked: Ask) {
-  const { headers, defaultProvider, random, ...request } = asked;
+function ask(providers: readonly ProviderConfig[], asked: Ask): Route {
+  const { headers, defaultProvider, ...request } = asked;
   return resolve(
     {
       method: "POST",
@@ -39,17 +37,13 @@ function ask(providers: readonly ProviderConfig[], asked: Ask) {
       headers: new Headers(headers),
       ...request,
     },
-    {
-      providers,
-      defaultProvider: defaultProvider ?? null,
-      providerOf: (type) => FAMILIES[type],
-      random: random ?? (() => 0),
-    },
+    buildTable(providers, defaultProvider ?? null),
+    (type) => FAMILIES[type],
   );
 }
 
 function names(providers: readonly ProviderConfig[], asked: Ask): string[] {
-  return ask(providers, asked).map(({ provider }) => provider.name);
+  return ask(providers, asked).pool.providers.map(({ name }) => name);
 }
 
 function refusal(run: () => unknown): [string, number] {
@@ -110,20 +104,20 @@ describe("resolve() chooses the family by path", () => {
     ],
     ["HEAD like GET", "HEAD", "/v1/models", {}, "openai", "/v1/models"],
   ])("%s", (_title, method, path, headers, type, rest) => {
-    const [candidate] = ask(ALL, { method, path, headers });
-    expect([candidate?.provider.type, candidate?.path]).toEqual([type, rest]);
+    const route = ask(ALL, { method, path, headers });
+    expect([route.pool.type, route.path]).toEqual([type, rest]);
   });
 
   test("resolve() takes the double slash of Google's SDK", () => {
     const live = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
-    const [candidate] = ask(ALL, { method: "GET", path: `/${live}`, upgrade: true });
-    expect([candidate?.provider.type, candidate?.path]).toEqual(["gemini", live]);
+    const route = ask(ALL, { method: "GET", path: `/${live}`, upgrade: true });
+    expect([route.pool.type, route.path]).toEqual(["gemini", live]);
   });
 
   test("resolve() gives a sole provider everything, also with its prefix", () => {
     const sole = [of("anthropic")];
     expect(names(sole, { method: "GET", path: "/v1/models" })).toEqual(["anthropic"]);
-    expect(ask(sole, { path: "/anthropic/v1/messages" })[0]?.path).toBe("/v1/messages");
+    expect(ask(sole, { path: "/anthropic/v1/messages" }).path).toBe("/v1/messages");
   });
 
   test("resolve() leaves a shared path to the default provider", () => {
@@ -180,10 +174,8 @@ describe("resolve() refuses", () => {
 
 describe("requireUpgrade()", () => {
   test("refuses a plain GET where only a WebSocket is, and lets the upgrade and POST pass", () => {
-    const [get] = ask(ALL, { method: "GET", path: "/v1/responses" });
-    const [post] = ask(ALL, {});
-    expect(get === undefined || post === undefined).toBe(false);
-    if (get === undefined || post === undefined) return;
+    const get = ask(ALL, { method: "GET", path: "/v1/responses" });
+    const post = ask(ALL, {});
     expect(refusal(() => requireUpgrade(get.endpoint, false))).toEqual(["websocket_required", 426]);
     requireUpgrade(get.endpoint, true);
     requireUpgrade(post.endpoint, false);
@@ -206,8 +198,8 @@ describe("resolve() matches hosts and prefixes", () => {
     ["[::1]:8080", "/v1/responses", "six", "/v1/responses"],
     ["[::1]", "/v1/responses", "six", "/v1/responses"],
   ])("%s %s goes to %s", (host, path, name, rest) => {
-    const [candidate] = ask(providers, { host, path });
-    expect([candidate?.provider.name, candidate?.path]).toEqual([name, rest]);
+    const route = ask(providers, { host, path });
+    expect([route.pool.providers.map((one) => one.name), route.path]).toEqual([[name], rest]);
   });
 
   test("resolve() takes a prefix for whole segments only", () => {
@@ -220,56 +212,6 @@ describe("resolve() matches hosts and prefixes", () => {
 
   test("resolve() makes the path of a bare prefix /", () => {
     const sole = [of("forward", { pathPrefix: "/x" })];
-    expect(ask(sole, { path: "/x" })[0]?.path).toBe("/");
-  });
-});
-
-describe("hostName()", () => {
-  test.each([
-    ["a.example", "a.example"],
-    ["A.Example:80", "a.example"],
-    ["[2001:DB8::1]:443", "2001:db8::1"],
-    ["2001:db8::1", "2001:db8::1"],
-  ])("of %s is %s", (host, expected) => {
-    expect(hostName(host)).toBe(expected);
-  });
-});
-
-describe("resolve() orders candidates", () => {
-  test("non-fallback first, then by priority", () => {
-    const providers = [
-      of("openai", { name: "fallback", isFallback: true, priority: 100 }),
-      of("openai", { name: "low", priority: 1 }),
-      of("openai", { name: "negative", priority: -5 }),
-      of("openai", { name: "high", priority: 2 }),
-    ];
-    expect(names(providers, {})).toEqual(["high", "low", "negative", "fallback"]);
-  });
-
-  test("each key of a provider is a candidate, drawn by its weight", () => {
-    const key = (name: string, weight: number) => ({ key: name, weight });
-    const providers = [
-      of("openai", { name: "two", weight: 3, apiKeys: [key("a", 3), key("b", 1)] }),
-      of("openai", { name: "one", weight: 1 }),
-    ];
-    const random = new Prng(7);
-    const first = new Map<string, number>();
-    for (let round = 0; round < 4_000; round += 1) {
-      const candidates = ask(providers, { random: () => random.next() });
-      expect(candidates).toHaveLength(3);
-      const chosen = `${candidates[0]?.provider.name} ${candidates[0]?.apiKey}`;
-      first.set(chosen, (first.get(chosen) ?? 0) + 1);
-    }
-    // Weights 3 x 3/4, 3 x 1/4 and 1 of 4.
-    expect((first.get("two a") ?? 0) / 4_000).toBeCloseTo(0.5625, 1);
-    expect((first.get("two b") ?? 0) / 4_000).toBeCloseTo(0.1875, 1);
-    expect((first.get("one null") ?? 0) / 4_000).toBeCloseTo(0.25, 1);
-  });
-
-  test("a weight of 0 comes last", () => {
-    const providers = [of("openai", { name: "zero", weight: 0 }), of("openai", { name: "some" })];
-    for (const value of [0, 0.5, 0.999]) {
-      expect(names(providers, { random: () => value })).toEqual(["some", "zero"]);
-    }
+    expect(ask(sole, { path: "/x" }).path).toBe("/");
   });
 });

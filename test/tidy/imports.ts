@@ -19,7 +19,14 @@ const ROWS: readonly (readonly string[])[] = [
   ["runtime", "config", "provider"],
   ["store", "emit"],
   ["auth", "route", "policy", "relay", "meter", "cache"],
-  ["gateway.ts", "gateway_arrival.ts", "gateway_http.ts", "gateway_websocket.ts"],
+  [
+    "gateway.ts",
+    "gateway_admission.ts",
+    "gateway_arrival.ts",
+    "gateway_http.ts",
+    "gateway_request.ts",
+    "gateway_websocket.ts",
+  ],
   ["accept", "admin", "mock", "dashboard"],
   ["cli"],
   ["main.ts"],
@@ -27,8 +34,8 @@ const ROWS: readonly (readonly string[])[] = [
 
 const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   hono: /^src\/(?:accept|admin|mock|dashboard)\//,
-  postgres: /^src\/store\/postgres\.ts$/,
-  jose: /^src\/auth\/token\.ts$/,
+  postgres: /^src\/store\/postgres(?:_\w+)?\.ts$/,
+  jose: /^src\/auth\/token(?:_\w+)?\.ts$/,
   yaml: /^src\/config\//,
   bun: /^src\/runtime\//,
 };

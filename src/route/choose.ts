@@ -1,0 +1,176 @@
+/**
+ * Which of the upstreams that could serve a request are tried, in which order.
+ *
+ * Owns: the order: credential accepted, not excluded by an allow-list, healthy, keys that do not
+ * rest, no fallback, highest priority, then chance by weight.
+ * Does not own: what any of these rests on (`allow_list.ts`, `health.ts`, `table.ts`).
+ * Invariant: a pure function of its parameters; each upstream comes once. The usual choice looks at
+ * as many upstreams as it returns, not at all of them.
+ */
+
+import type { ProviderConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { Endpoint, Provider } from "../provider/provider.ts";
+import { allowsMethod, allowsPath } from "./allow_list.ts";
+import type { Health } from "./health.ts";
+import { methodsOf, type Route } from "./resolve.ts";
+import type { Slot, Tier } from "./table.ts";
+
+/** One upstream with one credential. */
+export interface Candidate extends Slot {
+  readonly family: Provider;
+  /** Null: the project has its own, or none is configured. */
+  readonly apiKey: string | null;
+  readonly endpoint: Endpoint;
+  /** Without the provider's and the family's prefix; `target.ts` makes the upstream's of it. */
+  readonly path: string;
+}
+
+/** What the choice depends on beside the route. */
+export interface ChoiceOptions {
+  readonly health: Pick<Health, "obstacle" | "rests" | "refusal">;
+  /** Whether the provider takes the caller's credential. */
+  accepts(provider: ProviderConfig): boolean;
+  /** Whether the caller's project has its own key for the provider. */
+  hasOwnKey(provider: ProviderConfig): boolean;
+  /** In [0, 1). */
+  random(): number;
+}
+
+/** Why an upstream is not asked. */
+type Obstacle = "credential" | "endpoint" | "method" | "circuit_open" | "unhealthy";
+
+/** Draws by weight before all upstreams are looked at. */
+const DRAWS_MAX = 4;
+
+/**
+ * The candidates, best first; as many as the first one's `retry.attempts`, where there are.
+ * @throws GatewayError `endpoint_not_found`, `method_not_allowed`, `circuit_open` or
+ * `no_healthy_provider`: the reason why there is none
+ */
+export function choose(route: Route, options: ChoiceOptions): [Candidate, ...Candidate[]] {
+  const choice = new Choice(route, options);
+  const [first, ...others] = choice.slots();
+  if (first === undefined) throw refusal(route, options);
+  const candidateOf = ({ provider, apiKey }: Slot): Candidate => ({
+    provider,
+    apiKey: options.hasOwnKey(provider) ? null : apiKey,
+    family: route.family,
+    endpoint: route.endpoint,
+    path: route.path,
+  });
+  return [candidateOf(first), ...others.map(candidateOf)];
+}
+
+/** Why nothing of the route is sent to `slot`; null: it may be. */
+export function obstacleOf(
+  slot: Slot,
+  { path, method }: Route,
+  { health, accepts }: Pick<ChoiceOptions, "health" | "accepts">,
+): Obstacle | null {
+  const { provider } = slot;
+  if (!accepts(provider)) return "credential";
+  if (!allowsPath(provider.allowedEndpoints, path)) return "endpoint";
+  if (!allowsMethod(provider.allowedMethods, method)) return "method";
+  return health.obstacle(slot);
+}
+
+class Choice {
+  readonly #route: Route;
+  readonly #options: ChoiceOptions;
+  readonly #chosen: Slot[] = [];
+
+  constructor(route: Route, options: ChoiceOptions) {
+    this.#route = route;
+    this.#options = options;
+  }
+
+  slots(): readonly Slot[] {
+    const { slots, tiers } = this.#route.pool;
+    const [sole] = slots;
+    if (sole !== undefined && slots.length === 1) return this.#mayServe(sole) ? [sole] : [];
+    for (const tier of tiers) this.#take(tier, (slot) => this.#isFree(slot) && !this.#rests(slot));
+    for (const tier of tiers) this.#take(tier, (slot) => this.#isFree(slot));
+    return this.#chosen;
+  }
+
+  /** Takes from a tier as many as are wanted. */
+  #take(tier: Tier, isEligible: (slot: Slot) => boolean): void {
+    for (;;) {
+      const [first] = this.#chosen;
+      if (first !== undefined && this.#chosen.length >= first.provider.retry.attempts) return;
+      const slot = draw(tier, isEligible, this.#options.random);
+      if (slot === null) return;
+      this.#chosen.push(slot);
+    }
+  }
+
+  #isFree(slot: Slot): boolean {
+    const isChosen = this.#chosen.some(
+      (one) =>
+        one === slot ||
+        // With the project's key in their place, those of the configuration are all the same.
+        (one.provider === slot.provider && this.#options.hasOwnKey(slot.provider)),
+    );
+    return !isChosen && this.#mayServe(slot);
+  }
+
+  #mayServe(slot: Slot): boolean {
+    return obstacleOf(slot, this.#route, this.#options) === null;
+  }
+
+  #rests(slot: Slot): boolean {
+    return this.#options.health.rests(slot) && !this.#options.hasOwnKey(slot.provider);
+  }
+}
+
+/** Draws one of the eligible slots with the probability of its weight; null: none is eligible. */
+function draw(
+  { slots, weights, sums }: Tier,
+  isEligible: (slot: Slot) => boolean,
+  random: () => number,
+): Slot | null {
+  const total = sums.at(-1) ?? 0;
+  // Drawing again where a draw is of no use leaves the others' shares as they are.
+  for (let count = 0; total > 0 && count < DRAWS_MAX; count += 1) {
+    const slot = slots[indexOf(sums, random() * total)];
+    if (slot !== undefined && isEligible(slot)) return slot;
+  }
+  let left = 0;
+  const eligible = slots.map((slot, index) => {
+    if (!isEligible(slot)) return false;
+    left += weights[index] ?? 0;
+    return true;
+  });
+  let at = random() * left;
+  const index = eligible.findIndex((is, place) => is && (at -= weights[place] ?? 0) < 0);
+  // Only weights of 0 are left.
+  return slots[index === -1 ? eligible.indexOf(true) : index] ?? null;
+}
+
+/** The first sum above `at`. */
+function indexOf(sums: readonly number[], at: number): number {
+  let [low, high] = [0, sums.length - 1];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sums[middle] ?? 0) > at) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Why none of the route's upstreams is asked. */
+function refusal(route: Route, options: ChoiceOptions): GatewayError {
+  const { pool, family, path } = route;
+  const obstacles = pool.slots.map((slot) => ({ slot, what: obstacleOf(slot, route, options) }));
+  const down = obstacles.filter(({ what }) => what === "circuit_open" || what === "unhealthy");
+  if (down.length > 0) return options.health.refusal(down.map(({ slot }) => slot));
+  const lists = obstacles.flatMap(({ slot, what }) =>
+    what === "method" ? [slot.provider.allowedMethods] : [],
+  );
+  if (lists.length === 0) return new GatewayError("endpoint_not_found");
+  const allowed = methodsOf(family, path).filter((method) =>
+    lists.some((list) => allowsMethod(list, method)),
+  );
+  return new GatewayError("method_not_allowed", { headers: { allow: allowed.join(", ") } });
+}

@@ -1,0 +1,260 @@
+/**
+ * Several nodes on one database: what one of them changes is in force at the others, limits hold
+ * for all of them together, and the death of one leaves nothing behind. Two nodes on PostgreSQL,
+ * and two on the SQLite of one `data_dir`.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import type { Mock } from "../../src/mock/mock.ts";
+import { PostgresServer } from "../support/postgres_server.ts";
+import {
+  cleanUp,
+  metricsText,
+  type Node,
+  openaiConfig,
+  runCommand,
+  startNode,
+  startProvider,
+  temporaryFolder,
+  tokenId,
+  usageEvents,
+} from "./harness.ts";
+import { type Client, connect } from "./ws_client.ts";
+
+const CREATE = JSON.stringify({ type: "response.create", model: "gpt-5.5", input: "Go" });
+const SESSIONS = 40;
+
+let provider: Mock;
+let server: PostgresServer;
+
+beforeAll(async () => {
+  [provider, server] = await Promise.all([startProvider(), PostgresServer.start()]);
+});
+
+afterAll(async () => {
+  await Promise.all([provider.stop(), server.stop()]);
+});
+
+/** Nodes that share a database, and what there is to remove at the end. */
+interface Pair {
+  readonly nodes: readonly [Node, Node];
+  readonly folders: readonly string[];
+}
+
+async function onPostgres(): Promise<Pair> {
+  const folders = [await temporaryFolder(), await temporaryFolder()] as const;
+  const key = (await runCommand(["keys", "generate"])).stdout.trim();
+  const lines = [
+    `database_url: ${JSON.stringify(await server.createDatabase())}`,
+    `encryption_keys: ["${key}"]`,
+  ];
+  const config = openaiConfig(provider.url, lines.join("\n"));
+  const file = `${folders[0]}/migrate.yml`;
+  await Bun.write(file, `http_port: 0\nadmin_port: 0\ndata_dir: ${folders[0]}\n${config}`);
+  const migrated = await runCommand(["migrate", "-c", file]);
+  if (migrated.code !== 0) throw new Error(migrated.stderr);
+  const nodes = await Promise.all([
+    startNode({ config, dataDir: folders[0] }),
+    startNode({ config, dataDir: folders[1] }),
+  ]);
+  return { nodes, folders };
+}
+
+async function onSqlite(): Promise<Pair> {
+  const dataDir = await temporaryFolder();
+  const config = openaiConfig(provider.url);
+  const first = await startNode({ config, dataDir });
+  return { nodes: [first, await startNode({ config, dataDir })], folders: [dataDir] };
+}
+
+function headers(token: string, more: Record<string, string> = {}): Record<string, string> {
+  return { authorization: `Bearer ${token}`, ...more };
+}
+
+function post(node: Node, token: string): Promise<Response> {
+  return fetch(`${node.url}/v1/responses`, {
+    method: "POST",
+    body: JSON.stringify({ model: "gpt-5.5", input: "Go" }),
+    headers: headers(token),
+  });
+}
+
+/** Runs a command that must succeed. */
+async function sluice(node: Node, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await node.run(args);
+  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
+  return stdout.trim();
+}
+
+/** A call of the management API, so that the time of starting a command is not in a measurement. */
+async function manage(node: Node, method: string, path: string, body?: object): Promise<Response> {
+  const access = await Bun.file(`${node.dataDir}/admin.json`).json();
+  return fetch(`${node.adminUrl}/manage/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${access.token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+/** What came of an answer that is cut off. */
+async function cutText(answer: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for await (const chunk of answer.body ?? []) text += decoder.decode(chunk, { stream: true });
+  } catch {
+    return text;
+  }
+  throw new Error("The answer was not cut off");
+}
+
+/** How the session was ended: the code of its error event, and the close code. */
+async function ending(client: Client): Promise<[string, number]> {
+  const event = await client.until((text) => text.includes('"type":"error"'));
+  return [JSON.parse(event).error.code, (await client.closed).code];
+}
+
+describe.each([
+  ["two nodes on one PostgreSQL", onPostgres],
+  ["two nodes on one data_dir", onSqlite],
+] as const)("%s", (_title, start) => {
+  let pair: Pair;
+  let here: Node;
+  let there: Node;
+
+  beforeAll(async () => {
+    pair = await start();
+    [here, there] = pair.nodes;
+  });
+
+  afterAll(async () => {
+    await Promise.all(pair.nodes.map((node) => node.stop()));
+    await Promise.all(pair.folders.map(cleanUp));
+  });
+
+  test("a revocation at one ends sessions and streams at the other within a second", async () => {
+    const lagsMs: number[] = [];
+    for (let count = 0; count < SESSIONS; count += 1) {
+      const token = await here.mint();
+      const client = await connect(there.url, "/v1/responses", headers(token));
+      const answer = await manage(here, "DELETE", `tokens/${tokenId(token)}`);
+      expect(answer.status).toBe(204);
+      const startMs = performance.now();
+      expect(await ending(client)).toEqual(["token_revoked", 1008]);
+      lagsMs.push(performance.now() - startMs);
+    }
+    expect(Math.max(...lagsMs)).toBeLessThan(1_000);
+    expect(await metricsText(there)).toMatch(/sluice_revocation_lag_seconds_count [1-9]/);
+  }, 60_000);
+
+  test("a revocation cuts a stream that is running at the other", async () => {
+    const token = await here.mint();
+    const answer = await fetch(`${there.url}/v1/responses`, {
+      method: "POST",
+      body: JSON.stringify({ model: "gpt-5.5", input: "Go", stream: true }),
+      headers: headers(token, { "x-mock": "tokens=100,delay=100ms" }),
+    });
+    expect((await manage(here, "DELETE", `tokens/${tokenId(token)}`)).status).toBe(204);
+    expect(await cutText(answer)).toContain("token_revoked");
+  });
+
+  test("a project's sessions at the other end with it, and it can come back", async () => {
+    const { id } = JSON.parse(await sluice(here, "project", "create", "team", "--json"));
+    const token = await sluice(here, "token", "mint", "--project", id);
+    const client = await connect(there.url, "/v1/responses", headers(token));
+    expect((await manage(here, "PATCH", `projects/${id}`, { is_active: false })).status).toBe(200);
+    expect(await ending(client)).toEqual(["project_inactive", 1008]);
+    await manage(here, "PATCH", `projects/${id}`, { is_active: true });
+    const deadline = Date.now() + 2_000;
+    let status = 0;
+    while (status !== 200 && Date.now() < deadline) status = (await post(there, token)).status;
+    expect(status).toBe(200);
+  });
+
+  test("all tokens of a project are revoked at once, and new ones are not", async () => {
+    const { id } = JSON.parse(await sluice(here, "project", "create", "leak", "--json"));
+    const old = await sluice(here, "token", "mint", "--project", id);
+    const client = await connect(there.url, "/v1/responses", headers(old));
+    expect((await manage(here, "POST", `projects/${id}/tokens/revoke`)).status).toBe(200);
+    const fresh = await sluice(here, "token", "mint", "--project", id);
+    expect(await ending(client)).toEqual(["token_revoked", 1008]);
+    expect((await post(there, fresh)).status).toBe(200);
+    expect((await post(there, old)).status).toBe(401);
+  });
+
+  test("tokens before and after a rotation of the signing key are taken by both", async () => {
+    const old = await here.mint();
+    await sluice(here, "keys", "rotate", "--signing");
+    const fresh = await here.mint();
+    for (const node of [here, there]) {
+      for (const token of [old, fresh]) expect((await post(node, token)).status).toBe(200);
+    }
+  });
+
+  test("a limit holds for both together, to the request", async () => {
+    const token = await sluice(here, "token", "mint", "--max-requests", "12");
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, index) => post(index % 2 === 0 ? here : there, token)),
+    );
+    const passed = answers.filter(({ status }) => status === 200).length;
+    const refused = answers.filter(({ status }) => status === 429).length;
+    expect([passed + refused, passed <= 12]).toEqual([60, true]);
+    // What a node leased and did not need is free for the other a few seconds later.
+    const deadline = Date.now() + 10_000;
+    let total = passed;
+    while (total < 12 && Date.now() < deadline) {
+      for (const node of [here, there]) if ((await post(node, token)).status === 200) total += 1;
+      await Bun.sleep(200);
+    }
+    expect(total).toBe(12);
+    expect((await post(there, token)).status).toBe(429);
+  }, 20_000);
+
+  test("the audit is one chain over both", async () => {
+    await sluice(there, "project", "create", "audited");
+    const verified = JSON.parse(await sluice(here, "audit", "verify", "--json"));
+    expect(verified.broken).toBeNull();
+  });
+
+  test("kill -9 with a turn running: it is recorded as reserved, the budget goes on", async () => {
+    const minted = JSON.parse(
+      await sluice(here, "token", "mint", "--limit", "budget_micros_total=400000", "--json"),
+    );
+    const client = await connect(
+      there.url,
+      "/v1/responses",
+      headers(minted.token, { "x-mock": "delay=30s" }),
+    );
+    client.send(CREATE);
+    while ((provider.requests.at(-1)?.frameCount ?? 0) === 0) await Bun.sleep(10);
+    there.kill("SIGKILL");
+    await there.exited;
+    // On PostgreSQL its own successor takes the spool over, on one data_dir the node beside it.
+    const isShared = pair.folders.length === 1;
+    const successor = isShared
+      ? null
+      : await startNode({
+          config: (await Bun.file(`${there.dataDir}/sluice.yml`).text()).replace(
+            /^(?:http_port|http_bind_address|admin_port|data_dir|log):.*\n/gm,
+            "",
+          ),
+          dataDir: there.dataDir,
+        });
+    try {
+      // A node looks for the spools of dead ones every 5 seconds.
+      const filter = ["--token", minted.id];
+      const [event = (await usageEvents(here, 1, filter))[0]] = await usageEvents(here, 1, filter);
+      expect(event).toMatchObject({
+        status: "interrupted",
+        input_tokens: null,
+        details: { settled_at_reserve: true },
+      });
+      const shown = JSON.parse(await sluice(here, "token", "show", minted.id, "--json"));
+      expect(shown.spend.cost_micros.total).toBe(event?.["settled_micros"]);
+      expect((await post(here, minted.token)).status).toBe(200);
+    } finally {
+      await successor?.stop();
+    }
+  }, 30_000);
+});
