@@ -14,9 +14,11 @@ import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { admissionTable, measureAdmission } from "./admission.ts";
 import type { ClientResult } from "./client.ts";
 import { cpuUs, jsonLines, residentBytes, start, stop, stopAll } from "./process.ts";
 import { summarize, table, type Measurement, type Summary } from "./report.ts";
+import { measureRevocation, revocationLine } from "./revocation.ts";
 import { quickened, SCENARIOS, unitsOf, type Scenario } from "./scenarios.ts";
 import { directTarget, startNginx, startSluice, startUpstream, type Target } from "./targets.ts";
 import { measureTokens, tokenTable } from "./tokens.ts";
@@ -120,14 +122,23 @@ async function main(): Promise<number> {
       summaries.push(...found);
       console.log(table(sized, found));
     }
-    const isOfTokens = "token verification".includes(values.only);
-    const tokens = isOfTokens ? await measureTokens(values.quick) : [];
-    if (isOfTokens) console.log(tokenTable(tokens));
+    const { quick, only } = values;
+    const isAsked = (name: string) => name.includes(only);
+    const tokens = isAsked("token verification") ? await measureTokens(quick) : null;
+    if (tokens !== null) console.log(tokenTable(tokens));
+    const admission = isAsked("admission") ? await measureAdmission(quick) : null;
+    if (admission !== null) console.log(admissionTable(admission));
+    const revocation =
+      executable !== null && isAsked("revocation lag")
+        ? await measureRevocation(executable, await startUpstream(), folder, quick)
+        : null;
+    if (revocation !== null) console.log(revocationLine(revocation));
     const problems = (await Promise.all(targets.map((target) => target.check()))).filter(Boolean);
     for (const problem of problems) console.error(problem);
     if (values.json !== undefined) {
       const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
-      const report = { machine, bun: Bun.version, quick: values.quick, results: summaries, tokens };
+      const inProcess = { tokens, admission, revocation };
+      const report = { machine, bun: Bun.version, quick, results: summaries, ...inProcess };
       await Bun.write(values.json, `${JSON.stringify(report, null, 2)}\n`);
     }
     return problems.length === 0 ? 0 : 1;

@@ -133,7 +133,7 @@ async function meteredWell(dataDir: string): Promise<string> {
   return `sluice metered ${bad.length} of its newest ${events.length} turns wrongly`;
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);
@@ -144,7 +144,7 @@ function freePort(): Promise<number> {
   });
 }
 
-async function answers(url: string, name: string): Promise<void> {
+export async function answers(url: string, name: string): Promise<void> {
   const deadline = performance.now() + READY_WITHIN_MS;
   while (performance.now() < deadline) {
     const answer = await fetch(url, { method: "GET" }).catch(() => null);

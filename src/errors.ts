@@ -96,6 +96,8 @@ interface GatewayErrorOptions {
   /** Replaces the table's HTTP status. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What a WebSocket client is sent in place of the error event; the session goes on then. */
+  readonly events?: readonly string[];
   /** Whom it is about, as `token:<jti>` or `project:<id>`, for the audit. Not shown to the caller. */
   readonly subject?: string;
   readonly cause?: unknown;
@@ -109,6 +111,7 @@ export class GatewayError extends Error {
   readonly closeReason: string;
   readonly closeCode: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly events: readonly string[];
   readonly subject: string | null;
   readonly #status: number | null;
 
@@ -120,6 +123,7 @@ export class GatewayError extends Error {
     this.closeReason = options.closeReason ?? this.message;
     this.closeCode = options.closeCode ?? row.close ?? 1011;
     this.headers = options.headers ?? {};
+    this.events = options.events ?? [];
     this.subject = options.subject ?? null;
     this.#status = options.status ?? row.status;
   }
@@ -145,6 +149,7 @@ function openaiType(status: number): string {
 
 /** `error.code` as OpenAI's clients know it, where they know one. */
 function openaiCode(code: ErrorCode): string {
+  if (code === "tier_blocked") return "policy_violation";
   if (code === "rate_limited") return "rate_limit_exceeded";
   if (code === "quota_exhausted" || code === "budget_exhausted") return "insufficient_quota";
   return code;
@@ -194,7 +199,7 @@ export function errorBody(error: GatewayError, dialect: ProviderType, requestId:
 function openaiError(error: GatewayError): Record<string, string | null> {
   return {
     message: error.message,
-    type: openaiType(error.status),
+    type: error.code === "tier_blocked" ? "forbidden_error" : openaiType(error.status),
     param: error.param,
     code: openaiCode(error.code),
   };
@@ -228,7 +233,8 @@ export function errorEvent(error: GatewayError, eventId: string): string {
   return JSON.stringify({
     event_id: eventId,
     type: "error",
-    status: error.status,
+    // Codex stops on 400; on 403 it would reconnect, and then fall back to POST.
+    status: error.code === "tier_blocked" ? 400 : error.status,
     error: openaiError(error),
   });
 }

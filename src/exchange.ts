@@ -211,11 +211,12 @@ export interface ExchangeContext {
 export type Message = string | Uint8Array;
 
 /**
- * Sees each message of a session before it is forwarded, and changes nothing. A returned promise
- * holds back this message and those behind it in its direction until it resolves.
+ * Sees each message of a session before it is forwarded. A returned promise holds back this message
+ * and those behind it in its direction until it resolves.
  */
 export interface SessionTap {
-  clientMessage(message: Message): Promise<void> | undefined;
+  /** @returns what goes upstream: the very message, unless a policy rewrote it */
+  clientMessage(message: Message): Message | Promise<Message>;
   upstreamMessage(message: Message): Promise<void> | undefined;
   /** Whether a turn has begun and not ended. */
   readonly turnsRunning: number;

@@ -33,9 +33,11 @@ import { Outbox } from "./relay/outbox.ts";
 import { Reachability } from "./relay/reachability.ts";
 import { BodyBudget } from "./relay/request_body.ts";
 import { SessionSweep } from "./relay/session_sweep.ts";
+import { Affinity, responseOfPath } from "./route/affinity.ts";
 import { choose } from "./route/choose.ts";
 import { Health } from "./route/health.ts";
 import { startHealthChecks } from "./route/health_check.ts";
+import { modelOfUrl } from "./route/model_map.ts";
 import { requireUpgrade, resolve, type Route } from "./route/resolve.ts";
 import { buildTable, type RoutingTable, slotsOf } from "./route/table.ts";
 import type { Timer } from "./runtime/clock.ts";
@@ -53,20 +55,27 @@ export interface Gateway {
 interface Prepared {
   readonly table: RoutingTable;
   readonly access: ReadonlyMap<ProviderConfig, Access>;
+  /** Where no provider has its own. */
+  readonly globalAccess: Access;
 }
 
 /** The gateway of a node. */
 export function createGateway(options: GatewayOptions): Gateway {
+  const affinity = new Affinity(options.config.providers);
   const parts: GatewayParts = {
     ...options,
     meter: {
       nodeId: options.nodeId,
       ledger: options.ledger,
       clock: options.clock,
-      report: (report) => reportTurn(options, report),
+      report: (report) => {
+        if (report.event === "relay_turn_completed") affinity.made(report.row);
+        reportTurn(options, report);
+      },
     },
     bodyBudget: new BodyBudget(options.config.limits.inspectMemoryBytesMax),
     reachability: new Reachability(options.runtime.connect, options.clock),
+    affinity,
     health: new Health(options.clock, (change, { provider, apiKey }) => {
       const key = provider.apiKeys.findIndex((one) => one.key === apiKey);
       options.log(change, { provider: provider.name, key_index: key === -1 ? null : key });
@@ -77,6 +86,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const prepared: Prepared = {
     table: buildTable(options.config.providers, options.config.defaultProvider),
     access: accessesOf(options.config),
+    globalAccess: accessOf(options.config, { auth: options.config.auth, authKeys: [] }),
   };
   const checks = startChecks(parts, prepared.table);
   return {
@@ -130,7 +140,7 @@ async function handle(
     if (parts.isDraining()) {
       throw new GatewayError("draining", { headers: { connection: "close" } });
     }
-    const way = route(prepared.table, arrival);
+    const way = await route(parts, prepared, arrival);
     dialect = way.pool.type;
     const admitted = await authenticate(parts, prepared.access, arrival, way);
     caller = admitted.principal;
@@ -167,10 +177,26 @@ function exchangeId(nowMs: number): string {
   return `ex_${nowMs.toString(16).padStart(12, "0")}${uuid.slice(24)}${uuid.slice(0, 8)}`;
 }
 
-function route(table: RoutingTable, { request, path, isUpgrade }: Arrival): Route {
+/**
+ * A stranger is told the same of a host that is not served as of one that is: which hosts there are
+ * is nobody's business.
+ */
+async function route(
+  { authenticator }: GatewayParts,
+  { table, globalAccess }: Prepared,
+  { request, path, query, isUpgrade }: Arrival,
+): Promise<Route> {
   const { method, headers } = request;
   const host = headers.get("host") ?? "";
-  return resolve({ method, headers, host, path, upgrade: isUpgrade }, table, providerOf);
+  try {
+    return resolve({ method, headers, host, path, upgrade: isUpgrade }, table, providerOf);
+  } catch (thrown) {
+    if (thrown instanceof GatewayError && thrown.code === "no_provider") {
+      const found = findCredentials({ headers, query, placement: "api" });
+      await authenticator.authenticate(found, globalAccess);
+    }
+    throw thrown;
+  }
 }
 
 /** Who is calling, and which upstreams take this caller: each provider may have its own keys. */
@@ -197,8 +223,11 @@ async function authenticate(
   }
   const [anyone] = verdicts.values();
   if (anyone === undefined) throw refusal;
+  const response = responseOfPath(way);
   const candidates = choose(way, {
     health: parts.health,
+    model: modelOfUrl(way, found.query),
+    maker: response === null ? null : parts.affinity.find(anyone.projectId, response),
     accepts: (provider) => verdicts.has(access.get(provider)),
     hasOwnKey: ({ name }) => parts.credentials.hasCredential(anyone.projectId, name),
     random: parts.random,

@@ -11,8 +11,9 @@
 import { asGatewayError, type GatewayError } from "./errors.ts";
 import type { Principal, Reservation, SubjectLimits } from "./exchange.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import type { SessionTiers } from "./gateway_tier.ts";
 import { reserveFor } from "./meter/price.ts";
-import type { AskedTurn, TurnAdmission } from "./meter/session_meter.ts";
+import type { AskedTurn, TurnAdmission } from "./meter/turn_admission.ts";
 import { requireEndpoint, requireModel, requireTier } from "./policy/access.ts";
 import type { SessionLimits } from "./policy/session_limits.ts";
 import type { MaybePromise } from "./runtime/runtime.ts";
@@ -64,6 +65,7 @@ export function createTurnAdmission(
   parts: GatewayParts,
   { principal }: Admitted,
   session: SessionLimits,
+  tiers: SessionTiers,
 ): TurnAdmission {
   const { limiter, authenticator } = parts;
   return {
@@ -102,6 +104,7 @@ export function createTurnAdmission(
       return { reservation: countedIn(session, reservation), refusal: spent };
     },
     confirmModel(model) {
+      tiers.confirmModel(model);
       try {
         requireModel(principal.restrictions, model);
       } catch (thrown) {

@@ -13,6 +13,7 @@ import type { GatewayError } from "./errors.ts";
 import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
 import type { PendingTurns } from "./meter/background.ts";
 import type { MeterOptions } from "./meter/row.ts";
+import type { CurrentPolicy } from "./policy/current_policy.ts";
 import type { Limiter } from "./policy/limiter.ts";
 import type { RefusalTally } from "./policy/refusal_tally.ts";
 import type { Fetch } from "./relay/forward.ts";
@@ -22,6 +23,7 @@ import type { Outbox } from "./relay/outbox.ts";
 import type { Reachability } from "./relay/reachability.ts";
 import type { BodyBudget } from "./relay/request_body.ts";
 import type { SessionSweep } from "./relay/session_sweep.ts";
+import type { Affinity } from "./route/affinity.ts";
 import type { Candidate } from "./route/choose.ts";
 import type { Health } from "./route/health.ts";
 import type { Clock } from "./runtime/clock.ts";
@@ -42,6 +44,8 @@ export interface GatewayOptions {
   readonly credentials: CredentialSource;
   readonly limiter: Pick<Limiter, "reserve" | "charge" | "rates" | "noteUse">;
   readonly refusals: Pick<RefusalTally, "note">;
+  /** The service tier policy in force; it may be another one with every message. */
+  readonly tierPolicy: Pick<CurrentPolicy, "policy">;
   readonly ledger: Ledger;
   readonly pending: PendingTurns;
   readonly live: LiveExchanges;
@@ -60,6 +64,7 @@ export interface GatewayOptions {
 export interface GatewayParts extends GatewayOptions {
   readonly meter: MeterOptions;
   readonly health: Health;
+  readonly affinity: Affinity;
   readonly bodyBudget: BodyBudget;
   readonly reachability: Reachability;
   readonly outbox: Outbox;

@@ -19,10 +19,11 @@ import {
 } from "./gateway_arrival.ts";
 import type { BodyTap, Reservation } from "./exchange.ts";
 import { type RequestBody, readRequestBody } from "./gateway_request.ts";
+import { policeForm } from "./gateway_tier.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
-import type { RequestedTurn } from "./provider/provider.ts";
+import { BETA_HEADER } from "./provider/fast_mode.ts";
 import { ClientGone, forward, type UpstreamAnswer } from "./relay/forward.ts";
 import { downstreamHeaders, injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
@@ -78,7 +79,9 @@ class HttpExchange implements LiveExchange {
   #relay: BodyRelay | null = null;
 
   constructor(parts: GatewayParts, admitted: Admitted) {
-    const [candidate] = admitted.candidates;
+    const { candidates } = admitted;
+    const candidate = candidates.find((one) => parts.health.enter(one));
+    if (candidate === undefined) throw parts.health.refusal(candidates);
     this.#parts = parts;
     this.#admitted = admitted;
     this.#candidate = candidate;
@@ -116,14 +119,14 @@ class HttpExchange implements LiveExchange {
       // Revoked between the check and the registration: nobody would have told us.
       authenticator.recheck(principal);
       const body = await this.#readBody();
-      this.#reservation = await this.#admit(body.requested);
+      this.#reservation = await this.#admit(body);
       // Waiting for a lease takes time too.
       authenticator.recheck(principal);
-      this.#meter = this.#openMeter(this.#reservation, body.requested);
+      this.#meter = this.#openMeter(this.#reservation, body);
       const sent = await this.#send(body);
       this.#held?.release();
       const answer = await this.#refuseRejectedCredential(sent);
-      return await this.#answer(answer, body.usageInjected);
+      return await this.#answer(answer, body);
     } catch (thrown) {
       this.#endMeter(thrown);
       this.#forget();
@@ -134,9 +137,10 @@ class HttpExchange implements LiveExchange {
   /** Holds what is inspected, and streams everything else. */
   async #readBody(): Promise<RequestBody> {
     const { principal } = this.#admitted;
-    const body = await readRequestBody(this.#parts, this.#admitted.request, this.#candidate, {
+    const body = await readRequestBody(this.#parts, this.#admitted, this.#candidate, {
       sent: (byteCount) => this.#meter?.sent(byteCount),
       requested: (requested) => {
+        policeForm(this.#parts, principal, this.#candidate, requested);
         admitAsked(principal, requested);
         if (requested.model !== null) this.#meter?.requested(requested);
       },
@@ -146,22 +150,26 @@ class HttpExchange implements LiveExchange {
   }
 
   /** Whether it may be, and what is set aside for it. What a form asks for shows on its way. */
-  #admit(requested: RequestedTurn | null): MaybePromise<Reservation> {
+  #admit({ requested, decidedTier, held }: RequestBody): MaybePromise<Reservation> {
     const { principal } = this.#admitted;
     if (!this.#candidate.endpoint.billing) {
       return reserveExchange(this.#parts, this.#admitted, null);
     }
-    if (requested !== null) admitAsked(principal, requested);
+    const model = requested?.model ?? null;
+    if (requested !== null) admitAsked(principal, { model, serviceTier: decidedTier });
     return reserveExchange(this.#parts, this.#admitted, {
-      model: requested?.model ?? null,
-      serviceTier: requested?.serviceTier ?? null,
-      frameBytes: this.#held?.bytes.byteLength ?? 0,
+      model,
+      serviceTier: decidedTier,
+      frameBytes: held?.bytes.byteLength ?? 0,
       outputTokensMax: requested?.outputTokensMax ?? null,
     });
   }
 
   /** The turn is on record before anything reaches the upstream. */
-  #openMeter(reservation: Reservation, requested: RequestedTurn | null): BodyMeter | null {
+  #openMeter(
+    reservation: Reservation,
+    { requested, decidedTier, body }: RequestBody,
+  ): BodyMeter | null {
     const { endpoint } = this.#candidate;
     if (!endpoint.billing) return null;
     const meter = createBodyMeter({
@@ -169,26 +177,27 @@ class HttpExchange implements LiveExchange {
       context: contextOf(this.#admitted, this.#candidate, null),
       kind: endpoint.kind,
       requested,
-      decidedServiceTier: requested?.serviceTier ?? null,
+      decidedServiceTier: decidedTier,
       reservation,
       dialect: endpoint.dialect,
       bodyBytesMax: this.#parts.config.limits.inspectBodyBytesMax,
     });
-    if (this.#held !== null) meter.sent(this.#held.bytes.byteLength);
+    if (body instanceof Uint8Array) meter.sent(body.byteLength);
     return meter;
   }
 
   async #send(body: RequestBody): Promise<UpstreamAnswer> {
-    const { clock, fetch, reachability } = this.#parts;
+    const { clock, fetch, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
     const { provider, path } = this.#candidate;
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.#candidate);
-    const headers = upstreamHeaders(request.headers, options);
+    const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
     // What is taken out of the answer again must be readable.
     if (body.usageInjected) headers.set("accept-encoding", "identity");
     else if (this.#meter !== null) askForReadable(headers);
+    affinity.sent(this.id, this.#candidate);
     this.#sent = true;
-    return await forward({
+    const answered = forward({
       fetch,
       clock,
       method: request.method,
@@ -199,6 +208,14 @@ class HttpExchange implements LiveExchange {
       signal: this.#abort.signal,
       reachable: (withinMs) => reachability.check(provider.upstream, withinMs),
     });
+    try {
+      const answer = await answered;
+      health.answered(this.#candidate, answer.status, answer.headers.get("retry-after"));
+      return answer;
+    } catch (thrown) {
+      health.threw(this.#candidate, thrown);
+      throw thrown;
+    }
   }
 
   /**
@@ -219,7 +236,8 @@ class HttpExchange implements LiveExchange {
     });
   }
 
-  async #answer(answer: UpstreamAnswer, usageInjected: boolean): Promise<Response> {
+  async #answer(answer: UpstreamAnswer, request: RequestBody): Promise<Response> {
+    const { usageInjected } = request;
     const { config, clock } = this.#parts;
     const { method } = this.#admitted.request;
     const { provider, family } = this.#candidate;
@@ -260,6 +278,8 @@ class HttpExchange implements LiveExchange {
       timing: config.timingHeaders ? answer : null,
     });
     for (const [name, value] of this.#rateHeaders(answer)) headers.set(name, value);
+    const tiers = tierHeader(request);
+    if (tiers !== null) headers.set("x-sluice-service-tier", tiers);
     const body = read === null ? relay.stream : await relay.whole(read);
     if (body === null) await relay.endWithoutBody();
     return new Response(body, { status, headers });
@@ -334,6 +354,23 @@ class HttpExchange implements LiveExchange {
     connection.setIdleTimeout(IDLE_TIMEOUT_S);
     this.#parts.live.remove(this);
   }
+}
+
+/** What was asked for and what was sent; null: no tier was asked for. */
+function tierHeader({ requested, decidedTier }: RequestBody): string | null {
+  const asked = requested?.serviceTier ?? null;
+  // Only what fits into a header; the usage event has it whole.
+  const shown = (tier: string | null) => (tier ?? "none").replace(/[^\x20-\x3a\x3c-\x7e]/g, "?");
+  return asked === null ? null : `${shown(asked)};${shown(decidedTier)}`;
+}
+
+/** @param betas undefined: as they came */
+function withBetas(headers: Headers, betas: string | null | undefined): Headers {
+  if (betas === undefined) return headers;
+  const changed = new Headers(headers);
+  if (betas === null) changed.delete(BETA_HEADER);
+  else changed.set(BETA_HEADER, betas);
+  return changed;
 }
 
 /**

@@ -9,7 +9,9 @@
 
 import type { ProviderConfig } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
-import type { GatewayParts } from "./gateway_arrival.ts";
+import type { Principal } from "./exchange.ts";
+import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import { policeRequest } from "./gateway_tier.ts";
 import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
 import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts";
 import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
@@ -31,8 +33,21 @@ export interface RequestBody {
   readonly held: HeldBody | null;
   /** Null: not known before it streams by. */
   readonly requested: RequestedTurn | null;
+  /** The tier that goes upstream; null: none. */
+  readonly decidedTier: string | null;
+  /** The `anthropic-beta` to send in the place of the client's; undefined: it stays. */
+  readonly betas: string | null | undefined;
   readonly usageInjected: boolean;
 }
+
+/** What streams by without being read. */
+const UNREAD = {
+  held: null,
+  requested: null,
+  decidedTier: null,
+  betas: undefined,
+  usageInjected: false,
+};
 
 /** Hears of a body that streams by. */
 interface StreamObserver {
@@ -43,11 +58,12 @@ interface StreamObserver {
 
 /**
  * Holds what is inspected, and streams everything else.
- * @throws GatewayError `invalid_json`, `ambiguous_json`, `body_too_large`, `unsupported_encoding`
+ * @throws GatewayError `invalid_json`, `ambiguous_json`, `body_too_large`, `unsupported_encoding`,
+ *   `param_not_allowed`, `tier_blocked`
  */
 export async function readRequestBody(
   parts: GatewayParts,
-  request: Request,
+  { request, principal }: Pick<Admitted, "request" | "principal">,
   candidate: Candidate,
   observer: StreamObserver,
 ): Promise<RequestBody> {
@@ -59,7 +75,7 @@ export async function readRequestBody(
   const bytesMax = config.limits.inspectBodyBytesMax;
   const held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
   try {
-    return { ...readHeld(held.bytes, candidate), held };
+    return { ...readHeld(parts, principal, request.headers, candidate, held.bytes), held };
   } catch (error) {
     held.release();
     throw error;
@@ -67,16 +83,23 @@ export async function readRequestBody(
 }
 
 function readHeld(
+  parts: GatewayParts,
+  principal: Principal,
+  headers: Headers,
+  candidate: Candidate,
   bytes: Uint8Array<ArrayBuffer>,
-  { endpoint: { dialect }, provider, path }: Candidate,
 ): Omit<RequestBody, "held"> {
+  const { endpoint, provider, path } = candidate;
+  const { dialect } = endpoint;
   const requested = readRequestedTurn(dialect, bytes, path);
   refuseDuplicate(requested.duplicate);
+  const policed = policeRequest(parts, principal, candidate, headers, bytes, requested);
+  const { decidedTier, betas } = policed;
   const lacksUsage = requested.stream && !requested.includeUsage;
   const injects = provider.injectStreamUsage && lacksUsage && SILENT_DIALECTS.includes(dialect);
-  const injected = injects ? injectStreamUsage(bytes) : null;
-  const body = injected === null ? bytes : new Uint8Array(injected);
-  return { body, requested, usageInjected: injected !== null };
+  const injected = injects ? injectStreamUsage(policed.body) : null;
+  const body = injected === null ? policed.body : new Uint8Array(injected);
+  return { body, requested, decidedTier, betas, usageInjected: injected !== null };
 }
 
 function streamBody(
@@ -86,15 +109,14 @@ function streamBody(
   provider: ProviderConfig,
   observer: StreamObserver,
 ): RequestBody {
-  const nothing = { held: null, requested: null, usageInjected: false };
-  if (request.body === null) return { ...nothing, body: null };
+  if (request.body === null) return { ...UNREAD, body: null };
   const body = new Upload(request, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
     writeTimeoutMs: provider.timeouts.writeMs,
     observe: endpoint.billing ? formReader(request, endpoint, observer) : null,
   });
-  return { ...nothing, body };
+  return { ...UNREAD, body };
 }
 
 /** Finds the model in a form that streams by; it may stand behind the file. */

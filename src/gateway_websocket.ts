@@ -7,18 +7,11 @@
  * upstream's own included, is a plain HTTP answer.
  */
 
-import type { RetryCause, TimeoutsConfig } from "./config/config.ts";
+import type { RetryCause } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
-import type { Reservation } from "./exchange.ts";
-import { admitAsked, createTurnAdmission, reserveSession } from "./gateway_admission.ts";
-import {
-  type Admitted,
-  contextOf,
-  type GatewayParts,
-  reportInternal,
-  upstreamHeaderOptions,
-} from "./gateway_arrival.ts";
-import { createSessionMeter } from "./meter/session_meter.ts";
+import { admitAsked, reserveSession } from "./gateway_admission.ts";
+import { type Admitted, type GatewayParts, upstreamHeaderOptions } from "./gateway_arrival.ts";
+import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./gateway_session.ts";
 import { admitSession } from "./policy/admit.ts";
 import { SessionLimits } from "./policy/session_limits.ts";
 import { DialFailed, DialRefused, dialFailureAnswer, dialRefusalAnswer } from "./relay/close.ts";
@@ -26,32 +19,12 @@ import { dial, type Dialed } from "./relay/dial.ts";
 import { ClientGone } from "./relay/forward.ts";
 import { headerValues } from "./relay/handshake.ts";
 import { downstreamHeaders, injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
-import type { LiveExchange } from "./relay/live.ts";
-import { Session } from "./relay/session.ts";
-import type { SessionOutcome } from "./relay/session_record.ts";
 import type { Candidate } from "./route/choose.ts";
 import { upstreamPath } from "./route/target.ts";
-import type { Timer } from "./runtime/clock.ts";
 import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
-
-/** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Headers of the 101 that belong to one leg's handshake. */
 const HANDSHAKE_PREFIX = "sec-websocket-";
-
-/** What a session may take. */
-interface Allowance {
-  /** Its place among the open sessions, given back at its end. */
-  readonly place: Reservation;
-  readonly limits: SessionLimits;
-}
-
-/** An upstream that agreed, and whose it is. */
-interface Agreement {
-  readonly candidate: Candidate;
-  readonly dialed: Dialed;
-}
 
 /**
  * Opens a session, or answers with the upstream's refusal.
@@ -87,11 +60,6 @@ export async function openSession(
       connection.setIdleTimeout(IDLE_TIMEOUT_S);
     }
   }
-}
-
-/** The session's model where the URL names it, as Realtime's does. */
-function modelOfQuery({ found }: Admitted): string | null {
-  return new URLSearchParams(found.query).get("model");
 }
 
 /** @returns the upstream's refusal; null: the connection is a WebSocket now */
@@ -150,12 +118,17 @@ async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agree
   let last: DialFailed | DialRefused | null = null;
   let lastCandidate = admitted.candidates[0];
   for (const candidate of attempts) {
+    if (!parts.health.enter(candidate)) continue;
     try {
-      return { candidate, dialed: await dialCandidate(parts, admitted, candidate) };
+      const dialed = await dialCandidate(parts, admitted, candidate);
+      parts.health.answered(candidate, 101, null);
+      parts.affinity.sent(admitted.id, candidate);
+      return { candidate, dialed };
     } catch (thrown) {
       if (!(thrown instanceof DialFailed) && !(thrown instanceof DialRefused)) throw thrown;
       reportDialFailure(parts, admitted, candidate, thrown);
       if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
+      noteFailure(parts, candidate, thrown);
       last = thrown;
       lastCandidate = candidate;
       if (!mayHelp(thrown, retry.on)) break;
@@ -168,7 +141,21 @@ async function dialFirst(parts: GatewayParts, admitted: Admitted): Promise<Agree
       isOurs ? family.refusesCredential(status, body) : false,
     );
   }
-  throw last === null ? new GatewayError("no_provider") : dialFailureAnswer(last);
+  throw last === null ? parts.health.refusal(attempts) : dialFailureAnswer(last);
+}
+
+/** What a failed dial says about the upstream. */
+function noteFailure(
+  { health }: GatewayParts,
+  candidate: Candidate,
+  failure: DialFailed | DialRefused,
+): void {
+  if (failure instanceof DialFailed) {
+    health.failed(candidate);
+    return;
+  }
+  const [retryAfter = null] = headerValues(failure.headers, "retry-after");
+  health.answered(candidate, failure.status, retryAfter);
 }
 
 /** Whether another candidate may do better; a refusal of the request itself stays one. */
@@ -246,142 +233,4 @@ function toHeaders(dialed: Dialed): Headers {
     if (!name.toLowerCase().startsWith(HANDSHAKE_PREFIX)) headers.append(name, value);
   }
   return headers;
-}
-
-/** The shorter one; 0 is none. */
-function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): number {
-  return idleMs === 0 || idleMsMax === 0
-    ? Math.max(idleMs, idleMsMax)
-    : Math.min(idleMs, idleMsMax);
-}
-
-/** A session as the registry holds it. */
-class LiveSession implements LiveExchange {
-  readonly id: string;
-  readonly transport = "websocket";
-  readonly projectId: string;
-  readonly tokenId: string | null;
-  readonly issuedAtMs: number | null;
-  readonly provider: string;
-  readonly endpoint: string;
-  readonly startedAtMs: number;
-  readonly remoteAddress: string;
-  readonly session: Session;
-  readonly #parts: GatewayParts;
-  readonly #tap: ReturnType<typeof createSessionMeter>;
-  readonly #model: string | null;
-  readonly #place: Reservation;
-  /** Ends it when it has lasted its longest; null: it may last. */
-  readonly #lifetime: Timer | null;
-
-  constructor(
-    parts: GatewayParts,
-    admitted: Admitted,
-    allowance: Allowance,
-    { candidate, dialed }: Agreement,
-  ) {
-    const { provider, family, endpoint } = candidate;
-    const { requestIdHeader } = family;
-    const requestId =
-      requestIdHeader === null ? null : (headerValues(dialed.headers, requestIdHeader)[0] ?? null);
-    this.#parts = parts;
-    this.#place = allowance.place;
-    this.#model = modelOfQuery(admitted);
-    this.id = admitted.id;
-    this.projectId = admitted.principal.projectId;
-    this.tokenId = admitted.principal.tokenId;
-    this.issuedAtMs = admitted.principal.issuedAtMs;
-    this.provider = provider.name;
-    this.endpoint = endpoint.name;
-    this.startedAtMs = parts.clock.nowMs();
-    this.remoteAddress = admitted.connection.remoteAddress;
-    this.#tap = createSessionMeter({
-      ...parts.meter,
-      context: contextOf(admitted, candidate, requestId),
-      dialect: endpoint.dialect,
-      admission: createTurnAdmission(parts, admitted, allowance.limits),
-    });
-    this.session = new Session({
-      upstream: dialed.socket,
-      tap: this.#tap,
-      timeouts: { ...provider.timeouts, idleMs: idleMsOf(provider.timeouts, allowance.limits) },
-      queueBytesMax: parts.config.limits.frameQueueBytesMax,
-      messageBytesMax: parts.config.limits.frameBytesMax,
-      sendsErrorEvents: provider.type === "openai",
-      clock: parts.clock,
-      sweep: parts.sweep,
-      onEnd: (outcome) => this.#ended(outcome),
-    });
-    this.#lifetime = this.#limitLifetime(allowance.limits);
-    parts.live.add(this);
-    parts.log("relay_start", {
-      session_id: this.id,
-      project_id: this.projectId,
-      provider: this.provider,
-      endpoint: this.endpoint,
-    });
-  }
-
-  #limitLifetime({ durationMsMax }: SessionLimits): Timer | null {
-    if (durationMsMax === 0 || durationMsMax > TIMER_MS_MAX) return null;
-    const message = `The session lasted ${durationMsMax / 1000} s, its limit`;
-    const end = () => this.end(new GatewayError("session_limit", { message }));
-    return this.#parts.clock.after(durationMsMax, end);
-  }
-
-  get turns(): number {
-    return this.#tap.turns;
-  }
-
-  end(error: GatewayError): void {
-    this.session.fail(error);
-  }
-
-  drain(): void {
-    this.session.drain();
-  }
-
-  /** The client was not accepted after all. */
-  abandon(): void {
-    this.session.closed(1006, "", false);
-  }
-
-  #ended(outcome: SessionOutcome): void {
-    const { log, metrics, clock, live } = this.#parts;
-    live.remove(this);
-    this.#lifetime?.cancel();
-    this.#place.settle(0, 0);
-    if (outcome.error !== null) reportInternal(this.#parts, this.id, outcome.error);
-    const { closeCodeDownstream, closeCodeUpstream, droppedFrames, error } = outcome;
-    metrics.count("sluice_sessions_total", [
-      this.provider,
-      metrics.modelLabel(this.#model),
-      outcome.result,
-      String(closeCodeDownstream),
-    ]);
-    let dropped = 0;
-    for (const [reason, count] of Object.entries(droppedFrames)) {
-      dropped += count;
-      metrics.count("sluice_frames_dropped_total", [reason], count);
-    }
-    log(outcome.result === "completed" ? "relay_completed" : "relay_failed", {
-      session_id: this.id,
-      transport: this.transport,
-      provider: this.provider,
-      endpoint: this.endpoint,
-      stage: outcome.stage,
-      reason: error?.message,
-      code: error?.code,
-      close_code_downstream: closeCodeDownstream,
-      close_code_upstream: closeCodeUpstream,
-      frames_up: outcome.framesUp,
-      frames_down: outcome.framesDown,
-      bytes_up: outcome.bytesUp,
-      bytes_down: outcome.bytesDown,
-      dropped_frames: dropped,
-      turns: this.turns,
-      duration_ms: clock.nowMs() - this.startedAtMs,
-      graceful: outcome.graceful,
-    });
-  }
 }

@@ -99,7 +99,9 @@ describe.each(CONTRACT)("%s in each dialect", (code, status) => {
   test("as a WebSocket event that carries a numeric status", () => {
     const event = JSON.parse(errorEvent(error, "evt_1"));
     expect([event.event_id, event.type]).toEqual(["evt_1", "error"]);
-    expect(event.status).toBe(status ?? error.status);
+    // Codex stops on 400, and goes on with POST on 403.
+    const expected = code === "tier_blocked" ? 400 : (status ?? error.status);
+    expect(event.status).toBe(expected);
     expect(event.error.message).toBe(error.message);
   });
 
@@ -114,7 +116,7 @@ describe.each(CONTRACT)("%s in each dialect", (code, status) => {
 
 test.each<[ErrorCode, string, string]>([
   ["token_invalid", "authentication_error", "token_invalid"],
-  ["tier_blocked", "permission_error", "tier_blocked"],
+  ["tier_blocked", "forbidden_error", "policy_violation"],
   ["rate_limited", "rate_limit_error", "rate_limit_exceeded"],
   ["quota_exhausted", "rate_limit_error", "insufficient_quota"],
   ["budget_exhausted", "rate_limit_error", "insufficient_quota"],

@@ -14,9 +14,17 @@ import { guardRequest } from "./guard.ts";
 /** How the node is: answered by `/health/ready`. */
 export type Readiness = "starting" | "ok" | "degraded" | "draining";
 
+/**
+ * Why it is degraded: usage waits on disk, turns are refused because they could not be recorded,
+ * revocations may be missing, or the stored policy is not the one in force.
+ */
+export type HealthReason =
+  "store_unreachable" | "ledger_unavailable" | "revocations_old" | "policy_unreadable";
+
 /** What a probe is told. */
 export interface Health {
   readonly readiness: Readiness;
+  readonly reasons: readonly HealthReason[];
   /** Since the revocations of other nodes were last known to be complete. */
   readonly revocationsAgeMs: number;
 }
@@ -58,9 +66,10 @@ function refuse(request: Request, error: GatewayError, options: FrontDoorOptions
 }
 
 /** 200 while the node takes work, 503 while it does not. */
-export function healthResponse({ readiness, revocationsAgeMs }: Health): Response {
+export function healthResponse({ readiness, reasons, revocationsAgeMs }: Health): Response {
   const takesWork = readiness === "ok" || readiness === "degraded";
-  const body = { status: readiness, revocations_age_ms: Math.round(revocationsAgeMs) };
+  const revocations_age_ms = Math.round(revocationsAgeMs);
+  const body = { status: readiness, reasons, revocations_age_ms };
   return Response.json(body, { status: takesWork ? 200 : 503 });
 }
 

@@ -20,6 +20,7 @@ import { keyRoutes } from "./keys.ts";
 import { observeRoutes } from "./observe.ts";
 import { openApiRoutes } from "./openapi.ts";
 import type { Operations } from "./operation.ts";
+import { policyRoutes } from "./policies.ts";
 import { Problem, problemResponse } from "./problem.ts";
 import { projectRoutes } from "./projects.ts";
 import { revocationRoutes } from "./revocations.ts";
@@ -74,6 +75,7 @@ function operations(options: AdminOptions): Operations {
     ...observeRoutes(options),
     ...keyRoutes(options),
     ...auditRoutes(options),
+    ...policyRoutes(options),
   };
   return { ...described, ...openApiRoutes(described, options.version) };
 }

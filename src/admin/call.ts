@@ -30,7 +30,10 @@ export type AuditAction =
   | "revocation.add"
   | "session.end"
   | "keys.rotate"
-  | "signing_key.rotate";
+  | "signing_key.rotate"
+  | "policy.put"
+  | "policy.restore"
+  | "policy.reset";
 
 /** One call. Filled in as more becomes known of it. */
 export interface Call {

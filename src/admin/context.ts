@@ -11,6 +11,7 @@ import type { Cipher } from "../auth/vault.ts";
 import type { AdminConfig, ProviderConfig } from "../config/config.ts";
 import type { GatewayError } from "../errors.ts";
 import type { Restrictions, Transport } from "../exchange.ts";
+import type { CurrentPolicy } from "../policy/current_policy.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 import type {
@@ -88,6 +89,7 @@ export interface AdminOptions {
   readonly directory: Directory;
   readonly tokens: TokenMaker;
   readonly revocations: RevocationList;
+  readonly tierPolicy: CurrentPolicy;
   readonly cipher: Pick<Cipher, "encrypt">;
   readonly clock: Clock;
   readonly sessions: Sessions;

@@ -26,6 +26,9 @@ interface FieldTypes {
   /** Exact names, or beginnings followed by `*`. */
   names: readonly string[] | null;
   limits: SentLimits;
+  credential_kind: "api_key" | "oauth";
+  /** A service tier policy, to be checked as one. */
+  policy: object;
   /** See `parseTime`. */
   time: string | number;
 }
@@ -95,6 +98,9 @@ const CHECKS: Readonly<Record<FieldKind, (value: unknown) => string | null>> = {
   nullable_count: (value) => (value === null ? null : countComplaint(value)),
   names: (value) => (value === null ? null : namesComplaint(value)),
   limits: limitsComplaint,
+  credential_kind: (value) =>
+    value === "api_key" || value === "oauth" ? null : "must be api_key or oauth",
+  policy: (value) => (isRecord(value) ? null : "must be a JSON object"),
   time: (value) => (Number.isFinite(value) ? null : textComplaint(value, TEXT_LENGTH_MAX)),
 };
 

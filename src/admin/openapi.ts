@@ -14,9 +14,11 @@ import {
   TEXT_LENGTH_MAX,
 } from "./fields.ts";
 import { type JsonSchema, operation, type Operation, type Operations } from "./operation.ts";
+import { POLICY_DOCUMENT } from "./policy_schemas.ts";
 import { ref, SCHEMAS } from "./schemas.ts";
 
 const TEXT = { type: "string", minLength: 1, maxLength: TEXT_LENGTH_MAX };
+const OPTIONAL_TEXT = { required: false, schema: { type: "string" } };
 const COUNT = { type: "integer", minimum: 1 };
 
 /** What each kind of field may be. */
@@ -43,6 +45,8 @@ const KIND_SCHEMAS: Readonly<Record<FieldKind, JsonSchema>> = {
       ]),
     ),
   },
+  credential_kind: { type: "string", enum: ["api_key", "oauth"] },
+  policy: POLICY_DOCUMENT,
   time: {
     type: ["string", "integer"],
     description: "RFC 3339, or seconds since the epoch.",
@@ -94,19 +98,22 @@ function parametersOf(path: string): object {
   return { parameters: names.map(parameter) };
 }
 
-function describe({ summary, query, body, answer: [status, schema] }: Operation): object {
-  const parameters = query.map((name) => ({
-    name,
-    in: "query",
-    required: false,
-    schema: { type: "string" },
-  }));
+function describe(operation: Operation): object {
+  const { summary, query, body, document, hasETag, isChange } = operation;
+  const [status, schema] = operation.answer;
+  const parameters = query.map((name) => ({ name, in: "query", ...OPTIONAL_TEXT }));
+  if (hasETag && isChange) parameters.push({ name: "If-Match", in: "header", ...OPTIONAL_TEXT });
   return {
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === null ? {} : { requestBody: bodyOf(body) }),
+    ...(document === null ? {} : { requestBody: { required: true, ...contentOf(document) } }),
     responses: {
-      [status]: { description: "Done", ...(schema === null ? {} : contentOf(schema)) },
+      [status]: {
+        description: "Done",
+        ...(hasETag ? { headers: { ETag: { schema: { type: "string" } } } } : {}),
+        ...(schema === null ? {} : contentOf(schema)),
+      },
       default: { description: "Refused", ...contentOf(ref("Error")) },
     },
   };

@@ -24,6 +24,8 @@ interface Input<S extends Shape, Q extends string> {
   readonly context: AdminContext;
   readonly query: Partial<Record<Q, string>>;
   readonly body: Fields<S>;
+  /** The whole body where it is described by `document`; undefined: it is empty. */
+  readonly document: unknown;
   /** The entry of the audit that goes with the change. */
   readonly by: AuditEntry;
 }
@@ -33,9 +35,16 @@ interface Description<S extends Shape, Q extends string> {
   readonly summary: string;
   readonly query?: readonly Q[];
   readonly body?: S;
+  /** In place of `body`: of a body that is a document, which the operation checks itself. */
+  readonly document?: JsonSchema;
+  /** It answers with an ETag, and where it changes something it honours `If-Match`. */
+  readonly hasETag?: true;
   /** The status of success, and its body; null for none. */
   readonly answer: readonly [status: 200 | 201 | 204, schema: JsonSchema | null];
-  /** Of a change. `subject` may hold parameters of the path: `project:{id}`. */
+  /**
+   * Of a change; without it a viewer may call it, whatever its method. `subject` may hold
+   * parameters of the path: `project:{id}`.
+   */
   readonly change?: { readonly action: AuditAction; readonly subject: string };
 }
 
@@ -45,6 +54,10 @@ export interface Operation {
   readonly query: readonly string[];
   /** Null: it takes no body. */
   readonly body: { readonly required: Kinds; readonly optional: Kinds } | null;
+  /** Null: its body is not a document. */
+  readonly document: JsonSchema | null;
+  readonly hasETag: boolean;
+  readonly isChange: boolean;
   readonly answer: readonly [status: number, schema: JsonSchema | null];
   /** @throws Problem for what it refuses */
   readonly handle: (context: AdminContext) => Promise<Response>;
@@ -58,15 +71,25 @@ export function operation<S extends Shape = typeof NO_FIELDS, Q extends string =
   description: Description<S, Q>,
   run: (input: Input<S, Q>) => MaybePromise<Response>,
 ): Operation {
-  const { summary, query = [], body: shape, answer, change } = description;
+  const { summary, query = [], body: shape, document: schema, answer, change } = description;
   const handle = async (context: AdminContext) => {
-    if (change !== undefined) begin(context, change);
-    const parameters = readQuery(context.req.raw, query);
-    const body =
-      shape === undefined ? noFields<S>() : readFields(await readJson(context.req.raw), shape);
-    return run({ context, query: parameters, body, by: entryOf(context.env) });
+    begin(context, change ?? null);
+    const request = context.req.raw;
+    const parameters = readQuery(request, query);
+    const document = schema === undefined ? undefined : await readJson(request);
+    const body = shape === undefined ? noFields<S>() : readFields(await readJson(request), shape);
+    return run({ context, query: parameters, body, document, by: entryOf(context.env) });
   };
-  return { summary, query, body: shape ?? null, answer, handle };
+  return {
+    summary,
+    query,
+    body: shape ?? null,
+    document: schema ?? null,
+    hasETag: description.hasETag === true,
+    isChange: change !== undefined,
+    answer,
+    handle,
+  };
 }
 
 /** What is read without a shape. */
@@ -78,10 +101,11 @@ function noFields<S extends Shape>(): Fields<S> {
 /** From here on the audit knows what was asked for, also where it is refused. */
 function begin(
   { env, req }: AdminContext,
-  { action, subject }: { readonly action: AuditAction; readonly subject: string },
+  change: { readonly action: AuditAction; readonly subject: string } | null,
 ): void {
-  env.action = action;
-  env.subject = subject.replace(/\{(\w+)\}/g, (_, name: string) => req.param(name) ?? "");
+  env.action = change?.action ?? null;
+  if (change === null) return;
+  env.subject = change.subject.replace(/\{(\w+)\}/g, (_, name: string) => req.param(name) ?? "");
   if (env.admin?.role === "admin") return;
   const advice = "Its role is viewer. Changes need an admin token with the role admin";
   throw new Problem("forbidden", "This admin token only reads", advice);

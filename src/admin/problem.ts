@@ -1,5 +1,6 @@
 /**
- * Refusals of the management API: `{"error": text, "code", "description": what to do}`.
+ * Refusals of the management API: `{"error": text, "code", "description": what to do}`, with
+ * `problems` where there is more to say.
  *
  * Owns: the shape and the codes that exist only here. Does not own: refusals on the data listener
  * (`errors.ts`).
@@ -21,6 +22,7 @@ type ProblemCode =
   | "not_found"
   | "method_not_allowed"
   | "conflict"
+  | "stale"
   | "project_inactive"
   | "body_too_large"
   | "unsupported_media_type"
@@ -37,11 +39,18 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
+  stale: 412,
   body_too_large: 413,
   unsupported_media_type: 415,
   too_many_attempts: 429,
   internal: 500,
 };
+
+/** One of several things that are wrong with a document, and where. */
+interface FoundProblem {
+  readonly path: string;
+  readonly message: string;
+}
 
 /** A refusal. Thrown by a route, turned into an answer in `api.ts`. */
 export class Problem extends Error {
@@ -49,21 +58,25 @@ export class Problem extends Error {
   readonly code: ProblemCode;
   readonly description: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly problems: readonly FoundProblem[];
 
   /**
    * @param message what is wrong
    * @param description what to do about it
+   * @param problems where several things are wrong with a document, each of them
    */
   constructor(
     code: ProblemCode,
     message: string,
     description: string,
     headers: Readonly<Record<string, string>> = {},
+    problems: readonly FoundProblem[] = [],
   ) {
     super(message);
     this.code = code;
     this.description = description;
     this.headers = headers;
+    this.problems = problems;
   }
 
   get status(): number {
@@ -73,8 +86,9 @@ export class Problem extends Error {
 
 /** The HTTP answer to a refusal. */
 export function problemResponse(problem: Problem): Response {
-  const { message: error, code, description, status, headers } = problem;
-  return Response.json({ error, code, description }, { status, headers });
+  const { message: error, code, description, problems, status, headers } = problem;
+  const found = problems.length === 0 ? {} : { problems };
+  return Response.json({ error, code, description, ...found }, { status, headers });
 }
 
 /** What the path names is not there. */

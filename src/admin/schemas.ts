@@ -9,6 +9,7 @@
 
 import { LIMIT_NAMES } from "../exchange.ts";
 import type { JsonSchema } from "./operation.ts";
+import { POLICY_SCHEMAS } from "./policy_schemas.ts";
 
 const TEXT = { type: "string" };
 const TEXT_OR_NULL = { type: ["string", "null"] };
@@ -179,11 +180,21 @@ const PROVIDER = object({
 
 /** Every schema by its name in `components`. */
 export const SCHEMAS = {
-  Error: object({
-    error: TEXT,
-    code: TEXT,
-    description: { ...TEXT, description: "What to do about it." },
-  }),
+  Error: {
+    type: "object",
+    required: ["error", "code", "description"],
+    additionalProperties: false,
+    properties: {
+      error: TEXT,
+      code: TEXT,
+      description: { ...TEXT, description: "What to do about it." },
+      problems: {
+        type: "array",
+        items: object({ path: TEXT, message: TEXT }),
+        description: "Where several things are wrong with a document: each of them.",
+      },
+    },
+  },
   Limits: LIMITS,
   Spend: object({
     requests: { ...INTEGER, description: "Counted for `max_requests`." },
@@ -219,6 +230,7 @@ export const SCHEMAS = {
     description: "What was encrypted anew under which key, and what could not be.",
     properties: { key_id: TEXT, failures: { type: "array", items: ANY_OBJECT } },
   },
+  ...POLICY_SCHEMAS,
   UsageEvent: USAGE_EVENT,
   Session: SESSION,
   Provider: PROVIDER,

@@ -12,7 +12,7 @@ import type { AuditEntry } from "../store/store.ts";
 import { entryFor } from "./call.ts";
 import { type AdminOptions, projectOf } from "./context.ts";
 import type { SentLimits } from "./fields.ts";
-import { notFound, Problem } from "./problem.ts";
+import { Problem } from "./problem.ts";
 import { rfc3339 } from "./time.ts";
 import { joinLimits } from "./token_limits.ts";
 

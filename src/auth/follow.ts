@@ -2,7 +2,7 @@
  * Keeps what a node has in memory in step with a database that other nodes change too.
  *
  * Owns: when which part is read again, and how old it is. Does not own: the parts (`directory.ts`,
- * `revocation.ts`, `token_ring.ts`).
+ * `revocation.ts`, `token_ring.ts`, `policy/current_policy.ts`).
  * Invariant: one reading at a time; whatever was missed, or went wrong, is repaired within a minute
  * of the database being there; with it away the last known state stays in force.
  */
@@ -13,8 +13,8 @@ import type { Revisions, Store } from "../store/store.ts";
 /** How often everything is read, whatever the revisions say. */
 const REPAIR_INTERVAL_MS = 60_000;
 
-/** What is followed; revocations first, because they hurry. */
-const PARTS = ["revocations", "directory", "signing_keys"] as const;
+/** What is followed; what restricts first, because it hurries. */
+const PARTS = ["revocations", "policies", "directory", "signing_keys"] as const;
 
 type Part = (typeof PARTS)[number];
 

@@ -115,10 +115,16 @@ class AdminClient {
   /**
    * The answer's JSON value; null for none.
    * @param path below `/manage/`, with its query
+   * @param headers beside those of every request
    * @throws CommandFailure with the API's own words when it refuses
    */
-  async send(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await this.#fetch(method, `/manage/${path}`, body);
+  async send(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: HeadersInit = {},
+  ): Promise<unknown> {
+    const response = await this.#fetch(method, `/manage/${path}`, body, headers);
     const text = await response.text();
     const value = text === "" ? null : parseJson(text);
     if (response.ok && value !== undefined) return value;
@@ -138,8 +144,14 @@ class AdminClient {
     return entries;
   }
 
-  async #fetch(method: string, path: string, body?: unknown): Promise<Response> {
-    const headers = new Headers({ authorization: `Bearer ${this.#token}` });
+  async #fetch(
+    method: string,
+    path: string,
+    body?: unknown,
+    more: HeadersInit = {},
+  ): Promise<Response> {
+    const headers = new Headers(more);
+    headers.set("authorization", `Bearer ${this.#token}`);
     if (body !== undefined) headers.set("content-type", "application/json");
     const init = { method, headers, redirect: "manual" as const };
     const text = body === undefined ? {} : { body: JSON.stringify(body) };

@@ -12,6 +12,7 @@ import { health } from "./health.ts";
 import { keys } from "./keys.ts";
 import { migrate } from "./migrate.ts";
 import { mock } from "./mock.ts";
+import { policy } from "./policy.ts";
 import { project } from "./project.ts";
 import { revocation } from "./revocation.ts";
 import { serve } from "./serve.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   credential,
   token,
   revocation,
+  policy,
   usage,
   session,
   audit,

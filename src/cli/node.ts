@@ -10,7 +10,12 @@
 
 import { readFile } from "node:fs/promises";
 
-import { createFrontDoor, type Health, healthResponse } from "../accept/front_door.ts";
+import {
+  createFrontDoor,
+  type Health,
+  type HealthReason,
+  healthResponse,
+} from "../accept/front_door.ts";
 import { openListener, urlOf } from "../accept/listener.ts";
 import { type AdminHandler, createAdminHandler } from "../admin/api.ts";
 import { Authenticator } from "../auth/authenticate.ts";
@@ -124,6 +129,7 @@ function adminOf(parts: Parts): AdminHandler {
       sessions_max: parts.sessionsMax,
       exchanges: live.size,
       ledger: parts.ledger.status(),
+      service_tier_policy: tierPolicyStatus(parts),
     }),
     onUnauthorized: ({ method, url }) => {
       parts.metrics.count("sluice_admin_refusals_total", []);
@@ -148,13 +154,20 @@ function announce({ config, clock, adminToken, opened }: Parts, url: string): vo
   opened.add(() => timer.cancel());
 }
 
-/** Degraded: usage waits on disk or is refused, or revocations may be missing. */
-function healthOf({ phase, ledger, follower }: Parts): Health {
+function tierPolicyStatus({ tierPolicy: { source, version, problem } }: Parts): object {
+  return { source, version, problem };
+}
+
+function healthOf({ phase, ledger, follower, tierPolicy }: Parts): Health {
   const { storeReachable, takesTurns } = ledger.status();
   const revocationsAgeMs = follower.stalenessMs();
-  const isWell = storeReachable && takesTurns && revocationsAgeMs <= REVOCATIONS_AGE_MS_MAX;
-  const readiness = phase === "ok" && !isWell ? "degraded" : phase;
-  return { readiness, revocationsAgeMs };
+  const reasons: HealthReason[] = [];
+  if (!storeReachable) reasons.push("store_unreachable");
+  if (!takesTurns) reasons.push("ledger_unavailable");
+  if (revocationsAgeMs > REVOCATIONS_AGE_MS_MAX) reasons.push("revocations_old");
+  if (tierPolicy.problem !== null) reasons.push("policy_unreadable");
+  const readiness = phase === "ok" && reasons.length > 0 ? "degraded" : phase;
+  return { readiness, reasons, revocationsAgeMs };
 }
 
 async function openDataListeners(parts: Parts, listeners: Listener[]): Promise<string[]> {

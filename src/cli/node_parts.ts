@@ -21,6 +21,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../emit/log.ts";
 import { Metrics } from "../emit/metrics.ts";
 import { sessionsForOpenFiles } from "../policy/admit.ts";
+import { CurrentPolicy } from "../policy/current_policy.ts";
 import { Limiter } from "../policy/limiter.ts";
 import { RefusalTally } from "../policy/refusal_tally.ts";
 import { LiveExchanges } from "../relay/live.ts";
@@ -90,6 +91,7 @@ export interface Parts extends NodeOptions {
   readonly follower: Follower;
   readonly limiter: Limiter;
   readonly refusals: RefusalTally;
+  readonly tierPolicy: CurrentPolicy;
   readonly live: LiveExchanges;
   readonly metrics: Metrics;
   phase: "starting" | "ok" | "draining";
@@ -129,7 +131,9 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
   const identity = await openIdentity(options, store, cipher, metrics);
   addSecrets(() => identity.directory.secrets());
   endWhenRefused(identity.revocations, identity.directory, live);
-  const follower = followOthers(options, store, identity);
+  const tierPolicy = new CurrentPolicy(config.serviceTierPolicy, log);
+  await tierPolicy.load(store);
+  const follower = followOthers(options, store, { ...identity, tierPolicy });
   opened.add(() => follower.stop());
   const tidying = clock.every(TIDY_INTERVAL_MS, () => void tidy(options, store, identity));
   opened.add(() => tidying.cancel());
@@ -141,6 +145,7 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
     ...shared,
     ...identity,
     ...limits,
+    tierPolicy,
     follower,
     startedAtMs: clock.nowMs(),
     phase: "starting",
@@ -183,12 +188,13 @@ async function openIdentity(
   return { tokens, directory, revocations };
 }
 
-/** Other nodes revoke, deactivate and rotate too. */
+/** Other nodes revoke, deactivate, rotate and change policies too. */
 function followOthers(
   options: NodeOptions & { readonly clock: AdjustedClock },
   store: Store,
-  { directory, revocations, tokens }: Pick<Parts, "directory" | "revocations" | "tokens">,
+  parts: Pick<Parts, "directory" | "revocations" | "tokens" | "tierPolicy">,
 ): Follower {
+  const { directory, revocations, tokens, tierPolicy } = parts;
   return startFollowing({
     clock: options.clock,
     intervalMs: FOLLOW_INTERVAL_MS,
@@ -197,6 +203,7 @@ function followOthers(
       directory: () => directory.reload(),
       revocations: (all) => (all ? revocations.reload(store) : revocations.load(store)),
       signing_keys: () => tokens.reload(),
+      policies: () => tierPolicy.load(store),
     },
     onFailure: (error) => options.log("store_failed", { reason: String(error) }),
     onDatabaseTime: (databaseNowMs) => adjust(options, databaseNowMs),

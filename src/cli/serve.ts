@@ -14,6 +14,7 @@ import { loadConfig } from "../config/load.ts";
 import { ConfigError, type ConfigProblem, formatProblems } from "../config/problem.ts";
 import { LineWriter } from "../emit/line_writer.ts";
 import { createLog, type Log } from "../emit/log.ts";
+import { serviceTierPolicyProblems } from "../policy/service_tier_policy.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { exitNow, onSignals } from "../runtime/process.ts";
 import { restartWithLimits } from "../runtime/restart.ts";
@@ -103,7 +104,12 @@ export async function readConfig(
   io: Io,
 ): Promise<Awaited<ReturnType<typeof loadConfig>>> {
   try {
-    return await loadConfig({ file, env: io.env, terminal: io.isErrorTerminal });
+    return await loadConfig({
+      file,
+      env: io.env,
+      terminal: io.isErrorTerminal,
+      checkServiceTierPolicy: serviceTierPolicyProblems,
+    });
   } catch (thrown) {
     if (!(thrown instanceof ConfigError)) throw thrown;
     const text = problemsText(thrown.problems, file);

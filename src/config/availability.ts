@@ -44,14 +44,7 @@ const GAPS: readonly Gap[] = [
   { path: "apis.*.connection", effect: "warns" },
   { path: "apis.*.timeouts.idle_connection", effect: "warns" },
   { path: "providers[].credential_ttl", effect: "warns" },
-  { path: "providers[].credential_kind", effect: "warns" },
   { path: "cors.allowed_origins", effect: "refuses", when: isNotEmpty },
-  { path: "service_tier_policy.rules", effect: "refuses", when: isNotEmpty },
-  {
-    path: "service_tier_policy.unknown_tier",
-    effect: "refuses",
-    when: (value) => value !== "pass",
-  },
   ...refused("providers[]", "models", "allowed_models", "egress_proxy", ...RESTRICTIONS),
   ...refused("apis.*", ...RESTRICTIONS),
 ];

@@ -38,6 +38,11 @@ export interface Config {
   readonly retry: RetryConfig;
   /** Null: providers are not asked whether they are healthy. */
   readonly healthCheck: HealthCheckConfig | null;
+  /**
+   * As it is written, in the shape that `parseServiceTierPolicy` of `policy/` takes; null: none is
+   * configured.
+   */
+  readonly serviceTierPolicy: object | null;
   readonly usage: UsageConfig;
   readonly timingHeaders: boolean;
   readonly log: LogConfig;
@@ -130,10 +135,16 @@ export interface ProviderConfig {
   readonly circuitBreaker: CircuitBreakerConfig;
   /** Null: that a connection opens shows that it is healthy. */
   readonly probe: ProbeConfig | null;
+  /** The upstream's name of a model, by the caller's. */
+  readonly models: ReadonlyMap<string, string>;
+  /** Null: all. */
+  readonly allowedModels: readonly string[] | null;
   /** Paths, each with what lies below it; `*` stands for one segment. Null: all. */
   readonly allowedEndpoints: readonly string[] | null;
   /** Null: all. */
   readonly allowedMethods: readonly string[] | null;
+  /** Of the upstream's credential, for rules that are about one of them. */
+  readonly credentialKind: "api_key" | "oauth";
   readonly injectStreamUsage: boolean;
   readonly xForwardedFor: "strip" | "pass" | "append";
   readonly connection: { readonly idleMax: number; readonly idleTimeoutMs: number };

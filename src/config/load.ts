@@ -10,18 +10,14 @@ import { open } from "node:fs/promises";
 
 import type { Config } from "./config.ts";
 import { TEXT_LENGTH_MAX } from "./document.ts";
-import type { Environment } from "./expand.ts";
-import { type ParsedConfig, parseConfig } from "./parse.ts";
+import { type ConfigSource, type ParsedConfig, parseConfig } from "./parse.ts";
 import { ConfigError, type ConfigProblem } from "./problem.ts";
 
-interface ConfigFile {
+interface ConfigFile extends Omit<ConfigSource, "text"> {
   /** Null: no file; the environment and the defaults decide. */
   readonly file: string | null;
   /** Read in place of the file. */
   readonly text?: string;
-  readonly env: Environment;
-  /** Whether standard error is a terminal, which decides `log.format`. */
-  readonly terminal?: boolean;
 }
 
 /**
@@ -29,9 +25,9 @@ interface ConfigFile {
  * @throws ConfigError with all problems at once; nothing else
  */
 export async function loadConfig(source: ConfigFile): Promise<ParsedConfig> {
-  const { file, env, terminal = false } = source;
+  const { file } = source;
   const text = source.text ?? (file === null ? null : await readText(file, "", file));
-  const parsed = parseConfig({ text, env, terminal });
+  const parsed = parseConfig({ ...source, text });
   if (parsed.config.https !== null) await checkCertificate(parsed.config.https);
   return parsed;
 }

@@ -28,13 +28,19 @@ import { type Place, Reader } from "./reader.ts";
 import { fallbacksOf, record } from "./rule.ts";
 import { ROOT_KEYS, type RootValues } from "./schema.ts";
 
-interface ConfigSource {
+export interface ConfigSource {
   /** The YAML; null: there is no file. */
   readonly text: string | null;
   readonly env: Environment;
   /** Whether standard error is a terminal, which decides `log.format`. */
   readonly terminal?: boolean;
+  /** What is wrong with a service tier policy beside its keys, each at its place in the policy. */
+  readonly checkServiceTierPolicy?: PolicyCheck;
 }
+
+type PolicyCheck = (
+  policy: object,
+) => readonly { readonly path: string; readonly message: string }[];
 
 export interface ParsedConfig {
   readonly config: Config;
@@ -124,6 +130,7 @@ class Assembly {
       timeouts: inherited.timeouts,
       retry: inherited.retry,
       healthCheck: this.#healthCheck(),
+      serviceTierPolicy: this.#serviceTierPolicy(),
       gracefulShutdownTimeoutMs: values.graceful_shutdown_timeout,
       timingHeaders: values.timing_headers,
       ...this.#groups(),
@@ -169,6 +176,18 @@ class Assembly {
     const { health_check: check, health_check_interval: intervalMs } = this.#values;
     if (check !== null) return check.enabled ? { intervalMs: check.interval } : null;
     return intervalMs === null ? null : { intervalMs };
+  }
+
+  #serviceTierPolicy(): Config["serviceTierPolicy"] {
+    const { service_tier_policy: policy } = this.#values;
+    const { problems } = this.#reader;
+    // What is wrong in a key of it would show here once more, as something that follows.
+    const isWrong = problems.some(({ path }) => path.startsWith("service_tier_policy"));
+    if (policy === null || isWrong) return null;
+    for (const { path, message } of this.#source.checkServiceTierPolicy?.(policy) ?? []) {
+      this.#problem(`service_tier_policy.${path}`, message);
+    }
+    return policy;
   }
 
   #headerBytesMax(): number {

@@ -172,8 +172,11 @@ function build(
         ? inherited.circuitBreaker
         : breakerOf(values.circuit_breaker),
     probe: probeOf(values.health_check, report),
+    models: new Map(values.models ?? []),
+    allowedModels: values.allowed_models,
     allowedEndpoints: values.allowed_endpoints,
     allowedMethods: values.allowed_methods,
+    credentialKind: values.credential_kind ?? "api_key",
     injectStreamUsage: values.inject_stream_usage,
     xForwardedFor: values.x_forwarded_for ?? (type === "forward" ? "append" : "strip"),
     connection: {

@@ -100,13 +100,26 @@ const CORS = {
   max_age: key(duration(), "24h", "how long a browser may remember this"),
 };
 
-const tier = choice(["priority", "flex", "all", "auto", "default", "scale", "ultrafast"], {
-  fast: "priority",
-});
+const FAST = { fast: "priority" } as const;
+/** The tiers that are known, as `provider/tier_name.ts` has them. */
+const tier = choice(
+  [
+    "priority",
+    "flex",
+    "auto",
+    "default",
+    "scale",
+    "ultrafast",
+    "standard",
+    "standard_only",
+    "unspecified",
+  ],
+  FAST,
+);
 const action = choice(["pass", "filter", "block", "force"]);
 
 const TIER_RULE = {
-  service_tier: required(tier, "priority, flex or all"),
+  service_tier: required(choice(["priority", "flex", "all"], FAST), "priority, flex or all"),
   action: required(action, "pass, filter, block or force"),
   force_tier: optional(tier, "sent upstream where the action is force"),
   scope: key(choice(["all", "oauth", "apikey"]), "all", "credentials it holds for"),
@@ -121,7 +134,10 @@ const TIER_RULE = {
 };
 
 const TIER_POLICY = {
-  rules: many(list(record(TIER_RULE), 1_000), "the first that matches decides"),
+  rules: required(
+    list(record(TIER_RULE), 1_000),
+    "the first that matches decides; [] lets every tier pass",
+  ),
   unknown_tier: key(choice(["pass", "filter", "block"]), "pass", "for a tier nobody knows"),
 };
 

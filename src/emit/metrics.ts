@@ -22,6 +22,10 @@ const COUNTERS = {
   sluice_frames_dropped_total: ["Frames that could not be delivered", ["reason"]],
   sluice_usage_parse_failed_total: ["Usage that could not be read", ["cause"]],
   sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],
+  sluice_policy_decisions_total: [
+    "Service tiers decided; shadow: what a rule would have done",
+    ["policy", "action", "shadow"],
+  ],
   sluice_limits_unenforced_total: ["Exchanges let through because limits could not be checked", []],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 

@@ -90,7 +90,7 @@ export function rowOf(
   const { usage, details } = numbersOf(facts.usage);
   const serviceTier = facts.serviceTier ?? facts.decidedServiceTier;
   const model = facts.model ?? facts.requestedModel;
-  const settlement = settlementOf(facts, costMicros(model, serviceTier, usage));
+  const settlement = settlementOf(facts, priceOf(facts, model, serviceTier, usage));
   return {
     event_id: `${context.sessionId}_${facts.turn}`,
     recorded_at: options.clock.nowMs(),
@@ -153,6 +153,18 @@ export function completedRow(pending: UsageEvent, ended: EndedSignal): UsageEven
     details: isKnown ? { ...former, ...details } : pending.details,
     settled_micros: isKnown ? costMicros(model, serviceTier, usage) : pending.settled_micros,
   };
+}
+
+/** Of the tier served, but where one was asked for never of a dearer one than was decided. */
+function priceOf(
+  { requestedServiceTier, decidedServiceTier }: RowFacts,
+  model: string | null,
+  servedTier: string | null,
+  usage: UsageColumns,
+): number {
+  const served = costMicros(model, servedTier, usage);
+  if (requestedServiceTier === null) return served;
+  return Math.min(served, costMicros(model, decidedServiceTier, usage));
 }
 
 /**

@@ -30,39 +30,16 @@ import type {
   TurnSignal,
   UsageReading,
 } from "../provider/provider.ts";
+import type { TurnAdmission } from "./turn_admission.ts";
 import type { MeterOptions, ParseFailure, RowFacts, Traffic } from "./row.ts";
 import { NO_TRAFFIC, rowOf, tokensOf } from "./row.ts";
-import type { Turn } from "./turn.ts";
+import type { Turn, TurnRequest } from "./turn.ts";
 import { TurnTable } from "./turn.ts";
 
 export interface SessionMeterOptions extends MeterOptions {
   readonly context: ExchangeContext;
   readonly dialect: MeterDialect;
   readonly admission: TurnAdmission;
-}
-
-/** What a turn asks for, as far as its frame says. */
-export interface AskedTurn {
-  /** Its own, else the session's; null: not known. */
-  readonly model: string | null;
-  readonly serviceTier: string | null;
-  /** Of the frame that asks; 0 where nobody asked. */
-  readonly frameBytes: number;
-  /** Null: it names no maximum. */
-  readonly outputTokensMax: number | null;
-}
-
-/** Judges the turns of a session, and sets aside what they may cost. */
-export interface TurnAdmission {
-  /**
-   * Before a turn goes upstream. A promise is returned only where something has to be waited for.
-   * @throws GatewayError what refuses it; the promise rejects with it
-   */
-  admit(asked: AskedTurn): Reservation | Promise<Reservation>;
-  /** For a turn that the upstream began by itself; and why an `admit` would have refused it. */
-  charge(asked: AskedTurn): { readonly reservation: Reservation; readonly refusal: unknown };
-  /** The upstream says what the session's model is. @throws GatewayError it is not allowed */
-  confirmModel(model: string): void;
 }
 
 /** Requests kept while the upstream has not begun their responses (`at_answer`). */
@@ -74,11 +51,21 @@ interface PendingRequest {
   readonly reservation: Reservation;
 }
 
+/** What is metered of a session: all that its tap sees. */
+export interface SessionMeterTap extends Omit<SessionTap, "clientMessage"> {
+  /**
+   * @param message as it goes upstream
+   * @param requestedTier the tier that the client wrote where a policy changed it; left out: the
+   *   message has it as it was
+   */
+  clientMessage(message: Message, requestedTier?: string | null): Promise<void> | undefined;
+}
+
 /**
- * @returns the tap of one session
+ * @returns the meter of one session
  * @throws from its methods what the ledger throws; the message must then not be forwarded
  */
-export function createSessionMeter(options: SessionMeterOptions): SessionTap {
+export function createSessionMeter(options: SessionMeterOptions): SessionMeterTap {
   return new SessionMeter(options);
 }
 
@@ -91,7 +78,7 @@ interface Ending {
   readonly httpStatus: number | null;
 }
 
-class SessionMeter implements SessionTap {
+class SessionMeter implements SessionMeterTap {
   readonly #options: SessionMeterOptions;
   readonly #reader: MessageReader | null;
   readonly #table: TurnTable;
@@ -125,12 +112,12 @@ class SessionMeter implements SessionTap {
     return this.#table.runningCount;
   }
 
-  clientMessage(message: Message): Promise<void> | undefined {
+  clientMessage(message: Message, requestedTier?: string | null): Promise<void> | undefined {
     const bytes = byteLengthOf(message);
     this.#framesUp++;
     this.#bytesUp += bytes;
     const signal = this.#reader?.clientSignal(message) ?? null;
-    if (signal?.signal === "requested") return this.#asked(signal, bytes);
+    if (signal?.signal === "requested") return this.#asked(signal, requestedTier, bytes);
     if (signal?.signal === "other") this.#table.otherSent();
     else if (signal?.signal === "session") this.#session(signal);
     return undefined;
@@ -179,18 +166,23 @@ class SessionMeter implements SessionTap {
     else if (signal.signal === "session") this.#session(signal);
   }
 
-  #asked(signal: RequestedSignal, frameBytes: number): Promise<void> | undefined {
+  #asked(
+    signal: RequestedSignal,
+    requestedTier: string | null | undefined,
+    frameBytes: number,
+  ): Promise<void> | undefined {
     const nowMs = this.#options.clock.monotonicMs();
     const { serviceTier, outputTokensMax } = signal;
     const model = signal.model ?? this.#sessionModel;
     const asked = { model, serviceTier, frameBytes, outputTokensMax };
     const admitted = this.#options.admission.admit(asked);
-    if (!(admitted instanceof Promise)) return this.#requested(signal, nowMs, admitted);
-    return admitted.then((reservation) => this.#requested(signal, nowMs, reservation));
+    const request = { ...signal, requestedTier: requestedTier ?? serviceTier };
+    if (!(admitted instanceof Promise)) return this.#requested(request, nowMs, admitted);
+    return admitted.then((reservation) => this.#requested(request, nowMs, reservation));
   }
 
   /** @throws what the ledger throws */
-  #requested(signal: RequestedSignal, nowMs: number, reservation: Reservation): undefined {
+  #requested(signal: TurnRequest, nowMs: number, reservation: Reservation): undefined {
     if (this.#ended) {
       reservation.release();
     } else if (this.#reader?.turnsBegin === "at_answer") {

@@ -29,6 +29,11 @@ const ENDED_KEYS_MAX = 256;
 /** An error that may have ended a turn, or may have been about something else. */
 type NotedError = Pick<RefusedSignal, "terminal" | "errorCode" | "httpStatus">;
 
+/** A request as it goes upstream, with the tier that the client asked for. */
+export interface TurnRequest extends RequestedSignal {
+  readonly requestedTier: string | null;
+}
+
 export interface Turn {
   readonly number: number;
   readonly kind: TurnKind;
@@ -103,13 +108,13 @@ export class TurnTable {
   }
 
   /** A request that the upstream will answer, and what was set aside for it. */
-  requested(signal: RequestedSignal, nowMs: number, reservation: Reservation): void {
+  requested(signal: TurnRequest, nowMs: number, reservation: Reservation): void {
     this.#open({
       kind: "response",
       lane: signal.lane,
       startedMs: nowMs,
       requestedModel: signal.model,
-      requestedServiceTier: signal.serviceTier,
+      requestedServiceTier: signal.requestedTier,
       decidedServiceTier: signal.serviceTier,
       warmup: signal.warmup,
       reservation,

@@ -86,6 +86,11 @@ export function decideServiceTier(policy: ServiceTierPolicy, request: TierReques
   return { ...verdict, shadow: shadow.length === 0 ? NO_SHADOW : shadow };
 }
 
+/** Whether one of two decisions about the same tier leaves less of it. */
+export function isStricter(one: TierDecision, other: TierDecision): boolean {
+  return STRICTNESS.indexOf(one.action) > STRICTNESS.indexOf(other.action);
+}
+
 /** A forced tier obeys the policy too; where rules force in a circle, no tier is sent. */
 function settled(policy: ServiceTierPolicy, request: TierRequest, first: Verdict): Verdict {
   let verdict = first;

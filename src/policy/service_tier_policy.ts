@@ -87,6 +87,17 @@ export function parseServiceTierPolicy(value: unknown): ServiceTierPolicy {
   return policy;
 }
 
+/** What is wrong with a policy; nothing where it can be used. See `parseServiceTierPolicy`. */
+export function serviceTierPolicyProblems(value: unknown): readonly PolicyProblem[] {
+  try {
+    parseServiceTierPolicy(value);
+    return [];
+  } catch (error) {
+    if (error instanceof ServiceTierPolicyError) return error.problems;
+    throw error;
+  }
+}
+
 const RULE_KEYS: readonly (keyof ServiceTierRule)[] = [
   "service_tier",
   "action",

@@ -97,13 +97,13 @@ export class UpPump {
   message(message: Message): void {
     if (this.#behind !== null) {
       // Of the same read: the valve is shut, so there are few.
-      this.#behind.push(kept(message));
+      this.#behind.push(message);
       return;
     }
     try {
-      const until = this.#tap.clientMessage(message);
-      if (until === undefined) this.#forward(message);
-      else this.#hold(kept(message), until);
+      const forwarded = this.#tap.clientMessage(message);
+      if (forwarded instanceof Promise) this.#hold(forwarded);
+      else this.#forward(forwarded);
     } catch (thrown) {
       this.#refused(thrown);
     }
@@ -115,11 +115,11 @@ export class UpPump {
     if (this.#upstream.queuedBytes > this.#marks.high) this.#valve.close(FULL);
   }
 
-  #hold(message: Message, until: Promise<void>): void {
+  #hold(until: Promise<Message>): void {
     this.#behind = [];
     this.#valve.close(HELD);
     until.then(
-      () => this.#release(() => this.#forward(message)),
+      (message) => this.#release(() => this.#forward(message)),
       (thrown: unknown) => this.#release(() => this.#refused(thrown)),
     );
   }
@@ -309,9 +309,4 @@ export class DownPump {
     this.#valve.open(HELD);
     this.#released(null);
   }
-}
-
-/** A message that outlives the read it came with, whose buffer is used again. */
-function kept(message: Message): Message {
-  return typeof message === "string" ? message : new Uint8Array(message);
 }

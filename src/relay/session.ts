@@ -104,11 +104,12 @@ export class Session implements SocketHandler, UpstreamHandler {
   #refused(error: GatewayError): void {
     if (this.#phase !== "open") return this.#record.drop("session_ended", 1);
     const { tap, sendsErrorEvents } = this.#options;
-    const isLeft = tap.turns > 0 || mayPassLater(error);
-    const goesOn = sendsErrorEvents && isLeft && !endsSession(error);
+    const isLeft = sendsErrorEvents && (tap.turns > 0 || mayPassLater(error));
+    const goesOn = error.events.length > 0 || (isLeft && !endsSession(error));
     this.#record.drop(goesOn ? "turn_refused" : "session_ended", 1);
-    if (goesOn) this.#socket?.send(newErrorEvent(error));
-    else this.fail(error);
+    if (!goesOn) return this.fail(error);
+    const events = error.events.length > 0 ? error.events : [newErrorEvent(error)];
+    for (const event of events) this.#socket?.send(event);
   }
 
   drained(): void {

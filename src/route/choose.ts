@@ -1,9 +1,10 @@
 /**
  * Which of the upstreams that could serve a request are tried, in which order.
  *
- * Owns: the order: credential accepted, not excluded by an allow-list, healthy, keys that do not
- * rest, no fallback, highest priority, then chance by weight.
- * Does not own: what any of these rests on (`allow_list.ts`, `health.ts`, `table.ts`).
+ * Owns: the order: credential accepted, not excluded by an allow-list, model served, healthy, keys
+ * that do not rest, no fallback, highest priority, then chance by weight.
+ * Does not own: what any of these rests on (`allow_list.ts`, `model_map.ts`, `health.ts`,
+ * `table.ts`).
  * Invariant: a pure function of its parameters; each upstream comes once. The usual choice looks at
  * as many upstreams as it returns, not at all of them.
  */
@@ -12,7 +13,8 @@ import type { ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { Endpoint, Provider } from "../provider/provider.ts";
 import { allowsMethod, allowsPath } from "./allow_list.ts";
-import type { Health } from "./health.ts";
+import type { Health, Upstream } from "./health.ts";
+import { servesModel } from "./model_map.ts";
 import { methodsOf, type Route } from "./resolve.ts";
 import type { Slot, Tier } from "./table.ts";
 
@@ -29,6 +31,10 @@ export interface Candidate extends Slot {
 /** What the choice depends on beside the route. */
 export interface ChoiceOptions {
   readonly health: Pick<Health, "obstacle" | "rests" | "refusal">;
+  /** As the caller names it; null: not known yet, or none. */
+  readonly model: string | null;
+  /** Who made what the request is about, and alone knows it; null: anybody will do. */
+  readonly maker: Upstream | null;
   /** Whether the provider takes the caller's credential. */
   accepts(provider: ProviderConfig): boolean;
   /** Whether the caller's project has its own key for the provider. */
@@ -38,15 +44,16 @@ export interface ChoiceOptions {
 }
 
 /** Why an upstream is not asked. */
-type Obstacle = "credential" | "endpoint" | "method" | "circuit_open" | "unhealthy";
+type Obstacle = "credential" | "endpoint" | "method" | "model" | "circuit_open" | "unhealthy";
 
 /** Draws by weight before all upstreams are looked at. */
 const DRAWS_MAX = 4;
 
 /**
- * The candidates, best first; as many as the first one's `retry.attempts`, where there are.
- * @throws GatewayError `endpoint_not_found`, `method_not_allowed`, `circuit_open` or
- * `no_healthy_provider`: the reason why there is none
+ * The candidates, best first; as many as the first one's `retry.attempts`, where there are. What
+ * another upstream would not know goes to its maker alone, or nowhere.
+ * @throws GatewayError `endpoint_not_found`, `method_not_allowed`, `model_not_allowed`,
+ * `circuit_open` or `no_healthy_provider`: the reason why there is none
  */
 export function choose(route: Route, options: ChoiceOptions): [Candidate, ...Candidate[]] {
   const choice = new Choice(route, options);
@@ -66,12 +73,13 @@ export function choose(route: Route, options: ChoiceOptions): [Candidate, ...Can
 export function obstacleOf(
   slot: Slot,
   { path, method }: Route,
-  { health, accepts }: Pick<ChoiceOptions, "health" | "accepts">,
+  { health, accepts, model }: Pick<ChoiceOptions, "health" | "accepts" | "model">,
 ): Obstacle | null {
   const { provider } = slot;
   if (!accepts(provider)) return "credential";
   if (!allowsPath(provider.allowedEndpoints, path)) return "endpoint";
   if (!allowsMethod(provider.allowedMethods, method)) return "method";
+  if (!servesModel(provider, model)) return "model";
   return health.obstacle(slot);
 }
 
@@ -87,8 +95,8 @@ class Choice {
 
   slots(): readonly Slot[] {
     const { slots, tiers } = this.#route.pool;
-    const [sole] = slots;
-    if (sole !== undefined && slots.length === 1) return this.#mayServe(sole) ? [sole] : [];
+    const sole = makerOf(slots, this.#options) ?? (slots.length === 1 ? slots[0] : undefined);
+    if (sole !== undefined) return this.#mayServe(sole) ? [sole] : [];
     for (const tier of tiers) this.#take(tier, (slot) => this.#isFree(slot) && !this.#rests(slot));
     for (const tier of tiers) this.#take(tier, (slot) => this.#isFree(slot));
     return this.#chosen;
@@ -122,6 +130,19 @@ class Choice {
   #rests(slot: Slot): boolean {
     return this.#options.health.rests(slot) && !this.#options.hasOwnKey(slot.provider);
   }
+}
+
+/** The slot that the request must stay with; undefined: none is, or it is not the caller's. */
+function makerOf(
+  slots: readonly Slot[],
+  { maker, accepts, hasOwnKey }: ChoiceOptions,
+): Slot | undefined {
+  if (maker === null) return undefined;
+  const { provider, apiKey } = maker;
+  if (!accepts(provider)) return undefined;
+  const own = slots.filter((slot) => slot.provider === provider);
+  if (apiKey === null || hasOwnKey(provider)) return own[0];
+  return own.find((slot) => slot.apiKey === apiKey);
 }
 
 /** Draws one of the eligible slots with the probability of its weight; null: none is eligible. */
@@ -162,15 +183,20 @@ function indexOf(sums: readonly number[], at: number): number {
 /** Why none of the route's upstreams is asked. */
 function refusal(route: Route, options: ChoiceOptions): GatewayError {
   const { pool, family, path } = route;
-  const obstacles = pool.slots.map((slot) => ({ slot, what: obstacleOf(slot, route, options) }));
+  const maker = makerOf(pool.slots, options);
+  const slots = maker === undefined ? pool.slots : [maker];
+  const obstacles = slots.map((slot) => ({ slot, what: obstacleOf(slot, route, options) }));
   const down = obstacles.filter(({ what }) => what === "circuit_open" || what === "unhealthy");
   if (down.length > 0) return options.health.refusal(down.map(({ slot }) => slot));
+  if (obstacles.some(({ what }) => what === "model")) {
+    return new GatewayError("model_not_allowed", { message: "No provider serves this model here" });
+  }
   const lists = obstacles.flatMap(({ slot, what }) =>
     what === "method" ? [slot.provider.allowedMethods] : [],
   );
-  if (lists.length === 0) return new GatewayError("endpoint_not_found");
   const allowed = methodsOf(family, path).filter((method) =>
     lists.some((list) => allowsMethod(list, method)),
   );
+  if (allowed.length === 0) return new GatewayError("endpoint_not_found");
   return new GatewayError("method_not_allowed", { headers: { allow: allowed.join(", ") } });
 }

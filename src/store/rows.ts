@@ -15,6 +15,8 @@ import type { SqlRow } from "./sql_driver.ts";
 import type {
   AuditRow,
   CredentialRow,
+  PolicyRow,
+  PolicyVersion,
   ProjectRevocationRow,
   ProjectRow,
   RevocationRow,
@@ -258,6 +260,24 @@ export function signingKeyRow(row: SqlRow): SigningKeyRow {
     public_jwk: text(row, "public_jwk"),
     ciphertext: text(row, "ciphertext"),
     created_at: number(row, "created_at"),
+  };
+}
+
+export function policyRow(row: SqlRow): PolicyRow {
+  return {
+    version: number(row, "version"),
+    document: textOrNull(row, "document"),
+    created_at: number(row, "created_at"),
+    actor: text(row, "actor"),
+  };
+}
+
+export function policyVersion(row: SqlRow): PolicyVersion {
+  return {
+    version: number(row, "version"),
+    created_at: number(row, "created_at"),
+    actor: text(row, "actor"),
+    is_reset: number(row, "is_reset") !== 0,
   };
 }
 

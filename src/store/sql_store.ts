@@ -14,6 +14,7 @@ import * as rows from "./rows.ts";
 import * as audit from "./sql_audit.ts";
 import { type Change, runChange, type StoreOrigin } from "./sql_change.ts";
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
+import * as policies from "./sql_policies.ts";
 import * as revocations from "./sql_revocations.ts";
 import * as spend from "./sql_spend.ts";
 import * as usage from "./sql_usage.ts";
@@ -28,6 +29,8 @@ import type {
   Lease,
   LeaseReport,
   LeaseRequest,
+  PolicyRow,
+  PolicyVersion,
   ProjectRevocationRow,
   ProjectRow,
   RevocationChanges,
@@ -229,6 +232,7 @@ export class SqlStore implements SilentStore {
       directory: revision("directory"),
       revocations: revision("revocations"),
       signing_keys: revision("signing_keys"),
+      policies: revision("policies"),
       nowMs: rows.number(found[0] ?? {}, "now_ms"),
     };
   }
@@ -265,6 +269,29 @@ export class SqlStore implements SilentStore {
     const parameters = [to, kid, from];
     const found = await this.#driver.query(sql.REPLACE_SIGNING_KEY_CIPHERTEXT, parameters);
     return found.length > 0;
+  }
+
+  getPolicy(name: string): Promise<PolicyRow | null> {
+    return policies.getPolicy(this.#driver, name);
+  }
+
+  getPolicyVersion(name: string, version: number): Promise<PolicyRow | null> {
+    return policies.getPolicyVersion(this.#driver, name, version);
+  }
+
+  listPolicyVersions(name: string, limit: number, before: number | null): Promise<PolicyVersion[]> {
+    return policies.listPolicyVersions(this.#driver, name, limit, before);
+  }
+
+  putPolicy(
+    name: string,
+    document: string | null,
+    expectedVersion: number | null,
+    nowMs: number,
+    by: AuditEntry,
+  ): Promise<{ version: number } | "stale"> {
+    const policy = { name, document, expectedVersion, nowMs };
+    return this.#change((change) => policies.putPolicy(change, policy, by));
   }
 
   lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {

@@ -192,6 +192,10 @@ class SqliteStore implements Store {
   insertSigningKey = this.#operation("insertSigningKey");
   deleteSigningKey = this.#operation("deleteSigningKey");
   replaceSigningKeyCiphertext = this.#operation("replaceSigningKeyCiphertext");
+  getPolicy = this.#operation("getPolicy");
+  getPolicyVersion = this.#operation("getPolicyVersion");
+  listPolicyVersions = this.#operation("listPolicyVersions");
+  putPolicy = this.#operation("putPolicy");
   lease = this.#operation("lease");
   reportLeases = this.#operation("reportLeases");
   removeNode = this.#operation("removeNode");

@@ -1,6 +1,6 @@
 /**
- * The statements of projects, credentials, tokens, revocations and signing keys, for SQLite and
- * PostgreSQL alike.
+ * The statements of projects, credentials, tokens, revocations, signing keys and policies,
+ * for SQLite and PostgreSQL alike.
  *
  * Owns: the text of the SQL. Does not own: rows as objects (`rows.ts`), transactions
  * (`sql_store.ts`), and the statements of usage, sums and the audit (`statements_*.ts`).
@@ -100,3 +100,14 @@ export const INSERT_SIGNING_KEY = `INSERT INTO signing_keys
 export const DELETE_SIGNING_KEY = "DELETE FROM signing_keys WHERE kid = $1 RETURNING kid";
 export const REPLACE_SIGNING_KEY_CIPHERTEXT =
   "UPDATE signing_keys SET ciphertext = $1 WHERE kid = $2 AND ciphertext = $3 RETURNING kid";
+
+export const GET_POLICY = `SELECT version, document, created_at, actor FROM policies
+  WHERE name = $1 ORDER BY version DESC LIMIT 1`;
+export const GET_POLICY_VERSION = `SELECT version, document, created_at, actor FROM policies
+  WHERE name = $1 AND version = $2`;
+/** Those before a version, newest first. */
+export const LIST_POLICY_VERSIONS = `SELECT version, created_at, actor,
+  CASE WHEN document IS NULL THEN 1 ELSE 0 END AS is_reset FROM policies
+  WHERE name = $1 AND version < $2 ORDER BY version DESC LIMIT $3`;
+export const INSERT_POLICY = `INSERT INTO policies (name, version, document, created_at, actor)
+  VALUES ($1, $2, $3, $4, $5)`;

@@ -91,6 +91,7 @@ export interface Revisions {
   /** Revocations of tokens and projects, and overrides. */
   readonly revocations: number;
   readonly signing_keys: number;
+  readonly policies: number;
   /** The database's own clock, for nodes whose clock differs. */
   readonly nowMs: number;
 }
@@ -204,6 +205,23 @@ export interface SigningKeyRow {
   created_at: number;
 }
 
+/** A version of a policy. */
+export interface PolicyRow {
+  /** From 1, without gaps; the newest one is in force. */
+  version: number;
+  /** JSON text; null: this version took the policy away again. */
+  document: string | null;
+  created_at: number;
+  /** Name of the admin token that put it. */
+  actor: string;
+}
+
+/** A version of a policy without its document. */
+export interface PolicyVersion extends Omit<PolicyRow, "document"> {
+  /** It took the policy away again. */
+  is_reset: boolean;
+}
+
 export interface UsageQuery {
   readonly projectId?: string;
   readonly tokenId?: string;
@@ -293,6 +311,25 @@ export interface Store {
   insertSigningKey(row: SigningKeyRow, by: AuditEntry): Promise<void>;
   deleteSigningKey(kid: string): Promise<void>;
   replaceSigningKeyCiphertext(kid: string, from: string, to: string): Promise<boolean>;
+
+  /** The newest version. Null: there never was one. */
+  getPolicy(name: string): Promise<PolicyRow | null>;
+  getPolicyVersion(name: string, version: number): Promise<PolicyRow | null>;
+  /** Newest first, those before the version `before`; null: from the newest on. */
+  listPolicyVersions(name: string, limit: number, before: number | null): Promise<PolicyVersion[]>;
+  /**
+   * Adds a version; the entry of the audit says which. Taking away what is not there writes nothing
+   * and answers the newest version, 0 where there is none.
+   * @param document null takes the policy away; its versions stay
+   * @param expectedVersion the newest one as the caller knows it, 0 for none; null: whichever it is
+   */
+  putPolicy(
+    name: string,
+    document: string | null,
+    expectedVersion: number | null,
+    nowMs: number,
+    by: AuditEntry,
+  ): Promise<{ version: number } | "stale">;
 
   /**
    * Grants portions to a node, in one transaction. A grant is at most `left`, at least `wanted`

@@ -12,14 +12,18 @@ const connection: Connection = {
 
 const refused: string[] = [];
 
-const OK = '{"status":"ok","revocations_age_ms":12}';
+const OK = '{"status":"ok","reasons":[],"revocations_age_ms":12}';
 
 function door(readiness: Readiness = "ok") {
   return createFrontDoor({
     gateway: { handle: async () => new Response("gateway") },
     onRefused: (_request, error) => void refused.push(error.code),
     headerCountMax: 0,
-    health: () => ({ readiness, revocationsAgeMs: 12.3 }),
+    health: () => ({
+      readiness,
+      reasons: readiness === "degraded" ? ["policy_unreadable"] : [],
+      revocationsAgeMs: 12.3,
+    }),
     jwks: () => ({ keys: [] }),
   });
 }
@@ -41,7 +45,11 @@ describe("createFrontDoor()", () => {
   ])("answers /health/ready with the state %s and %d", async (readiness, status) => {
     expect(await answer("/health/ready", readiness)).toEqual({
       status,
-      body: JSON.stringify({ status: readiness, revocations_age_ms: 12 }),
+      body: JSON.stringify({
+        status: readiness,
+        reasons: readiness === "degraded" ? ["policy_unreadable"] : [],
+        revocations_age_ms: 12,
+      }),
     });
   });
 

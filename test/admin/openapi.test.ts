@@ -48,8 +48,25 @@ const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   "POST /manage/keys/signing/rotate": [],
   "GET /manage/audit": [],
   "GET /manage/audit/verify": [],
+  "GET /manage/policies/service-tier": [],
+  "PUT /manage/policies/service-tier": ["rules", "unknown_tier"],
+  "DELETE /manage/policies/service-tier": [],
+  "GET /manage/policies/service-tier/versions": [],
+  "GET /manage/policies/service-tier/versions/{version}": [],
+  "POST /manage/policies/service-tier/restore": ["version"],
+  "POST /manage/policies/service-tier/evaluate": [
+    "tier",
+    "model",
+    "project_id",
+    "token_id",
+    "credential_kind",
+    "policy",
+  ],
   "GET /manage/openapi.json": [],
 };
+
+/** Operations that change nothing, whatever their method. */
+const READING_POSTS = ["POST /manage/policies/service-tier/evaluate"];
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -88,10 +105,9 @@ describe("openApiRoutes()", () => {
     const [method = "", path = ""] = name.split(" ");
     const viewer = { token: VIEWER_TOKEN };
     const response = await request(method, path.replace(/\{\w+\}/g, "x"), undefined, viewer);
-    expect(response.status === 403).toBe(method !== "GET");
-    expect(store.audit.map(({ action }) => action === "request")).toEqual(
-      method === "GET" ? [] : [false],
-    );
+    const isReading = method === "GET" || READING_POSTS.includes(name);
+    expect(response.status === 403).toBe(!isReading);
+    expect(store.audit.map(({ action }) => action === "request")).toEqual(isReading ? [] : [false]);
   });
 
   test("says what is required, how long, and how many", async () => {
@@ -112,6 +128,18 @@ describe("openApiRoutes()", () => {
     expect(document.paths["/manage/tokens/{id}"].parameters).toEqual([
       { name: "id", in: "path", required: true, schema: { type: "string" } },
     ]);
+  });
+
+  test("names If-Match where it is honoured, and ETag where there is one", async () => {
+    const { request } = await setUpAdmin();
+    const { paths } = await (await request("GET", "/manage/openapi.json")).json();
+    const { get, put } = paths["/manage/policies/service-tier"];
+    const parameter = { in: "header", required: false, schema: { type: "string" } };
+    expect(put.parameters).toEqual([{ name: "If-Match", ...parameter }]);
+    expect(put.responses["200"].headers).toEqual({ ETag: { schema: { type: "string" } } });
+    expect(get.parameters).toBeUndefined();
+    expect(get.responses["200"].headers).toBeDefined();
+    expect(paths["/manage/projects"].get.responses["200"].headers).toBeUndefined();
   });
 
   test("refers to nothing that is not there", async () => {

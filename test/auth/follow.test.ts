@@ -7,7 +7,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { BY_ADMIN, DAY_MS, openIdentity } from "../support/identity.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 
-const PARTS = ["revocations", "directory", "signing_keys"] as const;
+const PARTS = ["revocations", "policies", "directory", "signing_keys"] as const;
 
 /** Lets promises that are settled already be seen. */
 async function settle(): Promise<void> {
@@ -38,6 +38,7 @@ async function setUp() {
       revocations: read("revocations"),
       directory: read("directory"),
       signing_keys: read("signing_keys"),
+      policies: read("policies"),
     },
     onFailure: (error) => failures.push(String(error)),
     onDatabaseTime: (nowMs) => times.push(nowMs),
@@ -219,6 +220,7 @@ describe("startFollowing()", () => {
         revocations: (all) => (all ? revocations.reload(store) : revocations.load(store)),
         directory: () => node.directory.reload(),
         signing_keys: () => node.tokens.reload(),
+        policies: () => Promise.resolve(),
       },
       onFailure: (error) => {
         throw error;

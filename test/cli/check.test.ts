@@ -59,9 +59,33 @@ describe("sluice check", () => {
     expect(err).toContain(`${file}:3: http_prot`);
   });
 
+  test("says what is wrong with a service tier policy beside its keys", async () => {
+    const rule = "    - { service_tier: flex, action: force }\n";
+    const text = `${PROVIDER}\nservice_tier_policy:\n  rules:\n${rule}`;
+    const { code, err } = await check(text);
+    expect(code).toBe(1);
+    expect(err).toContain(`${file}:4: service_tier_policy.rules[0].force_tier: is required`);
+    expect((await check(text.replace("force", "filter"))).code).toBe(0);
+  });
+
   test("of a file that is not there ends with 1 and says so", async () => {
     const io = new FakeIo();
     expect(await runCommand(COMMANDS, ["check", "-c", join(folder, "none.yml")], io)).toBe(1);
     expect(io.err).toContain("no such file");
+  });
+
+  test("--explain says which provider takes a request; with none it ends with 1", async () => {
+    writeFileSync(file, PROVIDER);
+    const run = async (...args: string[]) => {
+      const io = new FakeIo();
+      const code = await runCommand(COMMANDS, ["check", "-c", file, ...args], io);
+      return { code, text: io.out + io.err };
+    };
+    const taken = await run("--explain", "POST https://gw/v1/responses", "--model", "m");
+    expect([taken.code, taken.text.includes("main: takes 100 %")]).toEqual([0, true]);
+    expect(taken.text).not.toContain("sk-secret");
+    const refused = await run("--explain", "GET https://gw/nothing");
+    expect([refused.code, refused.text.includes("endpoint_not_found")]).toEqual([1, true]);
+    expect((await run("--model", "m")).code).toBe(2);
   });
 });

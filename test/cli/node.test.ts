@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 import { type RunningNode, startNode } from "../../src/cli/node.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { segmentPath } from "../../src/store/spool_folder.ts";
 import { RecordEncoder } from "../../src/store/spool_record.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -27,13 +28,14 @@ beforeEach(() => {
 
 afterEach(() => rmSync(dataDir, { recursive: true }));
 
-async function start(adminPort = 0): Promise<RunningNode> {
+async function start(adminPort = 0, more = ""): Promise<RunningNode> {
   const text = `
 http_port: 0
 http_bind_address: 127.0.0.1
 admin_port: ${adminPort}
 data_dir: ${JSON.stringify(dataDir)}
 providers: [{ name: openai, type: openai, endpoint: "http://127.0.0.1:9", api_key: sk-provider }]
+${more}
 `;
   const { config } = await loadConfig({ file: null, text, env: {} });
   const log = (event: string, fields = {}) => void lines.push({ event, ...fields });
@@ -92,6 +94,34 @@ describe("startNode()", () => {
     expect(opened?.["listener"]).toBe("http");
     expect(await isOpen(String(opened?.["url"]))).toBe(false);
     await blocker.stop(true);
+  });
+
+  test("says which policy is in force, and is degraded by an unreadable one", async () => {
+    const node = await start(0, "service_tier_policy: { rules: [] }");
+    const policies = () => lines.filter(({ event }) => event.startsWith("policy_"));
+    expect(policies()).toMatchObject([{ source: "configuration", version: 0 }]);
+    const database = openSqlite(join(dataDir, "sluice.db"));
+    database.exec(`PRAGMA busy_timeout = 5000;
+      INSERT INTO policies VALUES ('service-tier', 1, '{"rules":1}', 0, 'somebody');
+      UPDATE revisions SET revision = revision + 1 WHERE name = 'policies';`);
+    database.close();
+    const health = async () => JSON.parse(await (await fetch(`${node.urls[0]}/health`)).text());
+    for (let round = 0; round < 100 && policies().length < 2; round += 1) {
+      clock.advance(500);
+      await health();
+    }
+    expect(policies()[1]).toMatchObject({ event: "policy_unreadable", version: 1, in_force: 0 });
+    expect(await health()).toMatchObject({ status: "degraded", reasons: ["policy_unreadable"] });
+    const status = JSON.parse(await manage(node, "/manage/status"));
+    expect(status.service_tier_policy).toMatchObject({ source: "configuration", version: 1 });
+    expect(status.service_tier_policy.problem).toContain("rules must be a list");
+    await node.stop(0);
+  });
+
+  test("does not start with a policy that cannot be used", async () => {
+    const rule = "{ service_tier: flex, action: force }";
+    const failure = await start(0, `service_tier_policy: { rules: [${rule}] }`).catch(String);
+    expect(failure).toContain("rules[0].force_tier is required");
   });
 
   test("tells the log and the metrics what a dead process left in the ledger", async () => {

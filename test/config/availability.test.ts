@@ -16,7 +16,6 @@ describe("reportUnavailable()", () => {
     ["usage: {retention: 30d}", "1 usage.retention"],
     ["retry: {on: [connect, 429]}", "1 retry.on"],
     [provider("credential_ttl: 60s"), "1 providers[0].credential_ttl"],
-    [provider("credential_kind: oauth"), "1 providers[0].credential_kind"],
     [provider("retry: {on: [5xx]}"), "1 providers[0].retry.on"],
   ])("warns of %p", (text, place) => {
     const warnings = warningsOf(text);
@@ -35,7 +34,6 @@ describe("reportUnavailable()", () => {
     "usage: {sinks: []}",
     "retry: {on: [connect, timeout]}",
     "cors: {allowed_origins: []}",
-    "service_tier_policy: {rules: []}",
     "tokens: {algorithm: HS256}",
     "limits: {on_store_down: deny}",
     "telemetry:",
@@ -45,11 +43,6 @@ describe("reportUnavailable()", () => {
 
   test.each([
     ["cors: {allowed_origins: ['https://a.example']}", "1 cors.allowed_origins"],
-    [
-      "service_tier_policy: {rules: [{service_tier: priority, action: block}]}",
-      "1 service_tier_policy.rules",
-    ],
-    ["service_tier_policy: {unknown_tier: block}", "1 service_tier_policy.unknown_tier"],
     [provider("models: {a: b}"), "1 providers[0].models"],
     [provider("allowed_models: [a]"), "1 providers[0].allowed_models"],
     [provider("allowed_models: []"), "1 providers[0].allowed_models"],

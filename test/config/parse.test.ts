@@ -267,3 +267,49 @@ workers: 2
     }
   });
 });
+
+describe("parseConfig() of a service_tier_policy", () => {
+  const text = `service_tier_policy:
+  unknown_tier: filter
+  rules:
+    - { service_tier: FAST, action: force, force_tier: flex }
+    - service_tier: all
+      action: block
+`;
+
+  test("hands on what was written, with the other keys of a rule not set", () => {
+    expect(configOf(null).serviceTierPolicy).toBeNull();
+    expect(configOf(text).serviceTierPolicy).toMatchObject({
+      unknown_tier: "filter",
+      rules: [
+        { service_tier: "priority", action: "force", force_tier: "flex", shadow: false },
+        { service_tier: "all", action: "block", force_tier: null, projects: [] },
+      ],
+    });
+  });
+
+  test("puts what the check finds at its line, and asks it only about keys that are right", () => {
+    const asked: object[] = [];
+    const checkServiceTierPolicy = (policy: object) => {
+      asked.push(policy);
+      return [{ path: "rules[1].action", message: "will not do" }];
+    };
+    const problems = (source: string) => {
+      try {
+        parseConfig({ text: source, env: {}, checkServiceTierPolicy });
+      } catch (error) {
+        return error instanceof ConfigError ? error.problems : [];
+      }
+      return [];
+    };
+    expect(problems(`http_prot: 1\n${text}`)).toMatchObject([
+      { line: 1, path: "http_prot" },
+      { line: 7, path: "service_tier_policy.rules[1].action", message: "will not do" },
+    ]);
+    expect(problems(text.replace("block", "blck"))).toMatchObject([
+      { line: 6, path: "service_tier_policy.rules[1].action" },
+    ]);
+    expect(problems("")).toEqual([]);
+    expect(asked).toHaveLength(1);
+  });
+});

@@ -74,6 +74,15 @@ describe("ROOT_KEYS", () => {
     ["circuit_breaker: {failures: 0}", "circuit_breaker.failures: must be a whole number from 1"],
     ["cors: {allowed_origins: [example.com]}", "cors.allowed_origins[0]: must be an origin like"],
     ["service_tier_policy: {rules: [{action: pass}]}", "rules[0].service_tier: is missing"],
+    ["service_tier_policy: {unknown_tier: block}", "service_tier_policy.rules: is missing"],
+    [
+      "service_tier_policy: {rules: [{service_tier: auto, action: pass}]}",
+      "rules[0].service_tier: must be one of priority, flex, all",
+    ],
+    [
+      "service_tier_policy: {rules: [{service_tier: all, action: force, force_tier: all}]}",
+      "rules[0].force_tier: must be one of priority, flex, auto",
+    ],
     [
       "service_tier_policy: {rules: [{service_tier: all, action: drop}]}",
       "rules[0].action: must be",
@@ -163,7 +172,10 @@ test("ROOT_KEYS have defaults that change nothing when they are written out", ()
     return !path.includes("[]") && !path.includes("*") && /^\S+$/.test(defaultText) && available;
   });
   const env = plain
-    .filter(({ path }) => !/_bind_address$|_port$|^(data_dir|encryption|auth_keys)/.test(path))
+    .filter(
+      ({ path }) =>
+        !/_bind_address$|_port$|^(data_dir|encryption|auth_keys|service_tier_policy)/.test(path),
+    )
     .filter(({ defaultText }) => !/^(\[\]|\{\}|off|SQLite)$/.test(defaultText))
     .map(({ path, defaultText }) => {
       return [`SLUICE_${path.replaceAll(".", "_").toUpperCase()}`, defaultText] as const;

@@ -265,6 +265,13 @@ const STEPS: readonly Step[] = [
     audit: ["project.delete project:prj_* refused"],
   },
   {
+    send: "PUT /manage/policies/service-tier",
+    body: { rules: [{ service_tier: "flex", action: "block" }] },
+    status: 200,
+    has: ['{"version":1,"source":"stored"'],
+    audit: ["policy.put policy:service-tier done"],
+  },
+  {
     send: "GET /manage/audit?action=session.end",
     status: 200,
     has: ['"actor":"alice"', '"client_address":"192.0.2.7"', '"token_id":"<second>"'],
@@ -381,6 +388,7 @@ async function storedSecrets(store: Store): Promise<string[]> {
 /** The paths of an operation for everything there is. */
 function pathsOf(template: string, kept: ReadonlyMap<string, string>): string[] {
   if (!template.includes("{")) return [template];
+  if (template.endsWith("/{version}")) return [template.replace("{version}", "1")];
   const names = template.startsWith("/manage/projects/") ? ["web"] : ["token", "second"];
   return names.map((name) => template.replace("{id}", kept.get(name) ?? ""));
 }

@@ -22,7 +22,7 @@ async function effectOf(store: Store, run: () => Promise<unknown>): Promise<[Rai
   await run();
   const after = await store.readRevisions();
   const raised: Raised = {};
-  for (const name of ["directory", "revocations", "signing_keys"] as const) {
+  for (const name of ["directory", "revocations", "signing_keys", "policies"] as const) {
     if (after[name] !== before[name]) raised[name] = after[name] - before[name];
   }
   return [raised, (await store.verifyAudit()).entries - entries];
@@ -122,6 +122,10 @@ export function controlSuite(name: string, openStore: OpenStore): void {
         ],
         ["deleteSigningKey", (s) => s.deleteSigningKey("k3"), { signing_keys: 1 }, 0],
         ["deleteSigningKey, none", (s) => s.deleteSigningKey("k3"), {}, 0],
+        ["putPolicy", (s) => s.putPolicy("p", "{}", 0, 1, by()), { policies: 1 }, 1],
+        ["putPolicy, stale", (s) => s.putPolicy("p", "{}", 0, 2, by()), {}, 0],
+        ["putPolicy of none", (s) => s.putPolicy("p", null, 1, 3, by()), { policies: 1 }, 1],
+        ["putPolicy of none again", (s) => s.putPolicy("p", null, null, 4, by()), {}, 0],
         ["appendAudit", (s) => s.appendAudit([by(), by("b"), by("c")]), {}, 3],
         ["appendAudit of none", (s) => s.appendAudit([]), {}, 0],
         ["deleteProject", (s) => s.deleteProject("p1", by()), { directory: 1 }, 1],

@@ -1,7 +1,7 @@
 /**
  * What every store must do, whichever database it is on. Run by one file a database. Here: rows and
- * usage; revisions, revocations and the audit, and what limits are held against, are in
- * `store_control_suite.ts` and `store_limits_suite.ts`.
+ * usage; revisions, revocations and the audit, what limits are held against, and policies are in
+ * `store_control_suite.ts`, `store_limits_suite.ts` and `store_policies_suite.ts`.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -20,6 +20,7 @@ import {
   token,
 } from "./store_fixtures.ts";
 import { limitsSuite } from "./store_limits_suite.ts";
+import { policiesSuite } from "./store_policies_suite.ts";
 
 /** Runs the suite as `name`. */
 export function storeSuite(name: string, openStore: OpenStore): void {
@@ -338,6 +339,7 @@ export function storeSuite(name: string, openStore: OpenStore): void {
   });
   controlSuite(`${name}: control`, openStore);
   limitsSuite(`${name}: limits`, openStore);
+  policiesSuite(`${name}: policies`, openStore);
 }
 
 async function allPages(store: Store, query: UsageQuery): Promise<string[]> {

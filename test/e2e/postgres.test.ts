@@ -240,7 +240,7 @@ describe("the executable on PostgreSQL", () => {
         expect(await post(allows, token)).toStartWith("resp_");
         expect(await post(denies, token).catch(String)).toContain("503");
         const metrics = await metricsText(allows);
-        expect(metrics).toMatch(/sluice_limits_unenforced_total\{\} [1-9]/);
+        expect(metrics).toContain("sluice_limits_unenforced_total{} 1");
         expect(await metricsText(denies)).toContain('{code="limits_unavailable"}');
       } finally {
         server.thaw();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { SessionTap, UsageEvent } from "../../src/exchange.ts";
+import type { UsageEvent } from "../../src/exchange.ts";
 import { GatewayError } from "../../src/errors.ts";
-import { createSessionMeter } from "../../src/meter/session_meter.ts";
+import { createSessionMeter, type SessionMeterTap } from "../../src/meter/session_meter.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
 import { MeterWorld } from "../support/meter_world.ts";
 
@@ -12,11 +12,11 @@ function open(dialect: MeterDialect = "openai_responses") {
   return { world, tap: createSessionMeter(world.session(dialect)) };
 }
 
-function up(tap: SessionTap, message: object): void {
+function up(tap: SessionMeterTap, message: object): void {
   tap.clientMessage(JSON.stringify(message));
 }
 
-function down(tap: SessionTap, message: object): Promise<void> | undefined {
+function down(tap: SessionMeterTap, message: object): Promise<void> | undefined {
   return tap.upstreamMessage(JSON.stringify(message));
 }
 
@@ -252,8 +252,8 @@ describe("createSessionMeter() on Responses", () => {
     });
 
     test.each([
-      ["the lane's next response begins", (tap: SessionTap) => down(tap, created("r2"))],
-      ["the session ends", (tap: SessionTap) => tap.end()],
+      ["the lane's next response begins", (tap: SessionMeterTap) => down(tap, created("r2"))],
+      ["the session ends", (tap: SessionMeterTap) => tap.end()],
     ])("that is flat breaks off the started response, usage unknown, once %s", (_, next) => {
       const { world, tap } = open();
       up(tap, create("a"));
@@ -512,7 +512,9 @@ describe("createSessionMeter() on Responses", () => {
   test.each([...NO_EVENTS, ""])("refuses a client's message that is no JSON object: %s", (text) => {
     const { world, tap } = open();
     expect(() => tap.clientMessage(text)).toThrow("The message is not one JSON object");
-    expect(() => tap.clientMessage(new TextEncoder().encode(text))).toThrow("not one JSON object");
+    expect(() => tap.clientMessage(new TextEncoder().encode(text))).toThrow(
+      "not one JSON object",
+    );
     expect(() => tap.clientMessage(Uint8Array.of(0xff, 0xfe))).toThrow("not one JSON object");
     expect(world.ledger.opened).toEqual([]);
   });

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import type { Turn } from "../../src/meter/turn.ts";
+import type { Turn, TurnRequest } from "../../src/meter/turn.ts";
 import { TurnTable } from "../../src/meter/turn.ts";
-import type { EndedSignal, RequestedSignal, StartedSignal } from "../../src/provider/provider.ts";
+import type { EndedSignal, StartedSignal } from "../../src/provider/provider.ts";
 import { RecordingReservation } from "../support/reservation.ts";
 
 const NOTHING = new RecordingReservation();
 
-function requested(model: string, lane: string | null = null): RequestedSignal {
-  const unsaid = { serviceTier: null, outputTokensMax: null, warmup: false };
+function requested(model: string, lane: string | null = null): TurnRequest {
+  const unsaid = { serviceTier: null, requestedTier: null, outputTokensMax: null, warmup: false };
   return { signal: "requested", lane, model, ...unsaid };
 }
 

@@ -35,6 +35,8 @@ function fresh(): Health {
 function options(changes: Partial<ChoiceOptions> = {}): ChoiceOptions {
   return {
     health: fresh(),
+    model: null,
+    maker: null,
     accepts: () => true,
     hasOwnKey: () => false,
     random: () => 0,
@@ -96,6 +98,13 @@ describe("choose() orders", () => {
     expect(names(providers, { accepts: ({ name }) => name === "low" })).toEqual(["low"]);
   });
 
+  test("only those that serve the model, and all of them while it is not known", () => {
+    const providers = [of("one", { priority: 1, allowedModels: ["a"] }), of("any")];
+    expect(names(providers, { model: "a" })).toEqual(["one", "any"]);
+    expect(names(providers, { model: "b" })).toEqual(["any"]);
+    expect(names(providers, { model: null })).toEqual(["one", "any"]);
+  });
+
   test("what is not healthy not at all, and a fallback in its place", () => {
     const providers = [of("main"), of("fallback", { isFallback: true })];
     const health = fresh();
@@ -126,6 +135,43 @@ describe("choose() orders", () => {
     const health = fresh();
     for (const provider of providers) health.answered({ provider, apiKey: "k0" }, 429, "20");
     expect(names(providers, { health, hasOwnKey: () => true })).toEqual(["main", "next"]);
+  });
+});
+
+describe("choose() stays with the maker", () => {
+  const providers = [of("high", { priority: 9 }), of("two", { apiKeys: keys(1, 1) })];
+  const [, two] = providers;
+  if (two === undefined) throw new Error("There are two");
+  const maker = { provider: two, apiKey: "k1" };
+
+  test("and its key, alone, whatever the priorities", () => {
+    expect(names(providers, { maker })).toEqual(["two k1"]);
+  });
+
+  test("also while its key rests, because no other knows the response", () => {
+    const health = fresh();
+    health.answered(maker, 429, "20");
+    expect(names(providers, { maker, health })).toEqual(["two k1"]);
+  });
+
+  test("and refuses while it is down, instead of asking one who would deny the response", () => {
+    const health = fresh();
+    health.checked(maker, false);
+    const { code } = refusal(routeTo(providers), { maker, health });
+    expect(code).toBe("no_healthy_provider");
+  });
+
+  test("by the project's own key where it has one", () => {
+    expect(names(providers, { maker, hasOwnKey: () => true })).toEqual(["two"]);
+    const unknownKey = { provider: two, apiKey: null };
+    expect(names(providers, { maker: unknownKey })).toEqual(["two k0"]);
+  });
+
+  test("unless the configuration has it no more, or it does not take the caller", () => {
+    const gone = { provider: of("gone"), apiKey: null };
+    expect(names(providers, { maker: gone })[0]).toBe("high");
+    expect(names(providers, { maker: { provider: two, apiKey: "old" } })[0]).toBe("high");
+    expect(names(providers, { maker, accepts: ({ name }) => name === "high" })).toEqual(["high"]);
   });
 });
 
@@ -179,6 +225,11 @@ describe("choose() refuses", () => {
     expect([error.code, error.headers["allow"]]).toEqual(["method_not_allowed", "DELETE"]);
   });
 
+  test("a path that has none of the listed methods with 404", () => {
+    const route = routeTo([of("a", { allowedMethods: ["POST"] })], "GET", "/v1/responses/resp_1");
+    expect(refusal(route).code).toBe("endpoint_not_found");
+  });
+
   test("with 503 and retry-after where an open circuit is the reason", () => {
     const providers = [of("a"), of("b", { allowedMethods: ["GET"] })];
     const health = fresh();
@@ -193,6 +244,12 @@ describe("choose() refuses", () => {
     ]);
   });
 
+  test("a model that none serves with 403", () => {
+    const route = routeTo([of("a", { allowedModels: ["m"] }), of("b", { allowedMethods: [] })]);
+    const { code, status } = refusal(route, { model: "x" });
+    expect([code, status]).toEqual(["model_not_allowed", 403]);
+  });
+
   test("with no_healthy_provider where a health check is the reason", () => {
     const providers = [of("a")];
     const health = fresh();
@@ -205,6 +262,6 @@ test("obstacleOf() names the first of several reasons", () => {
   const provider = of("a", { allowedEndpoints: [], allowedMethods: [] });
   const route = routeTo([provider]);
   const slot = { provider, apiKey: null };
-  expect(obstacleOf(slot, route, { health: fresh(), accepts: () => false })).toBe("credential");
+  expect(obstacleOf(slot, route, options({ accepts: () => false }))).toBe("credential");
   expect(obstacleOf(slot, route, options())).toBe("endpoint");
 });

@@ -39,7 +39,7 @@ describe("Health", () => {
     expect(changes).toEqual([["circuit_opened", "two"]]);
   });
 
-  test("(trap 16) lets one probe through after the cooldown, and closes when it is answered", () => {
+  test("(trap 16) lets one probe through after the cooldown, and closes with its answer", () => {
     health.failed(ONE);
     health.failed(ONE);
     clock.advance(30_000);

@@ -8,6 +8,7 @@ import type { AdminOptions, LiveSession } from "../../src/admin/context.ts";
 import { endWhenRefused } from "../../src/auth/authenticate.ts";
 import type { AdminConfig, ProviderConfig } from "../../src/config/config.ts";
 import type { GatewayError } from "../../src/errors.ts";
+import { CurrentPolicy } from "../../src/policy/current_policy.ts";
 import type { Store } from "../../src/store/store.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { type Identity, openIdentityOver, TOKENS_CONFIG } from "./identity.ts";
@@ -79,6 +80,8 @@ export async function setUpAdminOver<S extends Store>(
   change: Partial<AdminOptions> = {},
 ): Promise<AdminSetup<S>> {
   const identity = await openIdentityOver(store, clock);
+  const tierPolicy = new CurrentPolicy(null, () => {});
+  await tierPolicy.load(store);
   const sessions: FakeSession[] = [];
   const errors: unknown[] = [];
   endWhenRefused(identity.revocations, identity.directory, {
@@ -90,6 +93,7 @@ export async function setUpAdminOver<S extends Store>(
   });
   const handle = createAdminHandler({
     ...identity,
+    tierPolicy,
     sessions: { list: () => sessions, get: (id) => sessions.find((one) => one.id === id) },
     admins: ADMINS,
     rotateEncryption: async (by) => {

@@ -16,6 +16,8 @@ import type {
   Lease,
   LeaseReport,
   LeaseRequest,
+  PolicyRow,
+  PolicyVersion,
   ProjectRevocationRow,
   ProjectRow,
   RevocationChanges,
@@ -30,23 +32,25 @@ import type {
   UsageQuery,
 } from "../../src/store/store.ts";
 import { MemoryAudit } from "./memory_audit.ts";
+import { MemoryPolicies } from "./memory_policies.ts";
+import { MemoryRevocations } from "./memory_revocations.ts";
 import { MemorySpend } from "./memory_spend.ts";
 import { MemoryUsage } from "./memory_usage.ts";
 
 const EPOCH_MS = 1_795_000_000_000;
-type Revised<T> = T & { revision: number };
 
 export class MemoryStore implements Store {
   readonly projects = new Map<string, ProjectRow>();
   readonly credentials = new Map<string, CredentialRow>();
   readonly tokens = new Map<string, TokenRow>();
-  readonly revocations = new Map<string, Revised<RevocationRow>>();
-  readonly projectRevocations = new Map<string, Revised<ProjectRevocationRow>>();
-  readonly overrides = new Map<string, Revised<TokenOverrideRow>>();
+  readonly revoked = new MemoryRevocations();
+  readonly revocations = this.revoked.tokens;
+  readonly overrides = this.revoked.overrides;
   readonly signingKeys: SigningKeyRow[] = [];
   readonly usage: Map<string, UsageEvent>;
   readonly audit: AuditRow[];
-  readonly revisions = { directory: 1, revocations: 1, signing_keys: 1 };
+  readonly revisions = { directory: 1, revocations: 1, signing_keys: 1, policies: 1 };
+  readonly policies = new MemoryPolicies();
   readonly spend: MemorySpend;
   /** Set to have every call fail with it. */
   failWith: Error | null = null;
@@ -199,16 +203,12 @@ export class MemoryStore implements Store {
 
   putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void> {
     return this.#run("putTokenOverride", () => {
-      const revision = this.#changed("revocations", by);
-      this.overrides.set(row.jti, { ...structuredClone(row), revision });
+      this.revoked.override(row, this.#changed("revocations", by));
     });
   }
 
   getTokenOverride(jti: string): Promise<TokenOverrideRow | null> {
-    return this.#run("getTokenOverride", () => {
-      const row = this.overrides.get(jti);
-      return row === undefined ? null : plain(row);
-    });
+    return this.#run("getTokenOverride", () => this.revoked.overrideOf(jti));
   }
 
   insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void> {
@@ -217,15 +217,11 @@ export class MemoryStore implements Store {
 
   insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]> {
     return this.#run("insertProjectRevocation", () => {
-      const revision = this.#changed("revocations", by);
-      const known = this.projectRevocations.get(row.project_id);
-      const issued_before = Math.max(row.issued_before, known?.issued_before ?? 0);
-      const expires_at = Math.max(row.expires_at, known?.expires_at ?? 0);
-      this.projectRevocations.set(row.project_id, { ...row, issued_before, expires_at, revision });
+      const issuedBefore = this.revoked.revokeProject(row, this.#changed("revocations", by));
       const revoked = [...this.tokens.values()].filter(
         (token) =>
           token.project_id === row.project_id &&
-          token.created_at <= issued_before &&
+          token.created_at <= issuedBefore &&
           token.revoked_at === null,
       );
       for (const token of revoked) token.revoked_at = row.revoked_at;
@@ -235,22 +231,14 @@ export class MemoryStore implements Store {
 
   listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges> {
     return this.#run("listRevocations", () => {
-      const isListed = (row: Revised<{ expires_at: number }>) =>
-        row.revision > afterRevision && row.expires_at > nowMs;
-      return {
-        revision: this.revisions.revocations,
-        tokens: [...this.revocations.values()].filter(isListed).map(plain),
-        projects: [...this.projectRevocations.values()].filter(isListed).map(plain),
-        overrides: [...this.overrides.values()].filter(isListed).map(plain),
-      };
+      const { revocations: revision } = this.revisions;
+      return { revision, ...this.revoked.newerThan(afterRevision, nowMs) };
     });
   }
 
   forgetExpired(nowMs: number): Promise<void> {
     return this.#run("forgetExpired", () => {
-      for (const rows of [this.revocations, this.projectRevocations, this.overrides]) {
-        for (const [id, row] of [...rows]) if (row.expires_at <= nowMs) rows.delete(id);
-      }
+      this.revoked.forgetExpired(nowMs);
       this.spend.forgetExpired(nowMs);
     });
   }
@@ -301,6 +289,24 @@ export class MemoryStore implements Store {
       row.ciphertext = to;
       return true;
     });
+  }
+
+  getPolicy(name: string): Promise<PolicyRow | null> {
+    return this.#run("getPolicy", () => this.policies.newest(name));
+  }
+
+  getPolicyVersion(name: string, version: number): Promise<PolicyRow | null> {
+    return this.#run("getPolicyVersion", () => this.policies.version(name, version));
+  }
+
+  listPolicyVersions(name: string, limit: number, before: number | null): Promise<PolicyVersion[]> {
+    return this.#run("listPolicyVersions", () => this.policies.list(name, limit, before));
+  }
+
+  putPolicy(...put: Parameters<Store["putPolicy"]>): ReturnType<Store["putPolicy"]> {
+    return this.#run("putPolicy", () =>
+      this.policies.put(put, (by) => void this.#changed("policies", by)),
+    );
   }
 
   lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {
@@ -376,10 +382,7 @@ export class MemoryStore implements Store {
   }
 
   #revoke(row: RevocationRow, by: AuditEntry): void {
-    const revision = this.#changed("revocations", by);
-    const known = this.revocations.get(row.jti);
-    const expires_at = Math.max(row.expires_at, known?.expires_at ?? 0);
-    this.revocations.set(row.jti, { ...row, ...known, expires_at, revision });
+    this.revoked.revoke(row, this.#changed("revocations", by));
   }
 
   #changed(what: keyof MemoryStore["revisions"], by: AuditEntry): number {
@@ -393,8 +396,4 @@ export class MemoryStore implements Store {
     }
     return ++this.revisions[what];
   }
-}
-
-function plain<T extends { revision: number }>({ revision: _, ...row }: T): Omit<T, "revision"> {
-  return row;
 }

@@ -1,7 +1,7 @@
 /** Reservations and admissions that remember what became of them. */
 
 import type { Reservation } from "../../src/exchange.ts";
-import type { AskedTurn, TurnAdmission } from "../../src/meter/session_meter.ts";
+import type { AskedTurn, TurnAdmission } from "../../src/meter/turn_admission.ts";
 
 export class RecordingReservation implements Reservation {
   readonly costMicros: number;

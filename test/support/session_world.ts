@@ -30,12 +30,15 @@ export class RecordingTap implements SessionTap {
   turnsRunning = 0;
   turns = 0;
   ends = 0;
-  onClient: (message: Message) => Promise<void> | undefined | void = () => {};
+  /** A promise holds the message back; a message goes up in place of the one that came. */
+  onClient: (message: Message) => Promise<void> | Message | undefined | void = () => {};
   onUpstream: (message: Message) => Promise<void> | undefined = () => undefined;
 
-  clientMessage(message: Message): Promise<void> | undefined {
+  clientMessage(message: Message): Message | Promise<Message> {
     this.fromClient.push(message);
-    return this.onClient(message) ?? undefined;
+    const said = this.onClient(message);
+    if (said instanceof Promise) return said.then(() => message);
+    return said ?? message;
   }
 
   upstreamMessage(message: Message): Promise<void> | undefined {

@@ -25,6 +25,8 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway_arrival.ts",
     "gateway_http.ts",
     "gateway_request.ts",
+    "gateway_session.ts",
+    "gateway_tier.ts",
     "gateway_websocket.ts",
   ],
   ["accept", "admin", "mock", "dashboard"],

@@ -1,0 +1,198 @@
+/**
+ * `sluice check --explain`: which provider a request would take, and why the others would not.
+ *
+ * Owns: the words. Does not own: the decision, which the functions of `route/` make, the same that
+ * make it for a request.
+ * Invariant: names providers and counts keys; never shows a key. What only a running node knows,
+ * its callers and the health of its upstreams, is left out.
+ */
+
+import type { Config, ProviderConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import { providerOf } from "../provider/dialect.ts";
+import { type ChoiceOptions, choose, obstacleOf } from "../route/choose.ts";
+import { Health } from "../route/health.ts";
+import { modelOfUrl } from "../route/model_map.ts";
+import { requireUpgrade, resolve, type Route } from "../route/resolve.ts";
+import {
+  buildTable,
+  hostName,
+  lookUp,
+  type RoutingTable,
+  type Slot,
+  type Tier,
+  withoutPrefix,
+} from "../route/table.ts";
+import { upstreamUrl } from "../route/target.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { UsageError } from "./command.ts";
+
+/** A request as it is written on a command line. */
+interface AskedRequest {
+  readonly method: string;
+  /** With port, where there is one; "" where only a path is given. */
+  readonly host: string;
+  readonly path: string;
+  /** Without `?`; "" for none. */
+  readonly query: string;
+  readonly upgrade: boolean;
+}
+
+interface Explanation {
+  /** Lines, each with its end. */
+  readonly text: string;
+  /** Whether a provider would take the request. */
+  readonly isTaken: boolean;
+}
+
+const OBSTACLES = {
+  credential: "does not take the credential",
+  endpoint: "allowed_endpoints does not have the path",
+  method: "allowed_methods does not have the method",
+  model: "allowed_models does not have the model",
+  circuit_open: "its circuit is open",
+  unhealthy: "is not healthy",
+} as const;
+
+/**
+ * Explains what would become of a request.
+ * @param asked such as `POST https://gw.example/v1/responses`; `wss://` for a WebSocket
+ * @param model null: the body would name none
+ * @throws UsageError where `asked` is no method and URL
+ */
+export function explain(config: Config, asked: string, model: string | null): Explanation {
+  const request = parseAsked(asked);
+  const table = buildTable(config.providers, config.defaultProvider);
+  try {
+    const route = resolve({ ...request, headers: new Headers() }, table, providerOf);
+    const options = optionsOf(model ?? modelOfUrl(route, request.query));
+    const [first] = choose(route, options);
+    requireUpgrade(route.endpoint, request.upgrade);
+    const url = upstreamUrl(first.provider, first.path, request.query);
+    const lines = [
+      `${asked} is ${route.endpoint.name} of ${route.pool.type}.`,
+      ...asking(route, options),
+      ...others(config, table, request, route),
+      `The first would be sent to ${url}`,
+    ];
+    return { text: `${lines.join("\n")}\n`, isTaken: true };
+  } catch (thrown) {
+    if (!(thrown instanceof GatewayError)) throw thrown;
+    const { status, code, message } = thrown;
+    const route = routeOf(request, table);
+    const lines = [
+      `${asked} is refused: ${status} ${code}: ${message}.`,
+      ...(route === null ? [] : asking(route, optionsOf(model))),
+      ...others(config, table, request, route),
+    ];
+    return { text: `${lines.join("\n")}\n`, isTaken: false };
+  }
+}
+
+function parseAsked(asked: string): AskedRequest {
+  const [, method, target = ""] = /^([A-Z]+) +(\S+)$/.exec(asked.trim()) ?? [];
+  const isPath = target.startsWith("/");
+  const text = isPath ? `http://path.invalid${target}` : target;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (method === undefined || url === null || !/^(?:http|ws)s?:$/.test(url.protocol)) {
+    throw new UsageError("--explain takes a method and a URL, as 'POST https://host/v1/responses'");
+  }
+  return {
+    method,
+    host: isPath ? "" : url.host,
+    path: url.pathname,
+    query: url.search.slice(1),
+    upgrade: url.protocol.startsWith("ws"),
+  };
+}
+
+/** A caller whose token every provider takes, of a project without keys of its own. */
+function optionsOf(model: string | null): ChoiceOptions {
+  return {
+    health: new Health(systemClock, () => {}),
+    model,
+    maker: null,
+    accepts: () => true,
+    hasOwnKey: () => false,
+    random: () => 0,
+  };
+}
+
+function routeOf(request: AskedRequest, table: RoutingTable): Route | null {
+  try {
+    return resolve({ ...request, headers: new Headers() }, table, providerOf);
+  } catch {
+    // Why there is none has been said.
+    return null;
+  }
+}
+
+/** The upstreams of the route, a line each: those that would be asked in their order. */
+function asking(route: Route, options: ChoiceOptions): string[] {
+  const lines: string[] = [];
+  const excluded: string[] = [];
+  let isFirst = true;
+  for (const tier of route.pool.tiers) {
+    const shares = sharesOf(tier, route, options);
+    for (const [index, slot] of tier.slots.entries()) {
+      const obstacle = obstacleOf(slot, route, options);
+      const share = `${Math.round((shares[index] ?? 0) * 100)} %`;
+      if (obstacle !== null) excluded.push(`  ${nameOf(slot)}: no, ${OBSTACLES[obstacle]}`);
+      else if (isFirst) lines.push(`  ${nameOf(slot)}: takes ${share}`);
+      else lines.push(`  ${nameOf(slot)}: takes ${share} where those above fail${rankOf(slot)}`);
+    }
+    isFirst &&= lines.length === 0;
+  }
+  return [...lines, ...excluded];
+}
+
+/** What each slot takes of the requests that reach its tier. */
+function sharesOf(tier: Tier, route: Route, options: ChoiceOptions): number[] {
+  const weights = tier.slots.map((slot, index) =>
+    obstacleOf(slot, route, options) === null ? (tier.weights[index] ?? 0) : 0,
+  );
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return weights.map((weight) => (sum === 0 ? 0 : weight / sum));
+}
+
+function rankOf({ provider: { isFallback, priority } }: Slot): string {
+  return isFallback ? " (is_fallback)" : ` (priority ${priority})`;
+}
+
+function nameOf({ provider, apiKey }: Slot): string {
+  const { name, apiKeys } = provider;
+  if (apiKeys.length < 2) return name;
+  const number = apiKeys.findIndex(({ key }) => key === apiKey) + 1;
+  return `${name}, key ${number} of ${apiKeys.length}`;
+}
+
+/** The providers that host, path and protocol rule out. */
+function others(
+  config: Config,
+  table: RoutingTable,
+  request: AskedRequest,
+  route: Route | null,
+): string[] {
+  const served = lookUp(table, request.host, request.path)?.served ?? null;
+  const isNamed = served !== null && !table.anyHost.includes(served);
+  return config.providers
+    .filter((provider) => route?.pool.providers.includes(provider) !== true)
+    .map((provider) => {
+      const isOutranked = isNamed && provider.host === null;
+      const why = whyNot(provider, request, served?.prefix ?? "", isOutranked);
+      return `  ${provider.name}: no, ${why}`;
+    });
+}
+
+function whyNot(
+  { host, pathPrefix, type }: ProviderConfig,
+  request: AskedRequest,
+  prefix: string,
+  isOutranked: boolean,
+): string {
+  if (host !== null && hostName(host) !== hostName(request.host)) return `it serves host ${host}`;
+  if (withoutPrefix(request.path, pathPrefix) === null)
+    return `it serves paths under ${pathPrefix}`;
+  if (!isOutranked && pathPrefix !== prefix) return `the longer prefix ${prefix} comes first`;
+  return isOutranked ? "a provider that names the host comes first" : `it speaks ${type}`;
+}

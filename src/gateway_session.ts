@@ -1,0 +1,203 @@
+/**
+ * A session as the node holds it from the dial's success to its end.
+ *
+ * Owns: joining policy, meter and relay for one session, its place among the live exchanges, its
+ * caps in time, and what is told of it at its end.
+ * Does not own: opening it (`gateway_websocket.ts`), relaying (`relay/session.ts`).
+ * Invariant: its place is given back and its end is told once, whoever ended it.
+ */
+
+import type { TimeoutsConfig } from "./config/config.ts";
+import { GatewayError } from "./errors.ts";
+import type { Reservation, SessionTap } from "./exchange.ts";
+import { createTurnAdmission } from "./gateway_admission.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import { SessionTiers } from "./gateway_tier.ts";
+import { createSessionMeter, type SessionMeterTap } from "./meter/session_meter.ts";
+import type { SessionLimits } from "./policy/session_limits.ts";
+import type { Dialed } from "./relay/dial.ts";
+import { headerValues } from "./relay/handshake.ts";
+import type { LiveExchange } from "./relay/live.ts";
+import { Session } from "./relay/session.ts";
+import type { SessionOutcome } from "./relay/session_record.ts";
+import type { Candidate } from "./route/choose.ts";
+import type { Timer } from "./runtime/clock.ts";
+
+/** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** What a session may take. */
+export interface Allowance {
+  /** Its place among the open sessions, given back at its end. */
+  readonly place: Reservation;
+  readonly limits: SessionLimits;
+}
+
+/** An upstream that agreed, and whose it is. */
+export interface Agreement {
+  readonly candidate: Candidate;
+  readonly dialed: Dialed;
+}
+
+/** The session's model where the URL names it, as Realtime's does. */
+export function modelOfQuery({ found }: Admitted): string | null {
+  return new URLSearchParams(found.query).get("model");
+}
+
+/** The shorter one; 0 is none. */
+function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): number {
+  return idleMs === 0 || idleMsMax === 0
+    ? Math.max(idleMs, idleMsMax)
+    : Math.min(idleMs, idleMsMax);
+}
+
+/** The policy sees each of the client's messages first, the meter what goes upstream. */
+function policedTap(tiers: SessionTiers, meter: SessionMeterTap): SessionTap {
+  return {
+    clientMessage(message) {
+      const policed = tiers.police(message);
+      const until = meter.clientMessage(policed.message, policed.requestedTier);
+      return until === undefined ? policed.message : until.then(() => policed.message);
+    },
+    upstreamMessage: (message) => meter.upstreamMessage(message),
+    get turnsRunning() {
+      return meter.turnsRunning;
+    },
+    get turns() {
+      return meter.turns;
+    },
+    end: () => meter.end(),
+  };
+}
+
+/** A session as the registry holds it. */
+export class LiveSession implements LiveExchange {
+  readonly id: string;
+  readonly transport = "websocket";
+  readonly projectId: string;
+  readonly tokenId: string | null;
+  readonly issuedAtMs: number | null;
+  readonly provider: string;
+  readonly endpoint: string;
+  readonly startedAtMs: number;
+  readonly remoteAddress: string;
+  readonly session: Session;
+  readonly #parts: GatewayParts;
+  readonly #meter: SessionMeterTap;
+  readonly #model: string | null;
+  readonly #place: Reservation;
+  /** Ends it when it has lasted its longest; null: it may last. */
+  readonly #lifetime: Timer | null;
+
+  constructor(
+    parts: GatewayParts,
+    admitted: Admitted,
+    allowance: Allowance,
+    { candidate, dialed }: Agreement,
+  ) {
+    const { provider, family, endpoint } = candidate;
+    const { requestIdHeader } = family;
+    const requestId =
+      requestIdHeader === null ? null : (headerValues(dialed.headers, requestIdHeader)[0] ?? null);
+    this.#parts = parts;
+    this.#place = allowance.place;
+    this.#model = modelOfQuery(admitted);
+    this.id = admitted.id;
+    this.projectId = admitted.principal.projectId;
+    this.tokenId = admitted.principal.tokenId;
+    this.issuedAtMs = admitted.principal.issuedAtMs;
+    this.provider = provider.name;
+    this.endpoint = endpoint.name;
+    this.startedAtMs = parts.clock.nowMs();
+    this.remoteAddress = admitted.connection.remoteAddress;
+    const tiers = new SessionTiers(parts, admitted.principal, candidate, this.#model);
+    this.#meter = createSessionMeter({
+      ...parts.meter,
+      context: contextOf(admitted, candidate, requestId),
+      dialect: endpoint.dialect,
+      admission: createTurnAdmission(parts, admitted, allowance.limits, tiers),
+    });
+    this.session = new Session({
+      upstream: dialed.socket,
+      tap: policedTap(tiers, this.#meter),
+      timeouts: { ...provider.timeouts, idleMs: idleMsOf(provider.timeouts, allowance.limits) },
+      queueBytesMax: parts.config.limits.frameQueueBytesMax,
+      messageBytesMax: parts.config.limits.frameBytesMax,
+      sendsErrorEvents: provider.type === "openai",
+      clock: parts.clock,
+      sweep: parts.sweep,
+      onEnd: (outcome) => this.#ended(outcome),
+    });
+    this.#lifetime = this.#limitLifetime(allowance.limits);
+    parts.live.add(this);
+    parts.log("relay_start", {
+      session_id: this.id,
+      project_id: this.projectId,
+      provider: this.provider,
+      endpoint: this.endpoint,
+    });
+  }
+
+  #limitLifetime({ durationMsMax }: SessionLimits): Timer | null {
+    if (durationMsMax === 0 || durationMsMax > TIMER_MS_MAX) return null;
+    const message = `The session lasted ${durationMsMax / 1000} s, its limit`;
+    const end = () => this.end(new GatewayError("session_limit", { message }));
+    return this.#parts.clock.after(durationMsMax, end);
+  }
+
+  get turns(): number {
+    return this.#meter.turns;
+  }
+
+  end(error: GatewayError): void {
+    this.session.fail(error);
+  }
+
+  drain(): void {
+    this.session.drain();
+  }
+
+  /** The client was not accepted after all. */
+  abandon(): void {
+    this.session.closed(1006, "", false);
+  }
+
+  #ended(outcome: SessionOutcome): void {
+    const { log, metrics, clock, live } = this.#parts;
+    live.remove(this);
+    this.#lifetime?.cancel();
+    this.#place.settle(0, 0);
+    if (outcome.error !== null) reportInternal(this.#parts, this.id, outcome.error);
+    const { closeCodeDownstream, closeCodeUpstream, droppedFrames, error } = outcome;
+    metrics.count("sluice_sessions_total", [
+      this.provider,
+      metrics.modelLabel(this.#model),
+      outcome.result,
+      String(closeCodeDownstream),
+    ]);
+    let dropped = 0;
+    for (const [reason, count] of Object.entries(droppedFrames)) {
+      dropped += count;
+      metrics.count("sluice_frames_dropped_total", [reason], count);
+    }
+    log(outcome.result === "completed" ? "relay_completed" : "relay_failed", {
+      session_id: this.id,
+      transport: this.transport,
+      provider: this.provider,
+      endpoint: this.endpoint,
+      stage: outcome.stage,
+      reason: error?.message,
+      code: error?.code,
+      close_code_downstream: closeCodeDownstream,
+      close_code_upstream: closeCodeUpstream,
+      frames_up: outcome.framesUp,
+      frames_down: outcome.framesDown,
+      bytes_up: outcome.bytesUp,
+      bytes_down: outcome.bytesDown,
+      dropped_frames: dropped,
+      turns: this.turns,
+      duration_ms: clock.nowMs() - this.startedAtMs,
+      graceful: outcome.graceful,
+    });
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * What the meter of a session asks before a turn goes upstream.
+ *
+ * Owns: these shapes. Does not own: the answers (`gateway_admission.ts`).
+ */
+
+import type { Reservation } from "../exchange.ts";
+
+/** What a turn asks for, as far as its frame says. */
+export interface AskedTurn {
+  /** Its own, else the session's; null: not known. */
+  readonly model: string | null;
+  readonly serviceTier: string | null;
+  /** Of the frame that asks; 0 where nobody asked. */
+  readonly frameBytes: number;
+  /** Null: it names no maximum. */
+  readonly outputTokensMax: number | null;
+}
+
+/** Judges the turns of a session, and sets aside what they may cost. */
+export interface TurnAdmission {
+  /**
+   * Before a turn goes upstream. A promise is returned only where something has to be waited for.
+   * @throws GatewayError what refuses it; the promise rejects with it
+   */
+  admit(asked: AskedTurn): Reservation | Promise<Reservation>;
+  /** For a turn that the upstream began by itself; and why an `admit` would have refused it. */
+  charge(asked: AskedTurn): { readonly reservation: Reservation; readonly refusal: unknown };
+  /** The upstream says what the session's model is. @throws GatewayError it is not allowed */
+  confirmModel(model: string): void;
+}

@@ -1,0 +1,228 @@
+/**
+ * The service tier policy on the executable: what the upstream gets, what the client is told, what
+ * the usage says; and a policy that changes while a session is open.
+ */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+
+import type { Mock } from "../../src/mock/mock.ts";
+import {
+  metricsText,
+  type Node,
+  openaiConfig,
+  startNode,
+  startProvider,
+  tokenId,
+  usageEvents,
+} from "./harness.ts";
+import { type Client, connect } from "./ws_client.ts";
+
+let provider: Mock;
+let node: Node;
+let token: string;
+
+beforeAll(async () => {
+  provider = await startProvider();
+  const { url } = provider;
+  const anthropic = `  - {type: anthropic, endpoint: "${url}", api_key: sk-ant-secret-0002}`;
+  node = await startNode({ config: openaiConfig(provider.url, anthropic) });
+});
+
+afterAll(async () => {
+  await node.stop();
+  await provider.stop();
+});
+
+beforeEach(async () => {
+  provider.clear();
+  token = await node.mint();
+});
+
+async function sluice(args: readonly string[], stdin?: string): Promise<string> {
+  const { code, stdout, stderr } = await node.run(args, stdin);
+  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
+  return stdout.trim();
+}
+
+/** Puts a policy of these rules in force. */
+async function setRules(...rules: object[]): Promise<void> {
+  await sluice(["policy", "set", "-"], JSON.stringify({ rules }));
+}
+
+const PRIORITY = { service_tier: "priority" };
+
+function post(body: object, path = "/v1/responses", headers: object = {}): Promise<Response> {
+  return fetch(`${node.url}${path}`, {
+    method: "POST",
+    body: JSON.stringify({ model: "gpt-5.5", input: "Go", ...body }),
+    headers: { authorization: `Bearer ${token}`, ...headers },
+  });
+}
+
+function open(path = "/v1/responses"): Promise<Client> {
+  return connect(node.url, path, { authorization: `Bearer ${token}` });
+}
+
+/** Asks for a turn with a tier, and returns the event that ends it. */
+async function turn(client: Client, tier: string | null) {
+  const create = { type: "response.create", model: "gpt-5.5", input: "Go" };
+  client.send(JSON.stringify(tier === null ? create : { ...create, service_tier: tier }));
+  const ends = /"type":"(response\.(completed|failed)|error)"/;
+  return JSON.parse(await client.until((text) => ends.test(text)));
+}
+
+/** What the upstream received: bodies and frames, in order. */
+function received(): Record<string, unknown>[] {
+  return provider.requests.flatMap(({ body, frames, method }) => {
+    const texts = method === "GET" ? frames : [new TextDecoder().decode(body)];
+    return texts.map((text) => JSON.parse(String(text)));
+  });
+}
+
+const tiersOf = (events: readonly Record<string, unknown>[]) =>
+  events.map((event) => [
+    event["requested_service_tier"],
+    event["decided_service_tier"],
+    event["service_tier"],
+  ]);
+
+describe("by default", () => {
+  test("priority is filtered over HTTP and WebSocket alike, and flex passes", async () => {
+    const shown = JSON.parse(await sluice(["policy", "show", "--json"]));
+    expect(shown).toMatchObject({ source: "default", policy: { rules: [{ action: "filter" }] } });
+    const answer = await post({ service_tier: "fast" });
+    expect(answer.headers.get("x-sluice-service-tier")).toBe("fast;none");
+    const client = await open();
+    await turn(client, "priority");
+    await turn(client, "flex");
+    client.close();
+    expect(received().map((sent) => sent["service_tier"])).toEqual([undefined, undefined, "flex"]);
+    const events = await usageEvents(node, 3, ["--token", tokenId(token)]);
+    expect(tiersOf(events).map(([asked, decided]) => [asked, decided])).toEqual([
+      ["fast", null],
+      ["priority", null],
+      ["flex", "flex"],
+    ]);
+  });
+});
+
+describe("a stored policy", () => {
+  test("forces, on both", async () => {
+    await setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
+    await post({ service_tier: "fast" });
+    const client = await open();
+    await turn(client, "fast");
+    client.close();
+    expect(received().map((sent) => sent["service_tier"])).toEqual(["flex", "flex"]);
+  });
+
+  test("blocks: the upstream sees nothing, HTTP is no way past it", async () => {
+    await setRules({ ...PRIORITY, action: "block", error_message: "Not on this plan" });
+    const client = await open();
+    expect(await turn(client, null)).toMatchObject({ type: "response.completed" });
+    const event = await turn(client, "fast");
+    expect(event).toMatchObject({
+      type: "error",
+      status: 400,
+      error: {
+        type: "forbidden_error",
+        code: "policy_violation",
+        message: "Not on this plan",
+        param: "service_tier",
+      },
+    });
+    expect(await client.closed).toEqual({ code: 1008, reason: "Not on this plan" });
+    const refused = await post({ service_tier: "fast" });
+    expect(refused.status).toBe(403);
+    expect((await refused.json()).error).toMatchObject({
+      type: "forbidden_error",
+      code: "policy_violation",
+      param: "service_tier",
+    });
+    expect(received()).toHaveLength(1);
+    expect(await usageEvents(node, 1, ["--token", tokenId(token)])).toHaveLength(1);
+  });
+
+  test("fails the turn alone where it says so", async () => {
+    await setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
+    const client = await open();
+    const failed = await turn(client, "fast");
+    expect(failed).toMatchObject({
+      type: "response.failed",
+      response: { status: "failed", error: { code: "invalid_prompt" } },
+    });
+    expect(await turn(client, null)).toMatchObject({ type: "response.completed" });
+    client.close();
+    expect(received()).toHaveLength(1);
+  });
+
+  test("that changes is in force with the next turn of an open session", async () => {
+    await setRules();
+    const client = await open();
+    await turn(client, "fast");
+    await setRules({ ...PRIORITY, action: "filter" });
+    await turn(client, "fast");
+    await setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
+    await turn(client, "fast");
+    client.close();
+    const sent = received().map((frame) => frame["service_tier"]);
+    expect(sent).toEqual(["priority", undefined, "flex"]);
+  });
+
+  test("is told in shadow what it would have done", async () => {
+    await setRules({ ...PRIORITY, action: "block", shadow: true });
+    expect((await post({ service_tier: "fast" })).status).toBe(200);
+    expect(received()[0]?.["service_tier"]).toBe("priority");
+    const line = await node.logged(({ event }) => event === "policy_shadow");
+    expect(line).toMatchObject({ rule: 0, action: "block", requested_service_tier: "fast" });
+    expect(await metricsText(node)).toContain('action="block",shadow="true"} 1');
+  });
+
+  test("takes Anthropic's fast mode out, in all of its spellings", async () => {
+    await setRules({ ...PRIORITY, action: "filter" });
+    const body = { model: "claude-opus-4-6", max_tokens: 9, speed: "fast", messages: [] };
+    await post(body, "/v1/messages", { "anthropic-beta": "fast-mode-2026-02-01,other-1" });
+    const [request] = provider.requests;
+    expect(request?.headers["anthropic-beta"]).toBe("other-1");
+    expect(received()[0]).not.toHaveProperty("speed");
+  });
+
+  const BYPASSES: readonly (readonly [string, string])[] = [
+    ["type last", '{"model":"gpt-5.5","service_tier":"priority","type":"response.create"}'],
+    ["an escaped key", '{"type":"response.create","\\u0073ervice_tier":"priority"}'],
+    ["an escaped value", '{"type":"response.create","service_tier":"\\u0070riority"}'],
+    ["upper case and padding", '{"type":"response.create","service_tier":" FAST "}'],
+    ["a key named twice", '{"type":"response.create","service_tier":"x","service_tier":"fast"}'],
+    ["a type named twice", '{"type":"x","type":"response.create","service_tier":"fast"}'],
+    ["a lane", '{"type":"response.create","stream_id":"a","service_tier":"fast"}'],
+    ["steering", '{"type":"response.steer","service_tier":"fast"}'],
+  ];
+
+  test.each(BYPASSES)("is not got past by %s", async (_title, frame) => {
+    await setRules({ ...PRIORITY, action: "block" });
+    for (const message of [frame, new TextEncoder().encode(frame)]) {
+      const client = await open();
+      client.send(message);
+      const event = JSON.parse(await client.next());
+      expect(event.error.code).toMatch(/^(policy_violation|ambiguous_json)$/);
+      expect((await client.closed).code).toBe(1008);
+    }
+    expect(received()).toEqual([]);
+  });
+
+  test.each(["gzip", "br", "zstd", "deflate"])("is not got past by %s bodies", async (coding) => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const answer = await post({ service_tier: "fast" }, "/v1/responses", {
+      "content-encoding": coding,
+    });
+    expect(answer.status).toBe(415);
+    expect(received()).toEqual([]);
+  });
+
+  test("explains itself", async () => {
+    await setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
+    const args = ["policy", "explain", "--tier", "fast", "--model", "gpt-5.5", "--json"];
+    const { decision } = JSON.parse(await sluice(args));
+    expect(decision).toMatchObject({ action: "block", rule: 0, reason: "action" });
+  });
+});

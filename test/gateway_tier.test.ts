@@ -1,0 +1,241 @@
+/** The service tier policy at work on requests and messages, with the real readers and engine. */
+
+import { describe, expect, test } from "bun:test";
+
+import { GatewayError } from "../src/errors.ts";
+import type { Message, Principal } from "../src/exchange.ts";
+import { policeForm, policeRequest, SessionTiers } from "../src/gateway_tier.ts";
+import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
+import { providerOf } from "../src/provider/dialect.ts";
+import type { MeterDialect } from "../src/provider/provider.ts";
+import { readRequestedTurn } from "../src/provider/request.ts";
+import type { Candidate } from "../src/route/choose.ts";
+import { providerConfig } from "./support/provider_config.ts";
+
+const PRINCIPAL: Principal = {
+  kind: "token",
+  projectId: "prj_1",
+  tokenId: "tok_1",
+  expiresAtMs: null,
+  issuedAtMs: 0,
+  restrictions: null,
+};
+
+const PATHS = {
+  openai_responses: ["openai", "/v1/responses"],
+  openai_realtime: ["openai", "/v1/realtime"],
+  anthropic_messages: ["anthropic", "/v1/messages"],
+  gemini_generate: ["gemini", "/v1beta/models/gemini-3-flash:generateContent"],
+} as const satisfies Partial<Record<MeterDialect, readonly [string, string]>>;
+
+function candidate(dialect: keyof typeof PATHS): Candidate {
+  const [type, path] = PATHS[dialect];
+  const family = providerOf(type);
+  const method = dialect === "openai_realtime" ? "GET" : "POST";
+  const endpoint = family.endpoint(method, path);
+  if (endpoint === null) throw new Error(`There is no ${path}`);
+  return { provider: providerConfig({ type }), apiKey: null, family, endpoint, path };
+}
+
+/** The parts that the policy is applied with, and what they were told. */
+class World {
+  readonly counted: string[] = [];
+  readonly logged: Record<string, unknown>[] = [];
+  tierPolicy: { policy: ReturnType<typeof parseServiceTierPolicy> };
+
+  constructor(...rules: object[]) {
+    this.tierPolicy = { policy: parseServiceTierPolicy({ rules }) };
+  }
+
+  readonly metrics = {
+    count: (name: string, labels: readonly string[]) =>
+      void this.counted.push(`${name} ${labels.join(" ")}`),
+  };
+
+  readonly log = (event: string, fields = {}) => void this.logged.push({ event, ...fields });
+
+  get parts() {
+    // Of the metrics only the counting is used.
+    return this as unknown as ConstructorParameters<typeof SessionTiers>[0];
+  }
+
+  session(dialect: "openai_responses" | "openai_realtime", model: string | null = null) {
+    return new SessionTiers(this.parts, PRINCIPAL, candidate(dialect), model);
+  }
+
+  request(dialect: keyof typeof PATHS, text: string, headers = new Headers()) {
+    const body = new TextEncoder().encode(text);
+    const to = candidate(dialect);
+    const requested = readRequestedTurn(dialect, body, to.path);
+    const policed = policeRequest(this.parts, PRINCIPAL, to, headers, body, requested);
+    return {
+      ...policed,
+      text: new TextDecoder().decode(policed.body),
+      isSame: policed.body === body,
+    };
+  }
+}
+
+const FILTER = { service_tier: "priority", action: "filter" };
+const BLOCK = { service_tier: "priority", action: "block" };
+const FORCE = { service_tier: "priority", action: "force", force_tier: "flex" };
+const CREATE = '{"service_tier": "fast","type":"response.create" ,"model":"gpt-5.5"}';
+
+function thrown(run: () => unknown): GatewayError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof GatewayError) return error;
+    throw error;
+  }
+  throw new Error("It passed");
+}
+
+describe("policeRequest()", () => {
+  test.each([
+    ["openai_responses", '{"model":"m","service_tier":"fast","n":1.0}', '{"model":"m","n":1.0}'],
+    ["anthropic_messages", '{"model":"m", "speed":"fast"}', '{"model":"m"}'],
+    ["gemini_generate", '{"serviceTier":"priority","contents":[]}', '{"contents":[]}'],
+  ] as const)("filters a tier of %s and nothing else", (dialect, text, expected) => {
+    const world = new World(FILTER);
+    const policed = world.request(dialect, text);
+    expect(JSON.parse(policed.text)).toEqual(JSON.parse(expected));
+    expect(policed.decidedTier).toBeNull();
+    expect(world.counted).toEqual(["sluice_policy_decisions_total service_tier filter false"]);
+  });
+
+  test("rewrites the alias where it passes, and leaves the very bytes where there is none", () => {
+    const world = new World();
+    const policed = world.request("openai_responses", '{"model":"m","service_tier":"fast"}');
+    expect([policed.text, policed.decidedTier]).toEqual([
+      '{"model":"m","service_tier":"priority"}',
+      "priority",
+    ]);
+    const plain = world.request("openai_responses", '{"model":"m"}');
+    expect([plain.isSame, plain.decidedTier]).toEqual([true, null]);
+  });
+
+  test("forces another tier", () => {
+    const policed = new World(FORCE).request("openai_responses", '{"service_tier":"priority"}');
+    expect([policed.text, policed.decidedTier]).toEqual(['{"service_tier":"flex"}', "flex"]);
+  });
+
+  test("blocks with 403 and the words of the rule", () => {
+    const world = new World({ ...BLOCK, error_message: "Not on this plan" });
+    const error = thrown(() => world.request("openai_responses", '{"service_tier":"fast"}'));
+    expect([error.code, error.status, error.message, error.events]).toEqual([
+      "tier_blocked",
+      403,
+      "Not on this plan",
+      [],
+    ]);
+  });
+
+  test("takes Anthropic's fast mode out of its header alone", () => {
+    const headers = new Headers({ "anthropic-beta": "a-1,fast-mode-2026-02-01, b-2" });
+    const world = new World(FILTER);
+    const policed = world.request("anthropic_messages", '{"model":"m"}', headers);
+    expect([policed.isSame, policed.betas]).toEqual([true, "a-1, b-2"]);
+    const other = new Headers({ "anthropic-beta": "a-1" });
+    expect(world.request("anthropic_messages", '{"model":"m"}', other).betas).toBeUndefined();
+  });
+
+  test("goes by the project and the token", () => {
+    const world = new World({ ...BLOCK, projects: ["prj_2"] }, { ...FORCE, tokens: ["tok_1"] });
+    const policed = world.request("openai_responses", '{"service_tier":"fast"}');
+    expect(policed.decidedTier).toBe("flex");
+  });
+});
+
+describe("policeForm()", () => {
+  const form = (serviceTier: string | null) => ({
+    ...readRequestedTurn("openai_responses", new TextEncoder().encode("{}"), "/v1/responses"),
+    serviceTier,
+  });
+  const police = (world: World, serviceTier: string | null) =>
+    policeForm(world.parts, PRINCIPAL, candidate("openai_responses"), form(serviceTier));
+
+  test("refuses a tier that may not go on as it is", () => {
+    expect(thrown(() => police(new World(FILTER), "fast")).code).toBe("tier_blocked");
+    expect(thrown(() => police(new World(), "fast")).code).toBe("tier_blocked");
+  });
+
+  test("lets the others pass", () => {
+    expect(() => police(new World(FILTER), null)).not.toThrow();
+    expect(() => police(new World(FILTER), "flex")).not.toThrow();
+  });
+});
+
+describe("SessionTiers", () => {
+  const police = (tiers: SessionTiers, message: Message) => tiers.police(message);
+
+  test("rewrites the field of a message, and says what was asked for", () => {
+    const tiers = new World(FORCE).session("openai_responses");
+    expect(police(tiers, CREATE)).toEqual({
+      message: '{"service_tier": "flex","type":"response.create" ,"model":"gpt-5.5"}',
+      requestedTier: "fast",
+    });
+  });
+
+  test("gives the very message back where nothing is asked for", () => {
+    const tiers = new World(FILTER).session("openai_responses");
+    const bytes = new TextEncoder().encode('{"type":"response.create","model":"m"}');
+    expect(police(tiers, bytes)).toEqual({ message: bytes, requestedTier: null });
+    expect(police(tiers, bytes).message).toBe(bytes);
+  });
+
+  test("obeys a changed policy with the next message", () => {
+    const world = new World();
+    const tiers = world.session("openai_responses");
+    expect(police(tiers, CREATE).message).toContain('"priority"');
+    world.tierPolicy = new World(BLOCK).tierPolicy;
+    expect(thrown(() => police(tiers, CREATE)).code).toBe("tier_blocked");
+  });
+
+  test("fails the turn alone where the rule says so", () => {
+    const tiers = new World({ ...BLOCK, on_block: "fail_turn" }).session("openai_responses");
+    const { events } = thrown(() => police(tiers, CREATE));
+    expect(events.map((text) => JSON.parse(text).type)).toEqual([
+      "response.created",
+      "response.failed",
+    ]);
+    expect(events[1]).toContain("service_tier=priority is not allowed for model gpt-5.5");
+  });
+
+  test.each([
+    ["the URL's model", "rt-good", [], null, "pass"],
+    ["a model it was moved to", "rt-good", ["rt-bad"], null, "block"],
+    ["the one before, until the upstream confirms", "rt-bad", ["rt-good"], null, "block"],
+    ["the confirmed one", "rt-bad", ["rt-good"], "rt-good", "pass"],
+    ["the confirmed one, whatever was asked", "rt-good", ["rt-good"], "rt-bad", "block"],
+    ["no model at all", null, [], null, "block"],
+  ] as const)("judges a Realtime tier by %s", (_title, url, updates, confirmed, expected) => {
+    const rule = {
+      service_tier: "priority",
+      action: "pass",
+      model_whitelist: ["rt-good"],
+      fallback_action: "block",
+    };
+    const tiers = new World(rule).session("openai_realtime", url);
+    for (const model of updates) {
+      police(tiers, JSON.stringify({ type: "session.update", session: { model } }));
+    }
+    if (confirmed !== null) tiers.confirmModel(confirmed);
+    const create = '{"type":"response.create","response":{"service_tier":"priority"}}';
+    if (expected === "pass") expect(police(tiers, create).message).toBe(create);
+    else expect(thrown(() => police(tiers, create)).code).toBe("tier_blocked");
+  });
+
+  test("counts and logs what a shadow rule would have done, and changes nothing", () => {
+    const world = new World({ ...BLOCK, shadow: true });
+    const tiers = world.session("openai_responses");
+    expect(police(tiers, CREATE).message).toContain('"priority"');
+    expect(world.counted).toEqual([
+      "sluice_policy_decisions_total service_tier pass false",
+      "sluice_policy_decisions_total service_tier block true",
+    ]);
+    expect(world.logged).toMatchObject([
+      { event: "policy_shadow", rule: 0, action: "block", requested_service_tier: "fast" },
+    ]);
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "bun:test";
+
+import { failedTurnMessages } from "../../src/provider/failed_turn.ts";
+import { messageReaderOf } from "../../src/provider/dialect.ts";
+
+const CREATE = JSON.stringify({ type: "response.create", model: "gpt-5.5", stream_id: "lane" });
+
+describe("failedTurnMessages()", () => {
+  test("begins and fails a response in the lane that asked", () => {
+    const [created, failed, ...more] = failedTurnMessages(
+      "openai_responses",
+      CREATE,
+      "resp_1",
+      "Not here",
+    ).map((text) => JSON.parse(text));
+    expect(more).toEqual([]);
+    expect(created).toMatchObject({
+      type: "response.created",
+      stream_id: "lane",
+      sequence_number: 0,
+      response: { id: "resp_1", model: "gpt-5.5", status: "in_progress" },
+    });
+    expect(failed).toMatchObject({
+      type: "response.failed",
+      stream_id: "lane",
+      sequence_number: 1,
+      response: {
+        id: "resp_1",
+        status: "failed",
+        error: { code: "invalid_prompt", message: "Not here" },
+      },
+    });
+  });
+
+  test("names no lane where the request named none", () => {
+    const create = '{"type":"response.create"}';
+    const events = failedTurnMessages("openai_responses", create, "resp_1", "Not here");
+    expect(events.map((text) => "stream_id" in JSON.parse(text))).toEqual([false, false]);
+  });
+
+  test("ends a Realtime response as failed", () => {
+    const events = failedTurnMessages("openai_realtime", "{}", "resp_1", "Not here");
+    expect(events.map((text) => JSON.parse(text).type)).toEqual([
+      "response.created",
+      "response.done",
+    ]);
+    expect(JSON.parse(events[1] ?? "").response).toMatchObject({
+      status: "failed",
+      status_details: { type: "failed", error: { code: "invalid_prompt", message: "Not here" } },
+    });
+  });
+
+  test.each(["openai_responses", "openai_realtime"] as const)("reads as ended in %s", (dialect) => {
+    const [, end = ""] = failedTurnMessages(dialect, CREATE, "resp_1", "Not here");
+    const signal = messageReaderOf(dialect)?.upstreamSignal(end);
+    expect(signal).toMatchObject({ signal: "ended", key: "resp_1", status: "failed" });
+  });
+
+  test("is nothing where the protocol has no such events", () => {
+    expect(failedTurnMessages("gemini_live", "{}", "resp_1", "Not here")).toEqual([]);
+  });
+});

@@ -1,0 +1,83 @@
+/** Where a response was made, and how long that is remembered. */
+
+import { beforeEach, describe, expect, test } from "bun:test";
+
+import { openai } from "../../src/provider/openai.ts";
+import { Affinity, responseOfPath } from "../../src/route/affinity.ts";
+import { resolve } from "../../src/route/resolve.ts";
+import { buildTable } from "../../src/route/table.ts";
+import { providerConfig } from "../support/provider_config.ts";
+
+const one = providerConfig({ name: "one" });
+const two = providerConfig({ name: "two" });
+
+let affinity: Affinity;
+
+beforeEach(() => {
+  affinity = new Affinity([one, two], 2);
+});
+
+function made(session: string, response: string | null, provider = "one", project = "p") {
+  affinity.made({
+    session_id: session,
+    project_id: project,
+    provider,
+    response_id: response,
+  });
+}
+
+describe("Affinity", () => {
+  test("finds the provider and the key that made a response, of every turn of a session", () => {
+    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    made("ex_1", "resp_1");
+    made("ex_1", "resp_2");
+    expect(affinity.find("p", "resp_1")).toEqual({ provider: one, apiKey: "k" });
+    expect(affinity.find("p", "resp_2")).toEqual({ provider: one, apiKey: "k" });
+  });
+
+  test("finds nothing for another project", () => {
+    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    made("ex_1", "resp_1");
+    expect(affinity.find("q", "resp_1")).toBeNull();
+  });
+
+  test("believes the ledger where the exchange went to another provider in the end", () => {
+    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    made("ex_1", "resp_1", "two");
+    expect(affinity.find("p", "resp_1")).toEqual({ provider: two, apiKey: null });
+  });
+
+  test("takes the upstream that an exchange was sent to last", () => {
+    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    affinity.sent("ex_1", { provider: one, apiKey: "l" });
+    made("ex_1", "resp_1");
+    expect(affinity.find("p", "resp_1")?.apiKey).toBe("l");
+  });
+
+  test("remembers nothing of a turn without an id", () => {
+    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    made("ex_1", null);
+    expect(affinity.find("p", "null")).toBeNull();
+  });
+
+  test("forgets what was used longest ago", () => {
+    for (const id of ["1", "2", "3"]) made("ex_1", `resp_${id}`);
+    expect(["1", "2", "3"].map((id) => affinity.find("p", `resp_${id}`) !== null)).toEqual([
+      false,
+      true,
+      true,
+    ]);
+  });
+});
+
+test.each([
+  ["GET", "/v1/responses/resp_1", "resp_1"],
+  ["DELETE", "/v1/responses/resp_1", "resp_1"],
+  ["POST", "/v1/responses/resp_1/cancel", "resp_1"],
+  ["POST", "/v1/responses", null],
+  ["GET", "/v1/models/resp_1", null],
+])("responseOfPath() of %s %s is %p", (method, path, expected) => {
+  const request = { method, path, host: "x", upgrade: false, headers: new Headers() };
+  const route = resolve(request, buildTable([one], null), () => openai);
+  expect(responseOfPath(route)).toBe(expected);
+});
