@@ -26,6 +26,7 @@ import {
 import { relayExchange } from "./gateway_http.ts";
 import { openSession } from "./gateway_websocket.ts";
 import type { MeterReport } from "./meter/row.ts";
+import { rateHeaders } from "./policy/rate_headers.ts";
 import { providerOf } from "./provider/dialect.ts";
 import { ClientGone } from "./relay/forward.ts";
 import { credentialHeaders, injectsCredential } from "./relay/headers.ts";
@@ -145,7 +146,7 @@ async function handle(
     const admitted = await authenticate(parts, prepared.access, arrival, way);
     caller = admitted.principal;
     requireUpgrade(admitted.candidates[0].endpoint, arrival.isUpgrade);
-    admitEndpoint(admitted);
+    admitEndpoint(parts, admitted);
     return arrival.isUpgrade
       ? await openSession(parts, admitted)
       : await relayExchange(parts, admitted);
@@ -260,7 +261,22 @@ function refuse(
   const fields = { request_id: arrival.id, code: error.code, status: error.status, method };
   log("request_refused", { ...fields, path: arrival.path, reason: error.message });
   reportInternal(parts, arrival.id, error);
-  return errorResponse(error, dialect, arrival.id);
+  const response = errorResponse(error, dialect, arrival.id);
+  if (error.status === 429 && caller !== null) addRates(parts, caller, dialect, response.headers);
+  return response;
+}
+
+/** A caller that is held back learns from what, as it would from the provider. */
+function addRates(
+  { limiter, authenticator, clock }: GatewayParts,
+  caller: Principal,
+  dialect: ProviderType,
+  headers: Headers,
+): void {
+  const rates = limiter.rates(authenticator.limits(caller));
+  for (const [name, value] of rateHeaders(dialect, rates, headers, clock.nowMs())) {
+    headers.set(name, value);
+  }
 }
 
 function reportTurn(options: GatewayOptions, report: MeterReport): void {

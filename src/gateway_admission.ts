@@ -14,7 +14,7 @@ import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
 import type { SessionTiers } from "./gateway_tier.ts";
 import { reserveFor } from "./meter/price.ts";
 import type { AskedTurn, TurnAdmission } from "./meter/turn_admission.ts";
-import { requireEndpoint, requireModel, requireTier } from "./policy/access.ts";
+import { requireBounded, requireEndpoint, requireModel, requireTier } from "./policy/access.ts";
 import type { SessionLimits } from "./policy/session_limits.ts";
 import type { MaybePromise } from "./runtime/runtime.ts";
 
@@ -22,9 +22,15 @@ import type { MaybePromise } from "./runtime/runtime.ts";
 const FREE = { kind: "exchange", tokens: 0, costMicros: 0 } as const;
 
 /** Whether the token may be used for this endpoint. @throws GatewayError `endpoint_not_allowed` */
-export function admitEndpoint({ principal, candidates }: Admitted): void {
+export function admitEndpoint(
+  { authenticator }: GatewayParts,
+  { principal, candidates }: Admitted,
+): void {
   const { endpoint, path } = candidates[0];
-  requireEndpoint(principal.restrictions, endpoint.name, path);
+  const { restrictions } = principal;
+  requireEndpoint(restrictions, endpoint.name, path);
+  const isLimited = restrictions !== null || authenticator.limits(principal).length > 0;
+  requireBounded(endpoint, isLimited);
 }
 
 /** Whether the token may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */

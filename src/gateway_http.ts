@@ -8,43 +8,29 @@
  * registry forgets the exchange, once.
  */
 
-import { type ErrorCode, errorEvent, GatewayError } from "./errors.ts";
+import { errorEvent, GatewayError } from "./errors.ts";
 import { admitAsked, reserveExchange } from "./gateway_admission.ts";
-import {
-  type Admitted,
-  contextOf,
-  type GatewayParts,
-  reportInternal,
-  upstreamHeaderOptions,
-} from "./gateway_arrival.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
 import type { BodyTap, Reservation } from "./exchange.ts";
 import { type RequestBody, readRequestBody } from "./gateway_request.ts";
 import { policeForm } from "./gateway_tier.ts";
+import { Upstreams } from "./gateway_upstreams.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
-import { BETA_HEADER } from "./provider/fast_mode.ts";
-import { ClientGone, forward, type UpstreamAnswer } from "./relay/forward.ts";
-import { downstreamHeaders, injectsCredential, upstreamHeaders } from "./relay/headers.ts";
+import { ClientGone, type UpstreamAnswer } from "./relay/forward.ts";
+import { downstreamHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
-import { peekBody } from "./relay/peek.ts";
 import type { HeldBody } from "./relay/request_body.ts";
 import { type BodyEnd, BodyRelay, isSmall } from "./relay/response_body.ts";
 import type { Candidate } from "./route/choose.ts";
-import { upstreamUrl } from "./route/target.ts";
 import { IDLE_TIMEOUT_S, type MaybePromise } from "./runtime/runtime.ts";
-
-/** The upstream was never reached, or would not have us. */
-const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
 
 /** Where the answer of a turn in the background is fetched. */
 const BACKGROUND_ENDPOINT = "/v1/responses/{id}";
 
-/** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
-const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
-
-/** As much of a refusal as is read to learn whether it is about our credential. */
-const REFUSAL_BYTES_MAX = 64 * 1024;
+/** Of a turn that came to nothing because its client left before it went upstream. */
+const CLIENT_LEFT = "client_left";
 
 /**
  * Relays one request.
@@ -62,37 +48,41 @@ class HttpExchange implements LiveExchange {
   readonly projectId: string;
   readonly tokenId: string | null;
   readonly issuedAtMs: number | null;
-  readonly provider: string;
   readonly endpoint: string;
   readonly startedAtMs: number;
   readonly turns: number;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
-  readonly #candidate: Candidate;
+  readonly #upstreams: Upstreams;
   /** Aborted by our own decision (reason: a GatewayError) or because the client is gone. */
   readonly #abort = new AbortController();
   readonly #clientLeft = () => this.#abort.abort(new ClientGone());
   #held: HeldBody | null = null;
-  #sent = false;
   #reservation: Reservation | null = null;
   #meter: BodyMeter | null = null;
   #relay: BodyRelay | null = null;
 
   constructor(parts: GatewayParts, admitted: Admitted) {
-    const { candidates } = admitted;
-    const candidate = candidates.find((one) => parts.health.enter(one));
-    if (candidate === undefined) throw parts.health.refusal(candidates);
     this.#parts = parts;
     this.#admitted = admitted;
-    this.#candidate = candidate;
+    this.#upstreams = new Upstreams(parts, admitted, this.#abort.signal);
+    const { endpoint } = this.#candidate;
     this.id = admitted.id;
     this.projectId = admitted.principal.projectId;
     this.tokenId = admitted.principal.tokenId;
     this.issuedAtMs = admitted.principal.issuedAtMs;
-    this.provider = candidate.provider.name;
-    this.endpoint = candidate.endpoint.name;
+    this.endpoint = endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
-    this.turns = candidate.endpoint.billing ? 1 : 0;
+    this.turns = endpoint.billing ? 1 : 0;
+  }
+
+  /** The one that is asked now. */
+  get #candidate(): Candidate {
+    return this.#upstreams.candidate;
+  }
+
+  get provider(): string {
+    return this.#candidate.provider.name;
   }
 
   get remoteAddress(): string {
@@ -122,11 +112,11 @@ class HttpExchange implements LiveExchange {
       this.#reservation = await this.#admit(body);
       // Waiting for a lease takes time too.
       authenticator.recheck(principal);
+      this.#abort.signal.throwIfAborted();
       this.#meter = this.#openMeter(this.#reservation, body);
-      const sent = await this.#send(body);
+      const { answer, body: sent } = await this.#upstreams.ask(body, this.#meter);
       this.#held?.release();
-      const answer = await this.#refuseRejectedCredential(sent);
-      return await this.#answer(answer, body);
+      return await this.#answer(answer, sent);
     } catch (thrown) {
       this.#endMeter(thrown);
       this.#forget();
@@ -184,56 +174,6 @@ class HttpExchange implements LiveExchange {
     });
     if (body instanceof Uint8Array) meter.sent(body.byteLength);
     return meter;
-  }
-
-  async #send(body: RequestBody): Promise<UpstreamAnswer> {
-    const { clock, fetch, reachability, health, affinity } = this.#parts;
-    const { request, found } = this.#admitted;
-    const { provider, path } = this.#candidate;
-    const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.#candidate);
-    const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
-    // What is taken out of the answer again must be readable.
-    if (body.usageInjected) headers.set("accept-encoding", "identity");
-    else if (this.#meter !== null) askForReadable(headers);
-    affinity.sent(this.id, this.#candidate);
-    this.#sent = true;
-    const answered = forward({
-      fetch,
-      clock,
-      method: request.method,
-      url: upstreamUrl(provider, path, found.query),
-      headers,
-      body: body.body,
-      timeouts: provider.timeouts,
-      signal: this.#abort.signal,
-      reachable: (withinMs) => reachability.check(provider.upstream, withinMs),
-    });
-    try {
-      const answer = await answered;
-      health.answered(this.#candidate, answer.status, answer.headers.get("retry-after"));
-      return answer;
-    } catch (thrown) {
-      health.threw(this.#candidate, thrown);
-      throw thrown;
-    }
-  }
-
-  /**
-   * A refusal of the credential that we put in is ours to mend and must not look like the client's.
-   * @returns the answer, to be relayed
-   * @throws GatewayError `upstream_auth_failed`
-   */
-  async #refuseRejectedCredential(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
-    const { provider, family } = this.#candidate;
-    const { status } = answer;
-    if (!injectsCredential(provider) || ![400, 401, 403].includes(status)) return answer;
-    const peeked = await peekBody(answer, REFUSAL_BYTES_MAX);
-    if (!family.refusesCredential(status, peeked.text)) return peeked.answer;
-    answer.abort();
-    answer.done();
-    throw new GatewayError("upstream_auth_failed", {
-      message: `The upstream refused the gateway's credential with ${status}`,
-    });
   }
 
   async #answer(answer: UpstreamAnswer, request: RequestBody): Promise<Response> {
@@ -338,15 +278,15 @@ class HttpExchange implements LiveExchange {
   #endMeter(thrown: unknown): void {
     if (this.#meter === null) return;
     if (thrown instanceof GatewayError) {
-      // Whatever may have reached the upstream may be billed, also where we gave up by ourselves.
-      this.#meter.failed(thrown.code, this.#sent && !NOTHING_BILLED.includes(thrown.code));
-    } else this.#meter.aborted();
+      this.#meter.failed(thrown.code, this.#upstreams.mayHaveBegun(thrown));
+    } else if (this.#upstreams.wasSent) this.#meter.aborted();
+    else this.#meter.failed(CLIENT_LEFT, false);
   }
 
   #forget(): void {
     this.#held?.release();
     // A metered one was settled by its meter.
-    if (this.#sent) this.#reservation?.settle(0, 0);
+    if (this.#upstreams.wasSent) this.#reservation?.settle(0, 0);
     else this.#reservation?.release();
     const { request, connection } = this.#admitted;
     request.signal.removeEventListener("abort", this.#clientLeft);
@@ -362,23 +302,4 @@ function tierHeader({ requested, decidedTier }: RequestBody): string | null {
   // Only what fits into a header; the usage event has it whole.
   const shown = (tier: string | null) => (tier ?? "none").replace(/[^\x20-\x3a\x3c-\x7e]/g, "?");
   return asked === null ? null : `${shown(asked)};${shown(decidedTier)}`;
-}
-
-/** @param betas undefined: as they came */
-function withBetas(headers: Headers, betas: string | null | undefined): Headers {
-  if (betas === undefined) return headers;
-  const changed = new Headers(headers);
-  if (betas === null) changed.delete(BETA_HEADER);
-  else changed.set(BETA_HEADER, betas);
-  return changed;
-}
-
-/**
- * Leaves only codings that the meter can undo; what is read is not what was asked for otherwise.
- */
-function askForReadable(headers: Headers): void {
-  const asked = headers.get("accept-encoding");
-  if (asked === null) return;
-  const readable = asked.split(",").filter((coding) => READABLE_CODING.test(coding));
-  headers.set("accept-encoding", readable.length === 0 ? "identity" : readable.join(","));
 }

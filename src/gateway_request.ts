@@ -57,6 +57,21 @@ interface StreamObserver {
 }
 
 /**
+ * The same request as another candidate is to get it. What streams by cannot be sent twice.
+ * @throws GatewayError `tier_blocked`: it may not go there
+ */
+export function requestFor(
+  parts: GatewayParts,
+  { request, principal }: Pick<Admitted, "request" | "principal">,
+  candidate: Candidate,
+  body: RequestBody,
+): RequestBody {
+  const { held } = body;
+  if (held === null) return body;
+  return { ...readHeld(parts, principal, request.headers, candidate, held.bytes), held };
+}
+
+/**
  * Holds what is inspected, and streams everything else.
  * @throws GatewayError `invalid_json`, `ambiguous_json`, `body_too_large`, `unsupported_encoding`,
  *   `param_not_allowed`, `tier_blocked`

@@ -20,6 +20,7 @@ import { ClientGone } from "./relay/forward.ts";
 import { headerValues } from "./relay/handshake.ts";
 import { downstreamHeaders, injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { Candidate } from "./route/choose.ts";
+import { causeOfStatus } from "./route/retry_cause.ts";
 import { upstreamPath } from "./route/target.ts";
 import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
 
@@ -167,8 +168,7 @@ function mayHelp(failure: DialFailed | DialRefused, causes: readonly RetryCause[
 /** Null: none that `retry.on` can name. */
 function causeOf(failure: DialFailed | DialRefused): RetryCause | null {
   if (failure instanceof DialFailed) return failure.kind === "timeout" ? "timeout" : "connect";
-  if (failure.status === 429) return "429";
-  return failure.status >= 500 ? "5xx" : null;
+  return causeOfStatus(failure.status);
 }
 
 async function dialCandidate(

@@ -13,17 +13,12 @@ interface Gap {
   readonly effect: "warns" | "refuses";
   /** Whether this value needs the missing function; without it, every value does. */
   readonly when?: (value: unknown) => boolean;
-  /** Replaces the standard message. */
-  readonly note?: string;
 }
 
 const isTrue = (value: unknown): boolean => value === true;
 const isNotEmpty = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
 const isEnabled = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "enabled" in value && value.enabled === true;
-const needsAnswers = (value: unknown): boolean =>
-  Array.isArray(value) && value.some((cause) => cause === "429" || cause === "5xx");
-const RETRY_NOTE = "429 and 5xx are retried on WebSocket dials only in this version";
 
 function refused(container: string, ...keys: string[]): Gap[] {
   return keys.map((name) => ({ path: `${container}.${name}`, effect: "refuses" }));
@@ -38,8 +33,6 @@ const GAPS: readonly Gap[] = [
   { path: "connect_tunnel_enabled", effect: "warns", when: isTrue },
   { path: "usage.sinks", effect: "warns", when: isNotEmpty },
   { path: "usage.retention", effect: "warns" },
-  { path: "retry.on", effect: "warns", when: needsAnswers, note: RETRY_NOTE },
-  { path: "providers[].retry.on", effect: "warns", when: needsAnswers, note: RETRY_NOTE },
   { path: "providers[].connection", effect: "warns" },
   { path: "apis.*.connection", effect: "warns" },
   { path: "apis.*.timeouts.idle_connection", effect: "warns" },
@@ -70,7 +63,7 @@ export function reportUnavailable(reader: Reader): void {
     const gap = GAPS.find(({ path }) => path === patternOf(at.path));
     if (gap === undefined || !applies(gap, value)) continue;
     if (gap.effect === "refuses") reader.problem(at, LATER);
-    else reader.warn(at, gap.note ?? `${LATER}, and does nothing`);
+    else reader.warn(at, `${LATER}, and does nothing`);
   }
 }
 

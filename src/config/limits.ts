@@ -1,12 +1,12 @@
 /**
  * Limits as they come from outside: a token's claims, the management API, a row of the store.
  *
- * Owns: their check, and what two sets of them amount to together. Does not own: holding anyone to
+ * Owns: their check, their change, and what two sets of them amount to together. Does not own: holding anyone to
  * them (`policy/`).
  * Invariant: what is not a known limit with a sensible value is refused, never ignored.
  */
 
-import { LIMIT_NAMES, type LimitName, type Limits } from "../exchange.ts";
+import { LIMIT_NAMES, type LimitChanges, type LimitName, type Limits } from "../exchange.ts";
 
 /**
  * The limits in a JSON object; a null value is no limit, like an absent one.
@@ -28,6 +28,11 @@ export function parseLimits(value: unknown): Limits {
     limits[name] = amount;
   }
   return limits;
+}
+
+/** What becomes of limits that are changed. */
+export function changeLimits(limits: Limits, changes: LimitChanges): Limits {
+  return parseLimits({ ...limits, ...changes });
 }
 
 /** Both sets at once: of each limit the lower one. */

@@ -44,6 +44,8 @@ export interface BodyMeter {
   requested(requested: RequestedTurn): void;
   /** Bytes of the request body that went upstream. */
   sent(byteCount: number): void;
+  /** The one that was asked failed; another one is asked, with the tier that goes there. */
+  sentTo(context: ExchangeContext, decidedServiceTier: string | null): void;
   /** The upstream answers. Every byte of its body goes through the tap. */
   answered(head: AnswerHead): BodyTap;
   /**
@@ -62,6 +64,7 @@ export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
   return {
     requested: (requested) => turn.requested(requested),
     sent: (byteCount) => turn.sent(byteCount),
+    sentTo: (context, tier) => turn.sentTo(context, tier),
     answered: (head) => tapOf(options, turn, head),
     failed: (errorCode, reachedUpstream) => {
       if (!reachedUpstream) options.reservation.release();

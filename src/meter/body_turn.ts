@@ -50,6 +50,7 @@ export class BodyTurn {
   readonly #options: BodyTurnOptions;
   readonly #startedMs: number;
   #context: ExchangeContext;
+  #decidedServiceTier: string | null;
   #requested: RequestedTurn | null;
   #transport: Transport;
   #httpStatus: number | null = null;
@@ -71,6 +72,7 @@ export class BodyTurn {
   constructor(options: BodyTurnOptions) {
     this.#options = options;
     this.#context = options.context;
+    this.#decidedServiceTier = options.decidedServiceTier;
     this.#requested = options.requested;
     this.#transport = options.requested?.stream === true ? "sse" : "http";
     this.#background = options.requested?.background ?? false;
@@ -93,6 +95,12 @@ export class BodyTurn {
 
   requested(requested: RequestedTurn): void {
     this.#requested = requested;
+  }
+
+  /** Another upstream is asked. */
+  sentTo(context: ExchangeContext, decidedServiceTier: string | null): void {
+    this.#context = context;
+    this.#decidedServiceTier = decidedServiceTier;
   }
 
   answered({ context, httpStatus, serviceTier }: TurnAnswer, transport: Transport): void {
@@ -202,7 +210,7 @@ export class BodyTurn {
       requestedModel: this.#requested?.model ?? null,
       model: this.#model,
       requestedServiceTier: this.#requested?.serviceTier ?? null,
-      decidedServiceTier: this.#options.decidedServiceTier,
+      decidedServiceTier: this.#decidedServiceTier,
       serviceTier: this.#serviceTier,
       status: ending.status,
       errorCode: ending.errorCode,

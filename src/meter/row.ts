@@ -127,8 +127,10 @@ export function rowOf(
   };
 }
 
-/** Tokens of a row, in and out; null: not known. */
-export function tokensOf({ input_tokens, output_tokens }: UsageEvent): number | null {
+/** Tokens of a row, in and out; null: not known, or not all. */
+export function tokensOf(row: UsageEvent): number | null {
+  const { input_tokens, output_tokens, usage_source } = row;
+  if (usage_source === "partial") return null;
   return input_tokens === null || output_tokens === null ? null : input_tokens + output_tokens;
 }
 

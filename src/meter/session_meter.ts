@@ -10,14 +10,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import type {
-  ExchangeContext,
-  Message,
-  Reservation,
-  SessionTap,
-  TurnStatus,
-  UsageDetails,
-} from "../exchange.ts";
+import type { ExchangeContext, Message, Reservation, SessionTap } from "../exchange.ts";
 import { messageReaderOf } from "../provider/dialect.ts";
 import type {
   EndedSignal,
@@ -30,9 +23,10 @@ import type {
   TurnSignal,
   UsageReading,
 } from "../provider/provider.ts";
-import type { TurnAdmission } from "./turn_admission.ts";
-import type { MeterOptions, ParseFailure, RowFacts, Traffic } from "./row.ts";
+import type { AskedTurn, Charge, TurnAdmission } from "./turn_admission.ts";
+import type { MeterOptions, ParseFailure, Traffic } from "./row.ts";
 import { NO_TRAFFIC, rowOf, tokensOf } from "./row.ts";
+import { type Ending, factsOf, interruption } from "./session_row.ts";
 import type { Turn, TurnRequest } from "./turn.ts";
 import { TurnTable } from "./turn.ts";
 
@@ -47,8 +41,11 @@ const REQUESTS_MAX = 64;
 
 /** A request whose response begins a turn only with the upstream's answer. */
 interface PendingRequest {
+  readonly request: TurnRequest;
+  readonly asked: AskedTurn;
   readonly timeMs: number;
-  readonly reservation: Reservation;
+  /** Null: given back, because an upstream's error may have been about it. */
+  readonly reservation: Reservation | null;
 }
 
 /** What is metered of a session: all that its tap sees. */
@@ -67,15 +64,6 @@ export interface SessionMeterTap extends Omit<SessionTap, "clientMessage"> {
  */
 export function createSessionMeter(options: SessionMeterOptions): SessionMeterTap {
   return new SessionMeter(options);
-}
-
-/** How a turn ended, beside what the turn itself knows. */
-interface Ending {
-  readonly status: TurnStatus;
-  readonly usage: UsageReading;
-  readonly terminal: string;
-  readonly errorCode: string | null;
-  readonly httpStatus: number | null;
 }
 
 class SessionMeter implements SessionMeterTap {
@@ -109,7 +97,7 @@ class SessionMeter implements SessionMeterTap {
   }
 
   get turnsRunning(): number {
-    return this.#table.runningCount;
+    return this.#table.runningCount + this.#requests.length;
   }
 
   clientMessage(message: Message, requestedTier?: string | null): Promise<void> | undefined {
@@ -139,8 +127,14 @@ class SessionMeter implements SessionMeterTap {
   /** One turn whose record fails keeps no other from its own; the first failure is thrown. */
   end(): Promise<void> | undefined {
     this.#ended = true;
-    this.#forgetRequests();
     const failures: unknown[] = [];
+    for (const request of this.#requests.splice(0)) {
+      try {
+        this.#begin(request);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
     for (const turn of this.#table.drain()) {
       try {
         this.#close(turn, interruption(turn));
@@ -177,25 +171,32 @@ class SessionMeter implements SessionMeterTap {
     const asked = { model, serviceTier, frameBytes, outputTokensMax };
     const admitted = this.#options.admission.admit(asked);
     const request = { ...signal, requestedTier: requestedTier ?? serviceTier };
-    if (!(admitted instanceof Promise)) return this.#requested(request, nowMs, admitted);
-    return admitted.then((reservation) => this.#requested(request, nowMs, reservation));
+    const pending = { request, asked, timeMs: nowMs };
+    if (!(admitted instanceof Promise))
+      return this.#requested({ ...pending, reservation: admitted });
+    return admitted.then((reservation) => this.#requested({ ...pending, reservation }));
   }
 
   /** @throws what the ledger throws */
-  #requested(signal: TurnRequest, nowMs: number, reservation: Reservation): undefined {
-    if (this.#ended) {
-      reservation.release();
-    } else if (this.#reader?.turnsBegin === "at_answer") {
-      this.#requests.push({ timeMs: nowMs, reservation });
-      if (this.#requests.length > REQUESTS_MAX) this.#requests.shift()?.reservation.settle(0, 0);
-    } else {
-      this.#table.requested(signal, nowMs, reservation);
-    }
+  #requested(pending: PendingRequest): undefined {
+    if (this.#ended) pending.reservation?.release();
+    else if (this.#reader?.turnsBegin === "at_request") this.#begin(pending);
+    else this.#requests.push(pending);
+    const oldest = this.#requests.length > REQUESTS_MAX ? this.#requests.shift() : undefined;
+    if (oldest !== undefined) this.#begin(oldest);
   }
 
-  /** Which of them an upstream's error was about is not said, and none of them has begun a turn. */
-  #forgetRequests(): void {
-    for (const { reservation } of this.#requests) reservation.settle(0, 0);
+  /** A turn of its own from here on, whether or not the upstream answers. */
+  #begin({ request, asked, timeMs, reservation }: PendingRequest): void {
+    this.#table.requested(request, asked, timeMs, reservation);
+  }
+
+  /**
+   * Which of them an upstream's error was about is not said. None keeps its place; one that is
+   * answered all the same is charged for then.
+   */
+  #doubtRequests(): void {
+    for (const { reservation } of this.#requests) reservation?.settle(0, 0);
     this.#requests = [];
   }
 
@@ -208,7 +209,9 @@ class SessionMeter implements SessionMeterTap {
     } else {
       const request = this.#requests.shift();
       const started = { ...signal, model: signal.model ?? this.#sessionModel };
-      this.#table.started(started, request?.timeMs ?? nowMs, request?.reservation ?? null);
+      const since = request?.timeMs ?? nowMs;
+      const turn = this.#table.started(started, since, request?.reservation ?? null);
+      if (turn.reservation === null) this.#take(turn);
     }
     if (signal.isOutput === true) this.#table.output({ key: signal.key, lane: signal.lane }, nowMs);
     this.#throwRefusal();
@@ -253,15 +256,24 @@ class SessionMeter implements SessionMeterTap {
   #refused(signal: RefusedSignal): void {
     if (this.#reader?.turnsBegin === "at_answer") {
       // A response that comes late all the same is timed and charged for from its start.
-      this.#forgetRequests();
+      this.#doubtRequests();
       return;
     }
-    const turn = this.#table.refused(signal);
-    if (turn === null) return;
+    const refusal = this.#table.refused(signal);
+    if (refusal === null) return;
+    const { turn } = refusal;
+    if (!refusal.isCertain) return this.#doubt(turn);
     const { terminal, errorCode, httpStatus } = signal;
     // What was refused before it began cost nothing.
     const usage: UsageReading = { reading: "none_billed" };
     this.#close(turn, { status: "error", usage, terminal, errorCode, httpStatus });
+  }
+
+  /** It may never be answered, and must not keep its place until the session ends. */
+  #doubt(turn: Turn): void {
+    if (turn.key !== null) return;
+    turn.reservation?.settle(0, 0);
+    turn.reservation = null;
   }
 
   #session(signal: SessionSignal): void {
@@ -275,23 +287,30 @@ class SessionMeter implements SessionMeterTap {
   }
 
   #open(turn: Turn, isOver: boolean): void {
-    turn.reservation ??= this.#charge(turn);
-    const facts = this.#factsOf(turn, interruption(turn), null, NO_TRAFFIC);
+    if (turn.reservation === null) this.#take(turn);
+    // One that is over is paid for, and the next one is judged by itself.
+    if (isOver) this.#refusal = null;
+    const facts = factsOf(turn, interruption(turn), null, NO_TRAFFIC, this.#isNameless);
     try {
       this.#options.ledger.open(rowOf(this.#options, this.#options.context, facts));
     } catch (error) {
       // A turn that is over was billed: there is no refusing it, and its row is closed next.
       if (isOver) return;
-      turn.reservation.release();
+      turn.reservation?.release();
       throw error;
     }
   }
 
-  #charge({ model, decidedServiceTier: serviceTier }: Turn): Reservation {
-    const asked = { model, serviceTier, frameBytes: 0, outputTokensMax: null };
-    const { reservation, refusal } = this.#options.admission.charge(asked);
+  /** Charges for a turn that runs already. */
+  #take(turn: Turn): void {
+    const { reservation, refusal } = this.#charge(turn);
+    turn.reservation = reservation;
     this.#refusal = refusal;
-    return reservation;
+  }
+
+  #charge({ asked, model, decidedServiceTier: serviceTier }: Turn): Charge {
+    const unasked = { model, serviceTier, frameBytes: 0, outputTokensMax: null };
+    return this.#options.admission.charge(asked ?? unasked);
   }
 
   #parseFailed(turn: number, cause: ParseFailure): void {
@@ -303,8 +322,11 @@ class SessionMeter implements SessionMeterTap {
     if (ending.usage.reading === "malformed") {
       this.#parseFailed(turn.number, "malformed_usage");
     }
+    if (turn.reservation === null && ending.usage.reading !== "none_billed") {
+      turn.reservation = this.#charge(turn).reservation;
+    }
     const durationMs = clock.monotonicMs() - turn.startedMs;
-    const facts = this.#factsOf(turn, ending, durationMs, this.#takeTraffic());
+    const facts = factsOf(turn, ending, durationMs, this.#takeTraffic(), this.#isNameless);
     const row = rowOf(this.#options, context, facts);
     turn.reservation?.settle(tokensOf(row), row.settled_micros);
     const written = ledger.close(row);
@@ -312,30 +334,6 @@ class SessionMeter implements SessionMeterTap {
       this.#closing = Promise.all([this.#closing, written]).then(() => undefined);
     }
     report({ event: "relay_turn_completed", row, terminal: ending.terminal });
-  }
-
-  #factsOf(turn: Turn, ending: Ending, durationMs: number | null, traffic: Traffic): RowFacts {
-    return {
-      turn: turn.number,
-      kind: turn.kind,
-      transport: "websocket",
-      requestedModel: turn.requestedModel,
-      model: turn.model,
-      requestedServiceTier: turn.requestedServiceTier,
-      decidedServiceTier: turn.decidedServiceTier,
-      serviceTier: turn.serviceTier,
-      status: ending.status,
-      errorCode: ending.errorCode,
-      httpStatus: ending.httpStatus,
-      responseId: turn.kind === "response" && !this.#isNameless ? turn.key : null,
-      usage: ending.usage,
-      reservedMicros: turn.reservation?.costMicros ?? 0,
-      isPartial: false,
-      details: detailsOf(turn),
-      firstTokenMs: turn.firstTokenMs,
-      durationMs,
-      traffic,
-    };
   }
 
   #takeTraffic(): Traffic {
@@ -351,30 +349,6 @@ class SessionMeter implements SessionMeterTap {
     this.#bytesDown = 0;
     return traffic;
   }
-}
-
-/**
- * No terminal event was seen: an error may have ended the turn, and what it cost is not known. A
- * response in the background goes on without us.
- */
-function interruption(turn: Turn): Ending {
-  if (turn.error !== null) {
-    return { status: "error", usage: { reading: "absent" }, ...turn.error };
-  }
-  return {
-    status: turn.background ? "pending" : "interrupted",
-    usage: { reading: "absent" },
-    terminal: "none",
-    errorCode: null,
-    httpStatus: null,
-  };
-}
-
-function detailsOf(turn: Turn): UsageDetails {
-  const details: UsageDetails = {};
-  if (turn.lane !== null) details.stream_id = turn.lane;
-  if (turn.warmup) details.warmup = true;
-  return details;
 }
 
 function byteLengthOf(message: Message): number {

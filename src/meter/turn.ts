@@ -20,6 +20,7 @@ import type {
   RequestedSignal,
   StartedSignal,
 } from "../provider/provider.ts";
+import type { AskedTurn } from "./turn_admission.ts";
 
 /** Turns kept of a session. An upstream that begins more without ending any is not believed. */
 const TURNS_RUNNING_MAX = 1024;
@@ -27,7 +28,17 @@ const TURNS_RUNNING_MAX = 1024;
 const ENDED_KEYS_MAX = 256;
 
 /** An error that may have ended a turn, or may have been about something else. */
-type NotedError = Pick<RefusedSignal, "terminal" | "errorCode" | "httpStatus">;
+interface NotedError extends Pick<RefusedSignal, "terminal" | "errorCode" | "httpStatus"> {
+  /** The turn was refused before it began: its lane has answered a later request since. */
+  readonly isCertain: boolean;
+}
+
+/** What an error event is about. */
+interface Refusal {
+  readonly turn: Turn;
+  /** False: maybe; the turn stays in the table. */
+  readonly isCertain: boolean;
+}
 
 /** A request as it goes upstream, with the tier that the client asked for. */
 export interface TurnRequest extends RequestedSignal {
@@ -44,7 +55,9 @@ export interface Turn {
   readonly requestedServiceTier: string | null;
   readonly decidedServiceTier: string | null;
   readonly warmup: boolean;
-  /** Null until the upstream's own turns are charged for. */
+  /** Null: nobody asked for it. */
+  readonly asked: AskedTurn | null;
+  /** Null until it is charged for: nobody asked, or it was given back when an error came. */
   reservation: Reservation | null;
   /** Response id or item id; null: not answered yet. */
   key: string | null;
@@ -60,7 +73,13 @@ export interface Turn {
 /** What a new turn begins with. */
 type TurnSeed = Pick<
   Turn,
-  "kind" | "lane" | "startedMs" | "requestedModel" | "requestedServiceTier" | "decidedServiceTier"
+  | "asked"
+  | "kind"
+  | "lane"
+  | "startedMs"
+  | "requestedModel"
+  | "requestedServiceTier"
+  | "decidedServiceTier"
 > &
   Pick<Turn, "warmup" | "reservation" | "key" | "model" | "serviceTier" | "background">;
 
@@ -108,7 +127,12 @@ export class TurnTable {
   }
 
   /** A request that the upstream will answer, and what was set aside for it. */
-  requested(signal: TurnRequest, nowMs: number, reservation: Reservation): void {
+  requested(
+    signal: TurnRequest,
+    asked: AskedTurn,
+    nowMs: number,
+    reservation: Reservation | null,
+  ): void {
     this.#open({
       kind: "response",
       lane: signal.lane,
@@ -117,6 +141,7 @@ export class TurnTable {
       requestedServiceTier: signal.requestedTier,
       decidedServiceTier: signal.serviceTier,
       warmup: signal.warmup,
+      asked,
       reservation,
       key: null,
       model: null,
@@ -134,7 +159,7 @@ export class TurnTable {
    * The upstream began `signal.key`: an answer to a request of its lane, or a turn of its own.
    * @param reservation what was set aside for a turn that begins with this; null: nothing
    */
-  started(signal: StartedSignal, startedMs: number, reservation: Reservation | null): void {
+  started(signal: StartedSignal, startedMs: number, reservation: Reservation | null): Turn {
     const known = this.#byKey(signal.key, signal.kind);
     const turn =
       known ??
@@ -151,6 +176,7 @@ export class TurnTable {
     turn.serviceTier = signal.serviceTier ?? turn.serviceTier;
     turn.background ||= signal.background;
     if (known === null && turn.kind === "response") this.#abandonBroken(turn);
+    return turn;
   }
 
   /** Notes the first output of a turn. `owner` is null where only one turn is answered. */
@@ -184,10 +210,11 @@ export class TurnTable {
   /**
    * Takes the request that an error refuses out of the table: its lane's oldest one that is not
    * answered, or, where the lane is what was wrong, the newest that names one, else the newest.
-   * The error is only noted, and null returned, where it breaks off a started response, whose own
-   * terminal event may follow, and where it may be about another message than that request.
+   * The error is only noted where it breaks off a started response, whose own terminal event may
+   * follow, and where it may be about another message than that request.
+   * @returns null: it is about no turn
    */
-  refused(signal: RefusedSignal): Turn | null {
+  refused(signal: RefusedSignal): Refusal | null {
     const { terminal, errorCode, httpStatus } = signal;
     const broken = signal.about === "response" ? this.#startedIn(signal.lane) : null;
     const waiting = this.#running.filter(
@@ -200,11 +227,11 @@ export class TurnTable {
     const turn = broken ?? request ?? null;
     if (turn === null) return null;
     if (turn === broken || this.#otherSent || waiting.length > 1) {
-      turn.error = { terminal, errorCode, httpStatus };
-      return null;
+      turn.error = { terminal, errorCode, httpStatus, isCertain: false };
+      return { turn, isCertain: false };
     }
     this.#remove(turn);
-    return turn;
+    return { turn, isCertain: true };
   }
 
   /** Takes out all that is left. */
@@ -236,16 +263,19 @@ export class TurnTable {
     return this.#open(seedOf({ ...signal, key, background: false }, nowMs, this), true);
   }
 
-  /** Takes out what an error broke off before this response; its lane would not have begun it. */
+  /**
+   * Takes out what an error broke off before this response, or refused: a lane answers its requests
+   * in their order, and would not have begun this one before.
+   */
   #abandonBroken(successor: Turn): void {
     const broken = this.#running.filter(
       (each) =>
         each.error !== null &&
-        each.key !== null &&
         each.lane === successor.lane &&
-        each !== successor,
+        (each.key !== null ? each !== successor : each.number < successor.number),
     );
     for (const turn of broken) {
+      if (turn.error !== null && turn.key === null) turn.error = { ...turn.error, isCertain: true };
       this.#remove(turn);
       this.#abandoned(turn);
     }
@@ -354,6 +384,7 @@ function seedOf(
     requestedServiceTier: null,
     decidedServiceTier: table.inheritedTier(signal.lane),
     warmup: false,
+    asked: null,
     reservation: null,
     key: signal.key,
     model: signal.model,

@@ -17,6 +17,13 @@ export interface AskedTurn {
   readonly outputTokensMax: number | null;
 }
 
+/** What was taken for a turn that runs already. */
+export interface Charge {
+  readonly reservation: Reservation;
+  /** Why an `admit` would have refused it; null: it would not. */
+  readonly refusal: unknown;
+}
+
 /** Judges the turns of a session, and sets aside what they may cost. */
 export interface TurnAdmission {
   /**
@@ -24,8 +31,8 @@ export interface TurnAdmission {
    * @throws GatewayError what refuses it; the promise rejects with it
    */
   admit(asked: AskedTurn): Reservation | Promise<Reservation>;
-  /** For a turn that the upstream began by itself; and why an `admit` would have refused it. */
-  charge(asked: AskedTurn): { readonly reservation: Reservation; readonly refusal: unknown };
+  /** For a turn that the upstream began, or ended, without an admission that still holds. */
+  charge(asked: AskedTurn): Charge;
   /** The upstream says what the session's model is. @throws GatewayError it is not allowed */
   confirmModel(model: string): void;
 }

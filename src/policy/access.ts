@@ -31,6 +31,24 @@ export function requireEndpoint(
 }
 
 /**
+ * Refuses what would be used later without any limit to whoever has limits.
+ * @param endpoint `escapesLimits` says whether it would
+ * @param isLimited whether the caller, or the project, has any limit or restriction
+ * @throws GatewayError `endpoint_not_allowed`
+ */
+export function requireBounded(
+  { name, escapesLimits }: { readonly name: string; readonly escapesLimits: boolean },
+  isLimited: boolean,
+): void {
+  if (!escapesLimits || !isLimited) return;
+  throw new GatewayError("endpoint_not_allowed", {
+    message:
+      `${name} hands out a key of the provider's, for which no limit of this token or its project ` +
+      "would hold. Use a token without limits, or connect through sluice",
+  });
+}
+
+/**
  * @param model null: the request names none, and what it would get cannot be known
  * @throws GatewayError `model_not_allowed`
  */

@@ -10,7 +10,7 @@
 
 import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
 import type { Route } from "./route_table.ts";
-import { RouteTable, billed, endpoint, free } from "./route_table.ts";
+import { RouteTable, billed, endpoint, free, handsOutKey } from "./route_table.ts";
 
 /** `GET` is the upgrade, `POST` the same call over HTTP. */
 const RESPONSES: Route = {
@@ -56,9 +56,9 @@ const TABLE = new RouteTable([
   billed("/v1/images/edits", "image", "openai_images", MULTIPART),
   billed("/v1/images/variations", "image", "openai_images", MULTIPART),
   REALTIME,
-  free("/v1/realtime/client_secrets", "POST"),
-  free("/v1/realtime/sessions", "POST"),
-  free("/v1/realtime/transcription_sessions", "POST"),
+  handsOutKey("/v1/realtime/client_secrets"),
+  handsOutKey("/v1/realtime/sessions"),
+  handsOutKey("/v1/realtime/transcription_sessions"),
   // The media of a call go past sluice: the row says that something was billed, and not how much.
   billed("/v1/realtime/calls", "response", "none", OPAQUE),
   free("/v1/realtime/calls/{id}/accept", "POST"),

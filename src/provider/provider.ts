@@ -22,6 +22,8 @@ export interface Endpoint {
   readonly requestBody: "json" | "multipart" | "opaque";
   /** Which reader understands its answers and messages. */
   readonly dialect: MeterDialect;
+  /** Whether what is done here is used elsewhere later, where nobody meters or limits it. */
+  readonly escapesLimits: boolean;
 }
 
 /** The closed set of message formats that a meter can read. `none` reads nothing. */

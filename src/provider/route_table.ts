@@ -31,13 +31,20 @@ export function endpoint(
   more: Partial<Pick<Endpoint, "websocket" | "requestBody">> = {},
 ): Endpoint {
   const requestBody = billing ? "json" : "opaque";
-  return { name, billing, kind, dialect, websocket: "never", requestBody, ...more };
+  const usual = { websocket: "never", requestBody, escapesLimits: false } as const;
+  return { name, billing, kind, dialect, ...usual, ...more };
 }
 
 /** A path whose exchanges are never billed. */
 export function free(pattern: string, ...methods: readonly Method[]): Route {
   const of = endpoint(pattern, false, "response", "none");
   return { pattern, billed: null, upgrade: null, free: { methods, endpoint: of } };
+}
+
+/** A path that hands out a key of the provider's, which is then used past us. */
+export function handsOutKey(pattern: string): Route {
+  const of = { ...endpoint(pattern, false, "response", "none"), escapesLimits: true };
+  return { pattern, billed: null, upgrade: null, free: { methods: ["POST"], endpoint: of } };
 }
 
 /** A path whose `POST` bills. `also` are methods that do not. */

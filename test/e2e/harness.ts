@@ -42,8 +42,8 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-export function startProvider(): Promise<Mock> {
-  return startMock({ runtime: bunRuntime, clock: systemClock, hostname: "127.0.0.1", port: 0 });
+export function startProvider(port = 0): Promise<Mock> {
+  return startMock({ runtime: bunRuntime, clock: systemClock, hostname: "127.0.0.1", port });
 }
 
 /** An empty folder that `cleanUp` removes. */

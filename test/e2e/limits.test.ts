@@ -81,6 +81,7 @@ describe("requests per minute", () => {
     expect(second.headers.get("x-ratelimit-reset-requests")).toMatch(/^(\d+m)?\d+s$/);
     const refused = await post(token);
     expect(Number(refused.headers.get("retry-after"))).toBeWithin(1, 61);
+    expect(refused.headers.get("x-ratelimit-limit-requests")).toBe("2");
     expect(await codeOf(refused)).toBe("429 rate_limit_exceeded");
   });
 
@@ -268,11 +269,20 @@ describe("what a token may be used for", () => {
   test("service tiers", async () => {
     const token = await mint("--tier", "flex");
     expect((await post(token, { service_tier: "flex" })).status).toBe(200);
-    expect((await post(token, { service_tier: "fast" })).status).toBe(403);
+    expect((await post(token, { service_tier: "scale" })).status).toBe(403);
     const client = await open(token);
-    const fast = { type: "response.create", model: "gpt-5.5", input: "Go", service_tier: "fast" };
-    expect(await turn(client, JSON.stringify(fast))).toMatch(/^40\d /);
+    const create = { type: "response.create", model: "gpt-5.5", input: "Go" };
+    const scale = JSON.stringify({ ...create, service_tier: "scale" });
+    expect(await turn(client, scale)).toBe("400 policy_violation");
     expect((await client.closed).code).toBe(1008);
+  });
+
+  test("no key of the provider's, which no limit would hold for", async () => {
+    const free = await mint();
+    expect((await post(free, {}, {}, "/v1/realtime/client_secrets")).status).toBe(200);
+    const limited = await mint("--max-requests", "5");
+    const refused = await post(limited, {}, {}, "/v1/realtime/client_secrets");
+    expect(await codeOf(refused)).toBe("403 endpoint_not_allowed");
   });
 });
 

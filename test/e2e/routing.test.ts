@@ -5,7 +5,7 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 
-import { type Node, startNode } from "./harness.ts";
+import { type Node, startNode, startProvider, usageEvents } from "./harness.ts";
 import { rawUpstream, type RawUpstream } from "./raw_upstream.ts";
 import { connect } from "./ws_client.ts";
 
@@ -148,4 +148,81 @@ describe("a node with several providers", () => {
     }
     expect(answers).toEqual([401, 200, 401, 404]);
   });
+
+  test.each([
+    ["503", "503 Unavailable"],
+    ["429", "429 Too Many Requests"],
+  ])("asks the next one where the first answers %s, and records one turn", async (_, status) => {
+    const bad = await answering(status, "{}");
+    const good = await answering("200 OK", ANSWER);
+    const token = await start(
+      `providers:\n${provider("bad", bad.url, ", priority: 1")}${provider("good", good.url)}`,
+    );
+    const answer = await ask(token);
+    expect([answer.status, answer.headers.get("x-sluice-provider")]).toEqual([200, "good"]);
+    expect(bad.received()).toContain('"input":"x"');
+    if (node === null) throw new Error("No node runs");
+    const events = await usageEvents(node, 1);
+    expect(events).toMatchObject([{ provider: "good", status: "completed" }]);
+  });
+
+  test("gives the last one's answer where none does better", async () => {
+    const [one, other] = [await answering("503 One", "{}"), await answering("500 Other", "{}")];
+    const token = await start(
+      `providers:\n${provider("one", one.url, ", priority: 1")}${provider("other", other.url)}`,
+    );
+    const answer = await ask(token);
+    expect([answer.status, answer.headers.get("x-sluice-provider")]).toEqual([500, "other"]);
+  });
+
+  test("asks no other where retry.on or attempts says so", async () => {
+    const bad = await answering("503 Unavailable", "{}");
+    const good = await answering("200 OK", ANSWER);
+    const both = `${provider("bad", bad.url, ", priority: 1")}${provider("good", good.url)}`;
+    for (const retry of ["{on: [connect]}", "{attempts: 1}"]) {
+      const token = await start(`retry: ${retry}\nproviders:\n${both}`);
+      expect((await ask(token)).status).toBe(503);
+      await node?.stop();
+    }
+  });
+
+  test("no client sees that one of two was killed under load, and it comes back", async () => {
+    const [one, other] = [await startProvider(), await startProvider()];
+    const port = Number(new URL(one.url).port);
+    const token = await start(
+      "circuit_breaker: {failures: 3, cooldown: 1s}\nproviders:\n" +
+        `${provider("one", one.url)}${provider("other", other.url)}`,
+    );
+    const taken: (string | null)[] = [];
+    let isOver = false;
+    const overHttp = async (): Promise<void> => {
+      while (!isOver) {
+        const answer = await ask(token);
+        if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`);
+        taken.push(answer.headers.get("x-sluice-provider"));
+      }
+    };
+    const overWebSocket = async (): Promise<void> => {
+      while (!isOver) {
+        const headers = { authorization: `Bearer ${token}` };
+        (await connect(node?.url ?? "", "/v1/responses", headers)).close();
+        await Bun.sleep(5);
+      }
+    };
+    const clients = Promise.all([overHttp(), overHttp(), overWebSocket()]);
+    await Bun.sleep(300);
+    await one.stop();
+    await Bun.sleep(500);
+    const without = taken.length;
+    await Bun.sleep(300);
+    expect(new Set(taken.slice(without))).toEqual(new Set(["other"]));
+    const again = await startProvider(port);
+    await Bun.sleep(1_500);
+    const back = taken.length;
+    await Bun.sleep(500);
+    isOver = true;
+    await clients;
+    expect(new Set(taken.slice(back))).toEqual(new Set(["one", "other"]));
+    await Promise.all([again.stop(), other.stop()]);
+  }, 20_000);
 });

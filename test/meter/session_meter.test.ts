@@ -344,7 +344,8 @@ describe("createSessionMeter() on Responses", () => {
           response: { id: "r1", model: "m-1", service_tier: served },
         });
         down(tap, completed("r1"));
-        expect(world.ledger.closed.map((row) => row.turn)).toEqual([number]);
+        const ended = world.ledger.closed.filter(({ status }) => status === "completed");
+        expect(ended.map((row) => row.turn)).toEqual([number]);
         tap.end();
         expect(world.ledger.closed.length).toBe(2);
       },
@@ -512,9 +513,7 @@ describe("createSessionMeter() on Responses", () => {
   test.each([...NO_EVENTS, ""])("refuses a client's message that is no JSON object: %s", (text) => {
     const { world, tap } = open();
     expect(() => tap.clientMessage(text)).toThrow("The message is not one JSON object");
-    expect(() => tap.clientMessage(new TextEncoder().encode(text))).toThrow(
-      "not one JSON object",
-    );
+    expect(() => tap.clientMessage(new TextEncoder().encode(text))).toThrow("not one JSON object");
     expect(() => tap.clientMessage(Uint8Array.of(0xff, 0xfe))).toThrow("not one JSON object");
     expect(world.ledger.opened).toEqual([]);
   });
@@ -711,6 +710,64 @@ describe("createSessionMeter() admits turns", () => {
     up(tap, { type: "response.create" });
     down(tap, { type: "error", error: { type: "invalid_request_error", code: "x" } });
     expect(world.admission.reservations[0]?.told).toEqual(["settled 0 0"]);
+  });
+
+  test("and gives back what it set aside when an error may be about it", () => {
+    const { world, tap } = open();
+    up(tap, { type: "response.processed" });
+    up(tap, create("a"));
+    down(tap, { type: "error", status: 400, error: { code: "bad" } });
+    expect(world.admission.reservations[0]?.told).toEqual(["settled 0 0"]);
+    expect(tap.turnsRunning).toBe(1);
+  });
+
+  test("and charges again for one that begins, or ends the session, after such an error", () => {
+    for (const begins of [true, false]) {
+      const { world, tap } = open();
+      world.admission.costMicros = 70;
+      up(tap, { type: "response.processed" });
+      up(tap, create("a"));
+      down(tap, { type: "error", status: 400, error: { code: "bad" } });
+      if (begins) down(tap, created("r1"));
+      tap.end();
+      expect(world.admission.charged).toMatchObject([{ model: "a" }]);
+      expect(world.ledger.closed).toMatchObject([{ settled_micros: 70 }]);
+      expect(world.admission.reservations[1]?.told).toEqual(["settled null 70"]);
+    }
+  });
+
+  test("and charges nothing for one that was refused before its lane went on", () => {
+    const { world, tap } = open();
+    up(tap, { type: "response.processed" });
+    up(tap, create("a"));
+    down(tap, { type: "error", status: 400, error: { code: "bad" } });
+    up(tap, create("b"));
+    down(tap, created("r2"));
+    expect(world.ledger.closed).toMatchObject([
+      { turn: 1, status: "error", error_code: "bad", usage_source: "none_billed" },
+    ]);
+    expect(world.ledger.closed[0]?.settled_micros).toBe(0);
+    expect(world.admission.charged).toEqual([]);
+  });
+
+  test("and records one at its reserve that nobody waited for", () => {
+    const { world, tap } = open("openai_realtime");
+    world.admission.costMicros = 70;
+    up(tap, { type: "response.create" });
+    expect(tap.turnsRunning).toBe(1);
+    tap.end();
+    expect(world.ledger.closed).toMatchObject([{ status: "interrupted", settled_micros: 70 }]);
+    expect(world.admission.reservations[0]?.told).toEqual(["settled null 70"]);
+  });
+
+  test("and judges the next one by itself after one that was over when it was heard of", () => {
+    const { world, tap } = open("openai_realtime");
+    world.admission.refusal = new GatewayError("rate_limited");
+    down(tap, { type: "response.done", response: { id: "r1", status: "completed", usage: USAGE } });
+    world.admission.refusal = null;
+    up(tap, { type: "response.create" });
+    const begin = () => down(tap, { type: "response.created", response: { id: "r2" } });
+    expect(begin).not.toThrow();
   });
 
   test("and asks whether the model is allowed that the upstream confirms", () => {

@@ -5,6 +5,7 @@ import type { EndedSignal, StartedSignal } from "../../src/provider/provider.ts"
 import { RecordingReservation } from "../support/reservation.ts";
 
 const NOTHING = new RecordingReservation();
+const ASKED = { model: null, serviceTier: null, frameBytes: 0, outputTokensMax: null };
 
 function requested(model: string, lane: string | null = null): TurnRequest {
   const unsaid = { serviceTier: null, requestedTier: null, outputTokensMax: null, warmup: false };
@@ -44,8 +45,8 @@ function open() {
 describe("TurnTable", () => {
   test("pairs a response with the oldest request of its lane", () => {
     const { table, opened } = open();
-    for (const model of ["a", "b"]) table.requested(requested(model, "x"), 0, NOTHING);
-    table.requested(requested("c"), 0, NOTHING);
+    for (const model of ["a", "b"]) table.requested(requested(model, "x"), ASKED, 0, NOTHING);
+    table.requested(requested("c"), ASKED, 0, NOTHING);
     table.started(started("r", "x"), 0, null);
     expect(opened.map((turn) => [turn.requestedModel, turn.key])).toEqual([
       ["a", "r"],
@@ -56,23 +57,23 @@ describe("TurnTable", () => {
 
   test("pairs a response without a lane with the oldest request, if its lane has none", () => {
     const { table, opened } = open();
-    table.requested(requested("a", "x"), 0, NOTHING);
+    table.requested(requested("a", "x"), ASKED, 0, NOTHING);
     table.started(started("r"), 0, null);
     expect(opened.map((turn) => turn.key)).toEqual(["r"]);
   });
 
   test("begins a turn for a response in a named lane that nobody asked for", () => {
     const { table } = open();
-    table.requested(requested("a", "x"), 0, NOTHING);
+    table.requested(requested("a", "x"), ASKED, 0, NOTHING);
     table.started(started("r", "y"), 0, null);
     expect([table.count, table.runningCount]).toEqual([2, 2]);
   });
 
   test("ends a response that is not named as the started one of its lane", () => {
     const { table } = open();
-    table.requested(requested("a"), 0, NOTHING);
+    table.requested(requested("a"), ASKED, 0, NOTHING);
     table.started(started("r"), 0, null);
-    table.requested(requested("b"), 0, NOTHING);
+    table.requested(requested("b"), ASKED, 0, NOTHING);
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("a");
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("b");
     expect(table.ended(ended(null), 0)).toBeNull();
@@ -81,7 +82,7 @@ describe("TurnTable", () => {
   test("awaits output exactly while an answered turn has none", () => {
     const { table } = open();
     const seen = [table.awaitsOutput];
-    table.requested(requested("a"), 0, NOTHING);
+    table.requested(requested("a"), ASKED, 0, NOTHING);
     seen.push(table.awaitsOutput);
     table.started(started("r"), 0, null);
     seen.push(table.awaitsOutput);
@@ -101,7 +102,7 @@ describe("TurnTable", () => {
       },
       () => undefined,
     );
-    expect(() => table.requested(requested("a"), 0, NOTHING)).toThrow("disk full");
+    expect(() => table.requested(requested("a"), ASKED, 0, NOTHING)).toThrow("disk full");
     expect([table.count, table.runningCount]).toEqual([0, 0]);
   });
 

@@ -2,7 +2,12 @@ import { expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
 import type { Restrictions } from "../../src/exchange.ts";
-import { requireEndpoint, requireModel, requireTier } from "../../src/policy/access.ts";
+import {
+  requireBounded,
+  requireEndpoint,
+  requireModel,
+  requireTier,
+} from "../../src/policy/access.ts";
 
 function restricted(lists: Partial<Restrictions>): Restrictions {
   return { models: null, endpoints: null, tiers: null, limits: {}, ...lists };
@@ -86,4 +91,15 @@ test("a token without restrictions may be used for everything", () => {
     requireModel(none, null);
     requireTier(none, "priority");
   }
+});
+
+test.each([
+  [true, true, false],
+  [true, false, true],
+  [false, true, true],
+] as const)("requireBounded(), escaping %p, limited %p: %p", (escapesLimits, isLimited, passes) => {
+  const ask = () =>
+    requireBounded({ name: "/v1/realtime/client_secrets", escapesLimits }, isLimited);
+  if (passes) expect(ask).not.toThrow();
+  else expect(ask).toThrow("hands out a key of the provider's");
 });

@@ -27,6 +27,7 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway_request.ts",
     "gateway_session.ts",
     "gateway_tier.ts",
+    "gateway_upstreams.ts",
     "gateway_websocket.ts",
   ],
   ["accept", "admin", "mock", "dashboard"],

@@ -1,0 +1,202 @@
+/**
+ * Asking the upstreams that may serve a request, one after the other, until one answers.
+ *
+ * Owns: what goes to each of them, who is asked next, and what their health learns from it.
+ * Does not own: sending (`relay/forward.ts`), the order (`route/choose.ts`), the answer's way down.
+ * Invariant: nothing has gone downstream while another one may still be asked, and what cannot be
+ * sent twice is sent once.
+ */
+
+import type { RetryCause } from "./config/config.ts";
+import { type ErrorCode, GatewayError } from "./errors.ts";
+import {
+  type Admitted,
+  contextOf,
+  type GatewayParts,
+  upstreamHeaderOptions,
+} from "./gateway_arrival.ts";
+import { type RequestBody, requestFor } from "./gateway_request.ts";
+import type { BodyMeter } from "./meter/body_meter.ts";
+import { BETA_HEADER } from "./provider/fast_mode.ts";
+import { forward, type UpstreamAnswer } from "./relay/forward.ts";
+import { injectsCredential, upstreamHeaders } from "./relay/headers.ts";
+import { peekBody } from "./relay/peek.ts";
+import { Upload } from "./relay/request_body.ts";
+import type { Candidate } from "./route/choose.ts";
+import { causeOfError, causeOfStatus } from "./route/retry_cause.ts";
+import { upstreamUrl } from "./route/target.ts";
+
+/** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
+const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
+
+/** As much of a refusal as is read to learn whether it is about our credential. */
+const REFUSAL_BYTES_MAX = 64 * 1024;
+
+/** The upstream was never reached, or would not have us. */
+const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
+
+/** An answer, and the request as it went to whoever gave it. */
+interface Answered {
+  readonly answer: UpstreamAnswer;
+  readonly body: RequestBody;
+}
+
+export class Upstreams {
+  /** The one that is asked now. */
+  candidate: Candidate;
+  /** Whether anything may have reached one of them. */
+  wasSent = false;
+  readonly #parts: GatewayParts;
+  readonly #admitted: Admitted;
+  readonly #signal: AbortSignal;
+  /** Those that were not asked yet, best first. */
+  #others: readonly Candidate[];
+  /** Failures of those that were asked before. */
+  readonly #failures: unknown[] = [];
+
+  /**
+   * @param signal ends what is being asked
+   * @throws GatewayError `circuit_open` or `no_healthy_provider`
+   */
+  constructor(parts: GatewayParts, admitted: Admitted, signal: AbortSignal) {
+    const { candidates } = admitted;
+    const at = candidates.findIndex((one) => parts.health.enter(one));
+    const candidate = candidates[at];
+    if (candidate === undefined) throw parts.health.refusal(candidates);
+    this.#parts = parts;
+    this.#admitted = admitted;
+    this.#signal = signal;
+    this.candidate = candidate;
+    this.#others = candidates.slice(at + 1);
+  }
+
+  /**
+   * Asks one candidate after the other until one answers well, or the last one does.
+   * @returns the answer, to be relayed, and the request as it went there
+   * @throws GatewayError why there is no answer, or `upstream_auth_failed`
+   * @throws ClientGone
+   */
+  async ask(first: RequestBody, meter: BodyMeter | null): Promise<Answered> {
+    for (let body = first; ; body = this.#goOn(body, meter)) {
+      let answer: UpstreamAnswer | null = null;
+      let failure: unknown = null;
+      try {
+        answer = await this.#send(body, meter);
+      } catch (thrown) {
+        failure = thrown;
+      }
+      const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
+      if (!this.#mayGoOn(cause, body)) {
+        if (answer === null) throw failure;
+        return { answer: await this.#refuseRejectedCredential(answer), body };
+      }
+      // An answer that refuses bills nothing.
+      if (answer === null) this.#failures.push(failure);
+      answer?.abort();
+      answer?.done();
+    }
+  }
+
+  /**
+   * Whether any of them may have begun what was asked, and may bill it: also one that we gave up on.
+   * @param failure what ended the exchange
+   */
+  mayHaveBegun(failure: unknown): boolean {
+    if (!this.wasSent) return false;
+    return [...this.#failures, failure].some(
+      (one) => !(one instanceof GatewayError && NOTHING_BILLED.includes(one.code)),
+    );
+  }
+
+  /** Whether another candidate is there that may do better. Takes it, where there is one. */
+  #mayGoOn(cause: RetryCause | null, { body }: RequestBody): boolean {
+    const { provider, endpoint } = this.candidate;
+    if (cause === null || !provider.retry.on.includes(cause) || body instanceof Upload)
+      return false;
+    // What is done elsewhere may have been done, and what is kept there is not kept elsewhere.
+    if (cause !== "connect" && !endpoint.billing) return false;
+    if (this.#signal.aborted) return false;
+    const at = this.#others.findIndex((one) => this.#parts.health.enter(one));
+    const next = this.#others[at];
+    if (next === undefined) return false;
+    this.#others = this.#others.slice(at + 1);
+    this.candidate = next;
+    return true;
+  }
+
+  #goOn(former: RequestBody, meter: BodyMeter | null): RequestBody {
+    const body = requestFor(this.#parts, this.#admitted, this.candidate, former);
+    const context = contextOf(this.#admitted, this.candidate, null);
+    meter?.sentTo(context, body.decidedTier);
+    return body;
+  }
+
+  async #send(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
+    const { clock, fetch, reachability, health, affinity } = this.#parts;
+    const { request, found } = this.#admitted;
+    const { provider, path } = this.candidate;
+    const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
+    const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
+    // What is taken out of the answer again must be readable.
+    if (body.usageInjected) headers.set("accept-encoding", "identity");
+    else if (meter !== null) askForReadable(headers);
+    affinity.sent(this.#admitted.id, this.candidate);
+    this.wasSent = true;
+    const answered = forward({
+      fetch,
+      clock,
+      method: request.method,
+      url: upstreamUrl(provider, path, found.query),
+      headers,
+      body: body.body,
+      timeouts: provider.timeouts,
+      signal: this.#signal,
+      reachable: (withinMs) => reachability.check(provider.upstream, withinMs),
+    });
+    try {
+      const answer = await answered;
+      health.answered(this.candidate, answer.status, answer.headers.get("retry-after"));
+      return answer;
+    } catch (thrown) {
+      health.threw(this.candidate, thrown);
+      throw thrown;
+    }
+  }
+
+  /**
+   * A refusal of the credential that we put in is ours to mend and must not look like the client's.
+   * @returns the answer, to be relayed
+   * @throws GatewayError `upstream_auth_failed`
+   */
+  async #refuseRejectedCredential(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
+    const { provider, family } = this.candidate;
+    const { status } = answer;
+    if (!injectsCredential(provider) || ![400, 401, 403].includes(status)) return answer;
+    const peeked = await peekBody(answer, REFUSAL_BYTES_MAX);
+    if (!family.refusesCredential(status, peeked.text)) return peeked.answer;
+    answer.abort();
+    answer.done();
+    throw new GatewayError("upstream_auth_failed", {
+      message: `The upstream refused the gateway's credential with ${status}`,
+    });
+  }
+}
+
+/** @param betas undefined: as they came */
+function withBetas(headers: Headers, betas: string | null | undefined): Headers {
+  if (betas === undefined) return headers;
+  const changed = new Headers(headers);
+  if (betas === null) changed.delete(BETA_HEADER);
+  else changed.set(BETA_HEADER, betas);
+  return changed;
+}
+
+/**
+ * Leaves only codings that the meter can undo; what is read is not what was asked for otherwise.
+ */
+function askForReadable(headers: Headers): void {
+  const asked = headers.get("accept-encoding");
+  if (asked === null) return;
+  const readable = asked.split(",").filter((coding) => READABLE_CODING.test(coding));
+  headers.set("accept-encoding", readable.length === 0 ? "identity" : readable.join(","));
+}

@@ -1,0 +1,32 @@
+import { describe, expect, test } from "bun:test";
+
+import { GatewayError } from "../../src/errors.ts";
+import { causeOfError, causeOfStatus } from "../../src/route/retry_cause.ts";
+
+test.each([
+  [200, null],
+  [400, null],
+  [401, null],
+  [429, "429"],
+  [499, null],
+  [500, "5xx"],
+  [503, "5xx"],
+] as const)("causeOfStatus(%d) is %p", (status, cause) => {
+  expect(causeOfStatus(status)).toBe(cause);
+});
+
+describe("causeOfError()", () => {
+  test.each([
+    ["upstream_unreachable", "connect"],
+    ["upstream_closed", "connect"],
+    ["upstream_timeout", "timeout"],
+    ["upstream_auth_failed", null],
+    ["token_revoked", null],
+  ] as const)("of %s is %p", (code, cause) => {
+    expect(causeOfError(new GatewayError(code))).toBe(cause);
+  });
+
+  test("is null for what is no refusal of ours", () => {
+    expect(causeOfError(new Error("gone"))).toBeNull();
+  });
+});
