@@ -211,6 +211,29 @@ describe.each([
     expect((await post(there, token)).status).toBe(429);
   }, 20_000);
 
+  test("a policy put at one is in force in open sessions at the other at once", async () => {
+    const token = await here.mint();
+    const client = await connect(there.url, "/v1/responses", headers(token));
+    const create = { type: "response.create", model: "gpt-5.5", input: "Go" };
+    const turn = async (): Promise<unknown> => {
+      client.send(JSON.stringify({ ...create, service_tier: "fast" }));
+      await client.until((text) => text.includes('"response.completed"'));
+      const frame = provider.requests.findLast(({ frameCount }) => frameCount > 0)?.frames.at(-1);
+      return JSON.parse(String(frame)).service_tier;
+    };
+    expect(await turn()).toBeUndefined();
+    const rule = { service_tier: "priority", action: "force", force_tier: "flex" };
+    const put = await manage(here, "PUT", "policies/service-tier", { rules: [rule] });
+    expect(put.status).toBe(200);
+    const startMs = performance.now();
+    let tier: unknown;
+    while (tier !== "flex" && performance.now() - startMs < 2_000) tier = await turn();
+    expect(tier).toBe("flex");
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+    client.close();
+    expect((await manage(here, "DELETE", "policies/service-tier")).status).toBeWithin(200, 205);
+  });
+
   test("the audit is one chain over both", async () => {
     await sluice(there, "project", "create", "audited");
     const verified = JSON.parse(await sluice(here, "audit", "verify", "--json"));

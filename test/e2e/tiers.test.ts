@@ -219,6 +219,35 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
+  const TYPES = ["application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", ""] as const;
+
+  test.each(TYPES)("is not got past by the content type %p", async (type) => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const answer = await post({ service_tier: "fast" }, "/v1/responses", { "content-type": type });
+    expect(answer.status).toBe(403);
+    expect(received()).toEqual([]);
+  });
+
+  test("is not got past by a chunked body", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const text = '{"model":"gpt-5.5","input":"Go","service_tier":"priority"}';
+    const pieces = [...text].map((piece) => new TextEncoder().encode(piece));
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        const piece = pieces.shift();
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece);
+      },
+    });
+    const answer = await fetch(`${node.url}/v1/chat/completions`, {
+      method: "POST",
+      body,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(answer.status).toBe(403);
+    expect(received()).toEqual([]);
+  });
+
   test("explains itself", async () => {
     await setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
     const args = ["policy", "explain", "--tier", "fast", "--model", "gpt-5.5", "--json"];
