@@ -11,7 +11,7 @@ import { DEFAULT_SERVICE_TIER_POLICY } from "../src/policy/service_tier_policy.t
 import { Limiter } from "../src/policy/limiter.ts";
 import { readTiers, writeTier } from "../src/provider/tier_field.ts";
 import { systemClock } from "../src/runtime/clock.ts";
-import type { LeaseRequest } from "../src/store/store.ts";
+import type { LeaseRequest } from "../src/store/leases.ts";
 
 const ROUNDS = 5;
 const TURNS = 200_000;
@@ -79,7 +79,7 @@ async function limitedTurn(): Promise<() => void> {
     nodeId: "bench",
     leases: {
       lease: (_node: string, asked: readonly LeaseRequest[]) =>
-        Promise.resolve(asked.map(() => ({ granted: PLENTY, left: PLENTY }))),
+        Promise.resolve(asked.map(() => ({ granted: PLENTY, left: PLENTY, unspent: PLENTY }))),
       reportLeases: () => Promise.resolve(),
       removeNode: () => Promise.resolve(),
     },

@@ -12,6 +12,11 @@ ALTER TABLE tokens ADD COLUMN last_used_at BIGINT;
 ALTER TABLE tokens ADD COLUMN request_count BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE tokens ADD COLUMN cache_hit_count BIGINT NOT NULL DEFAULT 0;
 
+-- Pages of the list; the rows that are forgotten; those that a revocation of a project marks.
+CREATE INDEX tokens_by_time ON tokens (created_at, id);
+CREATE INDEX tokens_by_expiry ON tokens (expires_at, id);
+CREATE INDEX tokens_unrevoked ON tokens (project_id, expires_at) WHERE revoked_at IS NULL;
+
 -- One row for each thing that nodes keep in memory. A change raises its revision in the same
 -- transaction, so that a node sees by one small query what it has to read again.
 CREATE TABLE revisions (
@@ -25,6 +30,7 @@ VALUES ('directory', 1), ('revocations', 1), ('signing_keys', 1);
 -- Rows carry the revision that made them: a node reads only what is newer than what it has.
 ALTER TABLE revocations ADD COLUMN revision BIGINT NOT NULL DEFAULT 1;
 CREATE INDEX revocations_by_revision ON revocations (revision);
+CREATE INDEX revocations_by_time ON revocations (revoked_at, jti);
 
 -- Every token of the project that was issued at or before `issued_before`.
 CREATE TABLE project_revocations (
@@ -49,8 +55,7 @@ CREATE TABLE token_overrides (
 -- set aside for it where its usage is not known.
 ALTER TABLE usage_events ADD COLUMN settled_micros BIGINT;
 
--- Sums that limits are held against. `period` is minute:<number>, day:<date>, month:<month> or
--- total, in UTC.
+-- Sums that limits are held against. `period` is day:<date>, month:<month> or total, in UTC.
 CREATE TABLE spend (
   subject TEXT NOT NULL,
   quantity TEXT NOT NULL,
@@ -62,17 +67,21 @@ CREATE TABLE spend (
 
 CREATE INDEX spend_by_expiry ON spend (expires_at);
 
+-- `report` is the number of the last one that was taken: it may come twice, and counts once.
 CREATE TABLE nodes (
   node_id TEXT PRIMARY KEY,
-  seen_at BIGINT NOT NULL
+  seen_at BIGINT NOT NULL,
+  report BIGINT NOT NULL DEFAULT 0
 );
 
--- What a node may spend without asking. Void once its node was not seen for a while.
+-- What a node holds of a limit beyond what is in the sums, as the node says itself. `period` is
+-- minute:<number> or now; what is held now is void once the node was not seen for a while.
 CREATE TABLE leases (
   node_id TEXT NOT NULL,
   subject TEXT NOT NULL,
   quantity TEXT NOT NULL,
-  outstanding BIGINT NOT NULL,
+  period TEXT NOT NULL,
+  held BIGINT NOT NULL,
   PRIMARY KEY (node_id, subject, quantity)
 );
 
@@ -95,5 +104,7 @@ CREATE TABLE audit (
 );
 
 CREATE INDEX audit_by_subject ON audit (subject, sequence);
+-- A hash that was noted elsewhere is looked for by it.
+CREATE INDEX audit_by_hash ON audit (hash);
 
 INSERT INTO revisions (name, revision) VALUES ('audit', 0);

@@ -85,6 +85,9 @@ export type LimitName = (typeof LIMIT_NAMES)[number];
  */
 export type Limits = { readonly [N in LimitName]?: number };
 
+/** Limits that are set, and as null those that are taken away; the others stay. */
+export type LimitChanges = { readonly [N in LimitName]?: number | null };
+
 /** Limits together with whom they count for: `token:<jti>` or `project:<id>`. */
 export interface SubjectLimits {
   readonly subject: string;

@@ -11,8 +11,9 @@
  */
 
 import { type Access, accessOf } from "./auth/authenticate.ts";
-import { findCredentials } from "./auth/credential.ts";
-import type { Config, ProviderConfig } from "./config/config.ts";
+import { isCommand } from "./auth/command_credential.ts";
+import { type FoundCredentials, findCredentials } from "./auth/credential.ts";
+import type { Config, CredentialConfig, ProviderConfig } from "./config/config.ts";
 import { asGatewayError, errorResponse, GatewayError } from "./errors.ts";
 import type { Principal, ProviderType } from "./exchange.ts";
 import { admitEndpoint, subjectOf } from "./gateway_admission.ts";
@@ -24,12 +25,15 @@ import {
   reportInternal,
 } from "./gateway_arrival.ts";
 import { relayExchange } from "./gateway_http.ts";
+import { answerPreflight } from "./gateway_preflight.ts";
 import { openSession } from "./gateway_websocket.ts";
 import type { MeterReport } from "./meter/row.ts";
+import { Cors } from "./policy/cors.ts";
+import { Doors } from "./policy/door.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
 import { providerOf } from "./provider/dialect.ts";
 import { ClientGone } from "./relay/forward.ts";
-import { credentialHeaders, injectsCredential } from "./relay/headers.ts";
+import { credentialHeaders, type HeaderPair, injectsCredential } from "./relay/headers.ts";
 import { Outbox } from "./relay/outbox.ts";
 import { Reachability } from "./relay/reachability.ts";
 import { BodyBudget } from "./relay/request_body.ts";
@@ -40,7 +44,7 @@ import { Health } from "./route/health.ts";
 import { startHealthChecks } from "./route/health_check.ts";
 import { modelOfUrl } from "./route/model_map.ts";
 import { requireUpgrade, resolve, type Route } from "./route/resolve.ts";
-import { buildTable, type RoutingTable, slotsOf } from "./route/table.ts";
+import { buildTable, type RoutingTable, type Slot, slotsOf } from "./route/table.ts";
 import type { Timer } from "./runtime/clock.ts";
 import type { Connection, MaybePromise } from "./runtime/runtime.ts";
 
@@ -58,6 +62,7 @@ interface Prepared {
   readonly access: ReadonlyMap<ProviderConfig, Access>;
   /** Where no provider has its own. */
   readonly globalAccess: Access;
+  readonly cors: Cors;
 }
 
 /** The gateway of a node. */
@@ -88,6 +93,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     table: buildTable(options.config.providers, options.config.defaultProvider),
     access: accessesOf(options.config),
     globalAccess: accessOf(options.config, { auth: options.config.auth, authKeys: [] }),
+    cors: new Cors(options.config.cors),
   };
   const checks = startChecks(parts, prepared.table);
   return {
@@ -107,12 +113,21 @@ function startChecks(parts: GatewayParts, table: RoutingTable): Timer | null {
     clock,
     connect: runtime.connect,
     fetch,
-    credentialOf: ({ provider, apiKey }) => {
-      const needsKey = injectsCredential(provider) && provider.authValue === null;
-      if (needsKey && apiKey === null) return null;
-      return credentialHeaders(provider, providerOf(provider.type), apiKey, "x_api_key", "");
-    },
+    credentialOf: (slot) => checkCredential(parts, slot),
   });
+}
+
+/** A command that printed nothing yet is not the upstream's fault: a check never waits for it. */
+function checkCredential(
+  { commandCredentials }: GatewayParts,
+  { provider, apiKey }: Slot,
+): readonly HeaderPair[] | null {
+  const currentOf = (one: CredentialConfig | null) =>
+    isCommand(one) ? commandCredentials.current(one) : one;
+  const [authValue, key] = [currentOf(provider.authValue), currentOf(apiKey)];
+  if (injectsCredential(provider) && authValue === null && key === null) return null;
+  const family = providerOf(provider.type);
+  return credentialHeaders({ ...provider, authValue }, family, key, "x_api_key", "");
 }
 
 /** Providers with the same rule share it, so that a caller is not judged once for each of them. */
@@ -135,24 +150,35 @@ async function handle(
   connection: Connection,
 ): Promise<Response | undefined> {
   const arrival = arrive(request, connection, parts.clock.nowMs());
+  const { cors } = prepared;
+  const origin = request.headers.get("origin");
   let dialect: ProviderType = "openai";
   let caller: Principal | null = null;
+  let { origins } = cors;
+  let answer: Response | undefined;
   try {
     if (parts.isDraining()) {
       throw new GatewayError("draining", { headers: { connection: "close" } });
     }
+    const preflight = answerPreflight(prepared, arrival);
+    if (preflight !== null) return preflight;
     const way = await route(parts, prepared, arrival);
     dialect = way.pool.type;
-    const admitted = await authenticate(parts, prepared.access, arrival, way);
+    origins = cors.originsOfAny(way.pool.providers);
+    const known = await authenticate(parts, prepared.access, arrival, way);
+    caller = known.anyone;
+    const admitted = admit(parts, prepared, arrival, way, known);
     caller = admitted.principal;
     requireUpgrade(admitted.candidates[0].endpoint, arrival.isUpgrade);
     admitEndpoint(parts, admitted);
-    return arrival.isUpgrade
+    answer = arrival.isUpgrade
       ? await openSession(parts, admitted)
       : await relayExchange(parts, admitted);
   } catch (thrown) {
-    return refuse(parts, arrival, dialect, caller, thrown);
+    answer = refuse(parts, arrival, dialect, caller, thrown);
   }
+  if (answer !== undefined) cors.mark(answer.headers, origins, origin);
+  return answer;
 }
 
 function arrive(request: Request, connection: Connection, nowMs: number): Arrival {
@@ -200,13 +226,20 @@ async function route(
   }
 }
 
-/** Who is calling, and which upstreams take this caller: each provider may have its own keys. */
+/** Who is calling, by each rule that takes the credential. */
+interface Known {
+  readonly found: FoundCredentials;
+  readonly verdicts: ReadonlyMap<Access | undefined, Principal>;
+  readonly anyone: Principal;
+}
+
+/** Who is calling: each provider may have its own keys. */
 async function authenticate(
   parts: GatewayParts,
   access: Prepared["access"],
   arrival: Arrival,
   way: Route,
-): Promise<Admitted> {
+): Promise<Known> {
   const found = findCredentials({
     headers: arrival.request.headers,
     query: arrival.query,
@@ -224,15 +257,31 @@ async function authenticate(
   }
   const [anyone] = verdicts.values();
   if (anyone === undefined) throw refusal;
+  return { found, verdicts, anyone };
+}
+
+/** Which upstreams take this caller with this request. */
+function admit(
+  parts: GatewayParts,
+  prepared: Prepared,
+  arrival: Arrival,
+  way: Route,
+  { found, verdicts, anyone }: Known,
+): Admitted {
+  const { access, cors } = prepared;
+  const model = modelOfUrl(way, found.query);
+  const doors = new Doors(cors, arrival.request.headers, model);
   const response = responseOfPath(way);
-  const candidates = choose(way, {
-    health: parts.health,
-    model: modelOfUrl(way, found.query),
-    maker: response === null ? null : parts.affinity.find(anyone.projectId, response),
-    accepts: (provider) => verdicts.has(access.get(provider)),
-    hasOwnKey: ({ name }) => parts.credentials.hasCredential(anyone.projectId, name),
-    random: parts.random,
-  });
+  const candidates = doors.choose(() =>
+    choose(way, {
+      health: parts.health,
+      model,
+      maker: response === null ? null : parts.affinity.find(anyone.projectId, response),
+      accepts: (provider) => verdicts.has(access.get(provider)) && doors.takes(provider),
+      hasOwnKey: ({ name }) => parts.credentials.hasCredential(anyone.projectId, name),
+      random: parts.random,
+    }),
+  );
   const principal = verdicts.get(access.get(candidates[0].provider)) ?? anyone;
   return { ...arrival, principal, found, candidates };
 }

@@ -5,8 +5,9 @@
  */
 
 import type { Authenticator } from "./auth/authenticate.ts";
+import { type CommandCredentials, isCommand } from "./auth/command_credential.ts";
 import type { FoundCredentials } from "./auth/credential.ts";
-import type { Config } from "./config/config.ts";
+import type { Config, CredentialConfig, ProviderConfig } from "./config/config.ts";
 import type { Log } from "./emit/log.ts";
 import type { Metrics } from "./emit/metrics.ts";
 import type { GatewayError } from "./errors.ts";
@@ -17,7 +18,11 @@ import type { CurrentPolicy } from "./policy/current_policy.ts";
 import type { Limiter } from "./policy/limiter.ts";
 import type { RefusalTally } from "./policy/refusal_tally.ts";
 import type { Fetch } from "./relay/forward.ts";
-import { credentialHeaders, type UpstreamHeaderOptions } from "./relay/headers.ts";
+import {
+  credentialHeaders,
+  type CredentialPolicy,
+  type UpstreamHeaderOptions,
+} from "./relay/headers.ts";
 import type { LiveExchanges } from "./relay/live.ts";
 import type { Outbox } from "./relay/outbox.ts";
 import type { Reachability } from "./relay/reachability.ts";
@@ -42,6 +47,7 @@ export interface GatewayOptions {
   readonly sessionsMax: number;
   readonly authenticator: Authenticator;
   readonly credentials: CredentialSource;
+  readonly commandCredentials: Pick<CommandCredentials, "value" | "current" | "renew">;
   readonly limiter: Pick<Limiter, "reserve" | "charge" | "rates" | "noteUse">;
   readonly refusals: Pick<RefusalTally, "note">;
   /** The service tier policy in force; it may be another one with every message. */
@@ -106,21 +112,66 @@ export function contextOf(
   };
 }
 
+/** What a request to an upstream is made of. */
+export interface UpstreamRequestOptions extends UpstreamHeaderOptions {
+  /**
+   * For when the upstream refused the credential: resolves with whether there is another one now.
+   * Null: it is not a command's, so there never is.
+   */
+  readonly renewCredential: (() => Promise<boolean>) | null;
+}
+
+/** A credential of the configuration, or a project's own, with what its command printed. */
+interface OpenedCredential {
+  readonly policy: CredentialPolicy;
+  readonly key: string | null;
+  readonly renew: (() => Promise<boolean>) | null;
+}
+
+/**
+ * The credential to be sent to a provider.
+ * @param key the one to be used where `auth_value` is not
+ * @throws GatewayError `upstream_auth_failed`: its command printed none
+ */
+async function openCredential(
+  { commandCredentials }: Pick<GatewayOptions, "commandCredentials">,
+  provider: ProviderConfig,
+  key: CredentialConfig | null,
+): Promise<OpenedCredential> {
+  const { name, type, authHeader, authValue, credentialKind } = provider;
+  const rest = { name, type, authHeader, credentialKind };
+  if (isCommand(authValue)) {
+    const value = await commandCredentials.value(authValue);
+    const renew = () => commandCredentials.renew(authValue, value);
+    return { policy: { ...rest, authValue: value }, key: null, renew };
+  }
+  const policy = { ...rest, authValue };
+  if (!isCommand(key)) return { policy, key, renew: null };
+  const value = await commandCredentials.value(key);
+  return { policy, key: value, renew: () => commandCredentials.renew(key, value) };
+}
+
 /**
  * What the upstream's request headers are made of, the same for a request and for an upgrade.
  * @throws GatewayError `upstream_auth_failed`: there is no credential to send
  */
 export async function upstreamHeaderOptions(
-  { credentials }: Pick<GatewayOptions, "credentials">,
+  parts: Pick<GatewayParts, "credentials" | "commandCredentials" | "health">,
   { id, connection, principal, found }: Admitted,
-  { provider, family, apiKey }: Candidate,
-): Promise<UpstreamHeaderOptions> {
+  candidate: Candidate,
+): Promise<UpstreamRequestOptions> {
+  const { provider, family, apiKey } = candidate;
   const { projectId } = principal;
-  const own = await credentials.credential(projectId, provider.name);
+  const own = await parts.credentials.credential(projectId, provider.name);
   const style = found.credentials[0]?.style ?? "authorization";
+  const opened = await openCredential(parts, provider, own ?? apiKey).catch((thrown: unknown) => {
+    parts.health.lacksCredential(candidate);
+    throw thrown;
+  });
   return {
     provider,
-    credential: credentialHeaders(provider, family, own ?? apiKey, style, projectId),
+    credential: credentialHeaders(opened.policy, family, opened.key, style, projectId),
+    renewCredential: opened.renew,
     requestId: id,
     // Asked of the system, and few providers are told.
     get remoteAddress() {

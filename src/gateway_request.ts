@@ -12,6 +12,12 @@ import { GatewayError } from "./errors.ts";
 import type { Principal } from "./exchange.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
 import { policeRequest } from "./gateway_tier.ts";
+import {
+  type ParamWhitelist,
+  requireForm,
+  requireParam,
+  requireParams,
+} from "./policy/param_whitelist.ts";
 import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
 import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts";
 import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
@@ -58,7 +64,7 @@ interface StreamObserver {
 
 /**
  * The same request as another candidate is to get it. What streams by cannot be sent twice.
- * @throws GatewayError `tier_blocked`: it may not go there
+ * @throws GatewayError `tier_blocked`, `param_not_allowed`: it may not go there
  */
 export function requestFor(
   parts: GatewayParts,
@@ -68,7 +74,7 @@ export function requestFor(
 ): RequestBody {
   const { held } = body;
   if (held === null) return body;
-  return { ...readHeld(parts, principal, request.headers, candidate, held.bytes), held };
+  return { ...judgeHeld(parts, principal, request.headers, candidate, held.bytes), held };
 }
 
 /**
@@ -83,18 +89,54 @@ export async function readRequestBody(
   observer: StreamObserver,
 ): Promise<RequestBody> {
   const { endpoint, provider } = candidate;
-  if (!endpoint.billing || endpoint.requestBody !== "json") {
+  if (!isRead(endpoint) && !isSearched(request, provider)) {
     return streamBody(parts, request, endpoint, provider, observer);
   }
   const { clock, config, bodyBudget } = parts;
   const bytesMax = config.limits.inspectBodyBytesMax;
   const held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
   try {
-    return { ...readHeld(parts, principal, request.headers, candidate, held.bytes), held };
+    const body = judgeHeld(parts, principal, request.headers, candidate, held.bytes);
+    // What a form would ask for, this does not.
+    if (endpoint.billing && !isRead(endpoint)) observer.requested(requestedByForm(new Map()));
+    return { ...body, held };
   } catch (error) {
     held.release();
     throw error;
   }
+}
+
+/** Whether the endpoint's bodies are read for what they ask for. */
+function isRead({ billing, requestBody }: Endpoint): boolean {
+  return billing && requestBody === "json";
+}
+
+/**
+ * Whether the body has to be searched for parameters that are limited. Some upstreams take JSON
+ * under any content type, so that only a form, which is searched on its way, is known to be none.
+ */
+function isSearched({ body, headers }: Request, { paramWhitelist }: ProviderConfig): boolean {
+  if (paramWhitelist.size === 0 || body === null) return false;
+  return multipartBoundary(headers.get("content-type")) === null;
+}
+
+function judgeHeld(
+  parts: GatewayParts,
+  principal: Principal,
+  headers: Headers,
+  candidate: Candidate,
+  bytes: Uint8Array<ArrayBuffer>,
+): Omit<RequestBody, "held"> {
+  const { endpoint, provider } = candidate;
+  if (isRead(endpoint)) return readHeld(parts, principal, headers, candidate, bytes);
+  const isChecked = bytes.byteLength === 0 || requireParams(provider.paramWhitelist, bytes);
+  if (isChecked || !isJsonType(headers.get("content-type"))) return { ...UNREAD, body: bytes };
+  throw new GatewayError("invalid_json", { message: "The body is not one JSON object" });
+}
+
+/** `application/json`, `application/ld+json` and their like, with any parameters, in any case. */
+function isJsonType(contentType: string | null): boolean {
+  return /^[^;]*[/+]json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
 function readHeld(
@@ -108,6 +150,11 @@ function readHeld(
   const { dialect } = endpoint;
   const requested = readRequestedTurn(dialect, bytes, path);
   refuseDuplicate(requested.duplicate);
+  if (provider.paramWhitelist.size > 0) {
+    requireParams(provider.paramWhitelist, bytes);
+    // Gemini's is in the path.
+    if (requested.model !== null) requireParam(provider.paramWhitelist, "model", requested.model);
+  }
   const policed = policeRequest(parts, principal, candidate, headers, bytes, requested);
   const { decidedTier, betas } = policed;
   const lacksUsage = requested.stream && !requested.includeUsage;
@@ -125,31 +172,37 @@ function streamBody(
   observer: StreamObserver,
 ): RequestBody {
   if (request.body === null) return { ...UNREAD, body: null };
+  const { paramWhitelist, timeouts } = provider;
+  const isWatched = endpoint.billing || paramWhitelist.size > 0;
   const body = new Upload(request, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
-    writeTimeoutMs: provider.timeouts.writeMs,
-    observe: endpoint.billing ? formReader(request, endpoint, observer) : null,
+    writeTimeoutMs: timeouts.writeMs,
+    observe: isWatched ? formReader(request, endpoint, paramWhitelist, observer) : null,
   });
   return { ...UNREAD, body };
 }
 
-/** Finds the model in a form that streams by; it may stand behind the file. */
+/** Finds the model in a form that streams by, and what is limited: also behind the file. */
 function formReader(
   { headers }: Request,
-  { requestBody }: Endpoint,
+  { billing, requestBody }: Endpoint,
+  whitelist: ParamWhitelist,
   observer: StreamObserver,
 ): (chunk: Uint8Array | null) => void {
-  const boundary =
-    requestBody === "multipart" ? multipartBoundary(headers.get("content-type")) : null;
+  const isForm = requestBody === "multipart" || whitelist.size > 0;
+  const boundary = isForm ? multipartBoundary(headers.get("content-type")) : null;
+  const names = [...FORM_FIELDS, ...whitelist.keys()];
   const fields =
-    boundary === null ? null : new MultipartFields(boundary, FORM_FIELDS, FORM_VALUE_BYTES_MAX);
+    boundary === null ? null : new MultipartFields(boundary, names, FORM_VALUE_BYTES_MAX);
   return (chunk) => {
     if (chunk !== null) {
       observer.sent(chunk.byteLength);
       fields?.push(chunk);
     }
     refuseDuplicate(fields?.duplicate ?? null);
+    if (fields !== null) requireForm(whitelist, fields);
+    if (!billing) return;
     const requested = requestedByForm(fields?.values ?? new Map());
     // Without a model by then, only the end of the body is still to be sent.
     if (requested.model !== null || chunk === null) observer.requested(requested);

@@ -1,5 +1,6 @@
 /**
- * The service tier policy, applied to requests and to every message of a session.
+ * The service tier policy, applied to requests and to every message of a session; and of messages
+ * their parameters, where the provider limits those.
  *
  * Owns: reading what is asked for, having it decided, and putting the decision in its place; which
  * model of a session a decision is about; what a client is told of a block.
@@ -11,6 +12,7 @@
 import { GatewayError } from "./errors.ts";
 import type { Message, Principal } from "./exchange.ts";
 import type { GatewayParts } from "./gateway_arrival.ts";
+import { type ParamWhitelist, requireParams } from "./policy/param_whitelist.ts";
 import { decideServiceTier, isStricter, type TierDecision } from "./policy/service_tier.ts";
 import { failedTurnMessages } from "./provider/failed_turn.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "./provider/fast_mode.ts";
@@ -104,6 +106,7 @@ function mayAsk(dialect: MeterDialect, { serviceTier, speed }: RequestedTurn): b
 export class SessionTiers {
   readonly #judge: Judge;
   readonly #dialect: MeterDialect;
+  readonly #whitelist: ParamWhitelist;
   /** As the upstream last confirmed it, at first as the URL names it. */
   #model: string | null;
   /** As the client last set it; null: the upstream has answered since. */
@@ -117,6 +120,7 @@ export class SessionTiers {
   ) {
     this.#judge = new Judge(parts, principal, provider.credentialKind);
     this.#dialect = endpoint.dialect;
+    this.#whitelist = provider.paramWhitelist;
     this.#model = model;
   }
 
@@ -132,6 +136,7 @@ export class SessionTiers {
    */
   police(message: Message): PolicedMessage {
     const dialect = this.#dialect;
+    if (this.#whitelist.size > 0) requireParams(this.#whitelist, message);
     if (dialect === "none") return { message, requestedTier: null };
     const { model, sessionModel, asks } = readTiers(dialect, "message", message);
     this.#modelAsked = sessionModel ?? this.#modelAsked;

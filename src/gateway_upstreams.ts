@@ -13,6 +13,7 @@ import {
   type Admitted,
   contextOf,
   type GatewayParts,
+  type UpstreamRequestOptions,
   upstreamHeaderOptions,
 } from "./gateway_arrival.ts";
 import { type RequestBody, requestFor } from "./gateway_request.ts";
@@ -51,6 +52,8 @@ export class Upstreams {
   readonly #signal: AbortSignal;
   /** Those that were not asked yet, best first. */
   #others: readonly Candidate[];
+  /** Of the request that was sent last. */
+  #renewCredential: UpstreamRequestOptions["renewCredential"] = null;
   /** Failures of those that were asked before. */
   readonly #failures: unknown[] = [];
 
@@ -82,6 +85,7 @@ export class Upstreams {
       let failure: unknown = null;
       try {
         answer = await this.#send(body, meter);
+        if (await this.#hasNewCredential(answer, body)) answer = await this.#send(body, meter);
       } catch (thrown) {
         failure = thrown;
       }
@@ -98,7 +102,7 @@ export class Upstreams {
   }
 
   /**
-   * Whether any of them may have begun what was asked, and may bill it: also one that we gave up on.
+   * Whether any of them may have begun what was asked, and may bill it, also after we gave up.
    * @param failure what ended the exchange
    */
   mayHaveBegun(failure: unknown): boolean {
@@ -106,6 +110,18 @@ export class Upstreams {
     return [...this.#failures, failure].some(
       (one) => !(one instanceof GatewayError && NOTHING_BILLED.includes(one.code)),
     );
+  }
+
+  /** Whether a credential that was refused has been replaced, so that the same is sent again. */
+  async #hasNewCredential(answer: UpstreamAnswer, { body }: RequestBody): Promise<boolean> {
+    if (answer.status !== 401 || this.#renewCredential === null) return false;
+    const renewed = this.#renewCredential();
+    // The next request has it then; this one cannot be sent twice.
+    if (body instanceof Upload) return false;
+    if (!(await renewed) || this.#signal.aborted) return false;
+    answer.abort();
+    answer.done();
+    return true;
   }
 
   /** Whether another candidate is there that may do better. Takes it, where there is one. */
@@ -136,6 +152,7 @@ export class Upstreams {
     const { request, found } = this.#admitted;
     const { provider, path } = this.candidate;
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
+    this.#renewCredential = options.renewCredential;
     const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
     // What is taken out of the answer again must be readable.
     if (body.usageInjected) headers.set("accept-encoding", "identity");

@@ -10,7 +10,12 @@
 import type { RetryCause } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import { admitAsked, reserveSession } from "./gateway_admission.ts";
-import { type Admitted, type GatewayParts, upstreamHeaderOptions } from "./gateway_arrival.ts";
+import {
+  type Admitted,
+  type GatewayParts,
+  type UpstreamRequestOptions,
+  upstreamHeaderOptions,
+} from "./gateway_arrival.ts";
 import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./gateway_session.ts";
 import { admitSession } from "./policy/admit.ts";
 import { SessionLimits } from "./policy/session_limits.ts";
@@ -171,15 +176,33 @@ function causeOf(failure: DialFailed | DialRefused): RetryCause | null {
   return causeOfStatus(failure.status);
 }
 
+/** Dials once more where a credential that was refused has been replaced. */
 async function dialCandidate(
   parts: GatewayParts,
   admitted: Admitted,
   candidate: Candidate,
 ): Promise<Dialed> {
+  const options = await upstreamHeaderOptions(parts, admitted, candidate);
+  try {
+    return await dialWith(parts, admitted, candidate, options);
+  } catch (thrown) {
+    if (!(thrown instanceof DialRefused) || thrown.status !== 401) throw thrown;
+    if (options.renewCredential === null || !(await options.renewCredential())) throw thrown;
+    reportDialFailure(parts, admitted, candidate, thrown);
+  }
+  const renewed = await upstreamHeaderOptions(parts, admitted, candidate);
+  return await dialWith(parts, admitted, candidate, renewed);
+}
+
+async function dialWith(
+  parts: GatewayParts,
+  admitted: Admitted,
+  candidate: Candidate,
+  options: UpstreamRequestOptions,
+): Promise<Dialed> {
   const { request, found } = admitted;
   const { provider, family } = candidate;
   const { hostname, port, tls } = provider.upstream;
-  const options = await upstreamHeaderOptions(parts, admitted, candidate);
   const query = found.query === "" ? "" : `?${found.query}`;
   const path = upstreamPath(provider, candidate.path);
   parts.log("relay_dial_start", { session_id: admitted.id, host: hostname, path });

@@ -5,6 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { GatewayError } from "../src/errors.ts";
 import type { Message, Principal } from "../src/exchange.ts";
 import { policeForm, policeRequest, SessionTiers } from "../src/gateway_tier.ts";
+import { parseGlob } from "../src/lib/glob.ts";
 import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
 import { providerOf } from "../src/provider/dialect.ts";
 import type { MeterDialect } from "../src/provider/provider.ts";
@@ -167,6 +168,20 @@ describe("policeForm()", () => {
 });
 
 describe("SessionTiers", () => {
+  test("refuses a parameter that the provider limits, in text and in bytes", () => {
+    const glob = parseGlob("gpt-5.5*");
+    if (glob === undefined) throw new Error("It is no pattern");
+    const to = candidate("openai_responses");
+    const provider = providerConfig({ paramWhitelist: new Map([["model", [glob]]]) });
+    const tiers = new SessionTiers(new World().parts, PRINCIPAL, { ...to, provider }, null);
+    expect(tiers.police('{"type":"response.create","model":"gpt-5.5"}').requestedTier).toBeNull();
+    const bad = '{"type":"response.create","model":"o3"}';
+    for (const message of [bad, new TextEncoder().encode(bad)]) {
+      const { code, param } = thrown(() => tiers.police(message));
+      expect([code, param]).toEqual(["param_not_allowed", "model"]);
+    }
+  });
+
   const police = (tiers: SessionTiers, message: Message) => tiers.police(message);
 
   test("rewrites the field of a message, and says what was asked for", () => {

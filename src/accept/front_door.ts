@@ -6,10 +6,17 @@
  * Invariant: every request ends in exactly one answer; nothing thrown reaches the runtime.
  */
 
+import { SIGNS_AFTER_MS } from "../auth/token_ring.ts";
 import { errorResponse, type GatewayError } from "../errors.ts";
 import type { Gateway } from "../gateway.ts";
 import type { Connection, MaybePromise } from "../runtime/runtime.ts";
 import { guardRequest } from "./guard.ts";
+
+/**
+ * How long others may keep the signing keys: what they hold must know a new key before it signs,
+ * also where they asked a node just before it heard of that key.
+ */
+const JWKS_AGE_SECONDS = SIGNS_AFTER_MS / 2 / 1000;
 
 /** How the node is: answered by `/health/ready`. */
 export type Readiness = "starting" | "ok" | "degraded" | "draining";
@@ -49,7 +56,9 @@ export function createFrontDoor(options: FrontDoorOptions): FrontDoor {
     "/health/live": () => Response.json({ status: "ok" }),
     "/health/ready": () => healthResponse(options.health()),
     "/.well-known/jwks.json": () =>
-      Response.json(options.jwks(), { headers: { "cache-control": "public, max-age=300" } }),
+      Response.json(options.jwks(), {
+        headers: { "cache-control": `public, max-age=${JWKS_AGE_SECONDS}` },
+      }),
   };
   return (request, connection) => {
     const refusal = guardRequest(request, options.headerCountMax);

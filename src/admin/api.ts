@@ -4,24 +4,25 @@
  * Owns: the order of the checks, methods, how a thrown problem becomes an answer, and the audit of
  * refusals.
  * Does not own: the listener, or what a route does.
- * Invariant: below `/manage` nothing but a refusal is answered without an admin token, and no
- * refused or failed change goes without its entry in the audit.
+ * Invariant: below `/manage` nothing but a refusal is answered without an admin token, and every
+ * refused or failed change, and every login that failed, gets into the audit, by itself or summed.
  */
 
 import { Hono } from "hono";
 import type { AdminConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
+import { DatabaseError } from "../store/postgres_error.ts";
 import { auditRoutes } from "./audit.ts";
 import { type AdminContext, type Call, newCall, refusalEntry } from "./call.ts";
 import type { AdminOptions, HealthProbe } from "./context.ts";
 import { credentialRoutes } from "./credentials.ts";
-import { requireAdmin, requireKnownHost } from "./guard.ts";
+import { readLogin, requireAdmin, requireKnownHost } from "./guard.ts";
 import { keyRoutes } from "./keys.ts";
 import { observeRoutes } from "./observe.ts";
 import { openApiRoutes } from "./openapi.ts";
 import type { Operations } from "./operation.ts";
 import { policyRoutes } from "./policies.ts";
-import { Problem, problemResponse } from "./problem.ts";
+import { KeptProblem, Problem, problemResponse } from "./problem.ts";
 import { projectRoutes } from "./projects.ts";
 import { revocationRoutes } from "./revocations.ts";
 import { LoginThrottle } from "./throttle.ts";
@@ -80,23 +81,20 @@ function operations(options: AdminOptions): Operations {
   return { ...described, ...openApiRoutes(described, options.version) };
 }
 
-/** Whose call it is. Failures are counted, also those of requests that name a foreign host. */
+/** Whose call it is. A wrong token is counted, also under a foreign name; a missing one is not. */
 function identify(
   options: AdminOptions,
   throttle: LoginThrottle,
   { req, env }: AdminContext,
 ): AdminConfig {
-  const waitMs = throttle.waitMs(env.clientAddress);
+  const login = readLogin(req.raw, options.admins);
+  const waitMs = throttle.waitMs(env.clientAddress, login.admin?.name ?? null);
   if (waitMs > 0) throw tooManyAttempts(Math.ceil(waitMs / 1000));
-  try {
-    requireKnownHost(req.raw, options.hostnames);
-    const admin = requireAdmin(req.raw, options.admins);
-    throttle.succeeded(env.clientAddress);
-    return admin;
-  } catch (error) {
-    throttle.failed(env.clientAddress);
-    throw error;
-  }
+  if (login.isAttempt && login.admin === null) throttle.failed(env.clientAddress);
+  requireKnownHost(req.raw, options.hostnames);
+  const admin = requireAdmin(login);
+  throttle.succeeded(env.clientAddress, admin.name);
+  return admin;
 }
 
 function tooManyAttempts(waitSeconds: number): Problem {
@@ -144,21 +142,19 @@ async function refuse(
   { req, env }: AdminContext,
 ): Promise<Response> {
   const problem = problemOf(options, error);
-  if (problem.code === "unauthorized") options.onUnauthorized(req.raw);
+  const isKnown = env.admin !== null;
   if (isAudited(problem, req.method, env)) {
-    try {
-      await options.store.appendAudit([refusalEntry(env, req.raw, problem)]);
-    } catch (cause) {
-      options.onError(cause);
-    }
+    const noted = options.refusalAudit.note(refusalEntry(env, req.raw, problem), isKnown);
+    if (!isKnown) options.onRefused(req.raw, problem.code, noted === "another");
+    if (noted === "single") await options.refusalAudit.written();
   }
   return problemResponse(problem);
 }
 
-/** Refused changes and logins. Those that are refused for being too many would be too many. */
-function isAudited({ code }: Problem, method: string, { action }: Call): boolean {
-  if (action === null || code === "too_many_attempts") return false;
-  return code === "unauthorized" || (method !== "GET" && method !== "HEAD");
+/** Refused changes and logins. What is in force has an entry of its own once it is stored. */
+function isAudited(problem: Problem, method: string, { action, admin }: Call): boolean {
+  if (action === null || problem instanceof KeptProblem) return false;
+  return admin === null || (method !== "GET" && method !== "HEAD");
 }
 
 function problemOf(options: AdminOptions, error: unknown): Problem {
@@ -166,11 +162,21 @@ function problemOf(options: AdminOptions, error: unknown): Problem {
   // The store judges its own cursors.
   if (error instanceof GatewayError && error.code === "bad_request") {
     const advice = error.param === null ? "Correct the request" : `It is about "${error.param}"`;
-    return new Problem("bad_request", error.message, advice);
+    return new Problem(error.status === 409 ? "conflict" : "bad_request", error.message, advice);
   }
   options.onError(error);
-  const advice = "The node's log says why. If the database is away, try again later";
-  return new Problem("internal", "Internal error", advice);
+  if (isAway(error)) return away();
+  return new Problem("internal", "Internal error", "The node's log says why");
+}
+
+function isAway(error: unknown): boolean {
+  if (!(error instanceof DatabaseError)) return false;
+  return error.isUnreachable || error.code === "POOL_TIMEOUT";
+}
+
+function away(): Problem {
+  const advice = "Look whether it was changed before you try again; a change may have got through";
+  return new Problem("store_unavailable", "The database does not answer", advice);
 }
 
 /** Answers hold what must stay in no cache and be taken for nothing but what it is. */

@@ -1,14 +1,17 @@
 /**
  * `/manage/audit`: what was changed by whom, and whether that record is whole.
  *
- * Owns: these routes. Does not own: the record (`store/`), or what is written to it (`call.ts`).
+ * Owns: these routes, and that the record is checked for one caller at a time. Does not own: the
+ * record (`store/`), or what is written to it (`call.ts`).
  * Invariant: reading changes nothing.
  */
 
-import type { AuditQuery, AuditRow } from "../store/store.ts";
+import { verifyAudit } from "../store/audit_chain.ts";
+import type { AuditQuery, AuditRow, AuditVerification, Store } from "../store/store.ts";
 import type { AdminOptions } from "./context.ts";
 import { operation, type Operations } from "./operation.ts";
 import { parseLimit } from "./page.ts";
+import { Problem } from "./problem.ts";
 import { pageOf, ref } from "./schemas.ts";
 import { parseTime, rfc3339 } from "./time.ts";
 
@@ -17,6 +20,7 @@ const QUERY = ["actor", "action", "subject", "since", "until", "limit", "cursor"
 
 /** The routes of this file. */
 export function auditRoutes(options: AdminOptions): Operations {
+  const verifying = new Verifying(options.store);
   return {
     "/manage/audit": {
       GET: operation(
@@ -35,16 +39,52 @@ export function auditRoutes(options: AdminOptions): Operations {
     "/manage/audit/verify": {
       GET: operation(
         {
-          summary: "Whether any entry was changed or removed",
+          summary: "Whether any entry was changed or removed, also since a hash was noted",
+          query: ["head"],
           answer: [200, ref("AuditVerification")],
         },
-        async () => {
-          const { entries, head, broken } = await options.store.verifyAudit();
-          return Response.json({ entries, head, broken });
+        async ({ query }) => {
+          if (query.head !== undefined) requireHash(query.head);
+          const verified = await verifying.run();
+          return Response.json(await withNoted(options.store, verified, query.head));
         },
       ),
     },
   };
+}
+
+/** The check reads everything: whoever asks while one runs shares what it finds. */
+class Verifying {
+  readonly #store: Store;
+  #running: Promise<AuditVerification> | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  run(): Promise<AuditVerification> {
+    this.#running ??= verifyAudit(this.#store).finally(() => (this.#running = null));
+    return this.#running;
+  }
+}
+
+/** A chain may be whole and another one than it was: then it lacks what was its end once. */
+async function withNoted(
+  store: Store,
+  verified: AuditVerification,
+  hash: string | undefined,
+): Promise<AuditVerification> {
+  if (hash === undefined || verified.broken !== null) return verified;
+  const { entries } = await store.listAudit({ hash, limit: 1 });
+  if (entries.length > 0) return verified;
+  const reason = "No entry has the hash that was noted: entries were rewritten or removed since";
+  return { ...verified, broken: { sequence: null, reason } };
+}
+
+function requireHash(text: string): void {
+  if (/^[0-9a-f]{64}$/.test(text)) return;
+  const advice = "Send the hash that an earlier check gave as its head: 64 characters, 0-9 and a-f";
+  throw new Problem("bad_request", '"head" is not the hash of an entry', advice);
 }
 
 function auditQuery(

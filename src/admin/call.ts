@@ -51,6 +51,7 @@ export type AdminContext = Context<{ Bindings: Call }>;
 
 const SUBJECT_LENGTH_MAX = 250;
 const PATH_LENGTH_MAX = 200;
+const DETAIL_LENGTH_MAX = 500;
 
 /** A call that nothing is known of but its request. */
 export function newCall(request: Request, clientAddress: string): Call {
@@ -96,6 +97,27 @@ export function entryFor(
 ): AuditEntry {
   const shown = scrub(subject).slice(0, SUBJECT_LENGTH_MAX);
   return { ...by, action: action ?? by.action, subject: shown, details };
+}
+
+/**
+ * New values for the details of a change: flags, numbers, names, lists of names, limits.
+ * @param values nothing secret; those that are undefined are left out
+ */
+export function detailsOf(values: Readonly<Record<string, unknown>>): AuditEntry["details"] {
+  const details: Record<string, string | number | boolean | null> = {};
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      for (const [key, one] of Object.entries(value)) details[`${name}.${key}`] = detailOf(one);
+    } else details[name] = detailOf(value);
+  }
+  return details;
+}
+
+function detailOf(value: unknown): string | number | boolean | null {
+  if (value === null || typeof value === "number" || typeof value === "boolean") return value;
+  const text = Array.isArray(value) ? value.join(", ") : String(value);
+  return scrub(text).slice(0, DETAIL_LENGTH_MAX);
 }
 
 /** The entry of a call that was refused or failed. */

@@ -7,6 +7,7 @@
  */
 
 import type { Directory } from "../auth/directory.ts";
+import type { PendingChanges } from "../auth/pending.ts";
 import type { Cipher } from "../auth/vault.ts";
 import type { AdminConfig, ProviderConfig } from "../config/config.ts";
 import type { GatewayError } from "../errors.ts";
@@ -25,6 +26,7 @@ import type {
 import type { AdminContext } from "./call.ts";
 import { pathParameter } from "./operation.ts";
 import { notFound, Problem } from "./problem.ts";
+import type { RefusalAudit } from "./refusal_audit.ts";
 
 /** An exchange in flight, as the registry of live exchanges holds it. */
 export interface LiveSession {
@@ -77,6 +79,8 @@ interface RevocationList {
   overrideOf(jti: string): TokenOverrideRow | null;
   /** Tokens of the project issued at or before this are revoked; null: none. */
   issuedBefore(projectId: string): number | null;
+  /** Deactivates a token ahead of the store. @returns what says that the store has it */
+  suspend(jti: string, expiresAtMs: number): () => void;
   /** Reads what other nodes revoked. */
   load(source: Store): Promise<void>;
 }
@@ -89,10 +93,14 @@ export interface AdminOptions {
   readonly directory: Directory;
   readonly tokens: TokenMaker;
   readonly revocations: RevocationList;
+  readonly pending: Pick<PendingChanges, "isFull" | "apply" | "catchUp">;
+  readonly refusalAudit: Pick<RefusalAudit, "note" | "written">;
   readonly tierPolicy: CurrentPolicy;
   readonly cipher: Pick<Cipher, "encrypt">;
   readonly clock: Clock;
   readonly sessions: Sessions;
+  /** Sessions are one node's: this one's id. */
+  readonly nodeId: string;
   readonly admins: readonly AdminConfig[];
   /** Encrypts everything at rest under a new key. @returns its report, nothing secret */
   readonly rotateEncryption: (by: AuditEntry) => Promise<object>;
@@ -109,8 +117,11 @@ export interface AdminOptions {
   readonly metrics: () => MaybePromise<string>;
   /** What `/manage/status` says besides version and uptime. Nothing secret. */
   readonly status: () => MaybePromise<Readonly<Record<string, unknown>>>;
-  /** Told of requests without an admin token. */
-  readonly onUnauthorized: (request: Request) => void;
+  /**
+   * Told of requests that are nobody's: without an admin token, under a foreign name, or too many.
+   * @param isAnother as many others of the same client and minute, which need no log line each
+   */
+  readonly onRefused: (request: Request, code: string, isAnother: boolean) => void;
   /** Told of what a route threw and did not mean to, and of refusals that the audit lacks. */
   readonly onError: (error: unknown) => void;
 }

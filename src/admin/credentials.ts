@@ -7,7 +7,7 @@
  */
 
 import { looksMasked, maskKey, sealCredential } from "../auth/vault.ts";
-import type { AuditEntry, CredentialRow } from "../store/store.ts";
+import type { AuditEntry, CredentialRow, NewCredential } from "../store/store.ts";
 import { entryFor } from "./call.ts";
 import { type AdminOptions, existingProject, newId, providerName } from "./context.ts";
 import { operation, type Operations, pathParameter } from "./operation.ts";
@@ -15,8 +15,8 @@ import { notFound, Problem } from "./problem.ts";
 import { pageOf, ref } from "./schemas.ts";
 import { rfc3339 } from "./time.ts";
 
-/** A credential that is about to be stored. */
-interface NewCredential {
+/** What a credential is made of. */
+interface CredentialParts {
   readonly projectId: string;
   readonly provider: string;
   readonly apiKey: string;
@@ -80,9 +80,21 @@ export function credentialRoutes(options: AdminOptions): Operations {
 /** Encrypts and stores a credential, in place of the project's former one for the provider. */
 export async function putCredential(
   options: AdminOptions,
-  { projectId, provider, apiKey, label }: NewCredential,
+  parts: CredentialParts,
   by: AuditEntry,
 ): Promise<CredentialRow> {
+  const made = await sealedCredential(options, parts, by);
+  await options.store.putCredential(made.row, made.by);
+  options.directory.putCredential(made.row);
+  return made.row;
+}
+
+/** Encrypts a credential, to be stored. */
+export async function sealedCredential(
+  options: AdminOptions,
+  { projectId, provider, apiKey, label }: CredentialParts,
+  by: AuditEntry,
+): Promise<NewCredential> {
   const nowMs = options.clock.nowMs();
   const identity = { id: newId("crd"), project_id: projectId, provider };
   const row: CredentialRow = {
@@ -94,12 +106,7 @@ export async function putCredential(
     updated_at: nowMs,
   };
   const details = { project_id: projectId, provider };
-  await options.store.putCredential(
-    row,
-    entryFor(by, `credential:${row.id}`, details, "credential.put"),
-  );
-  options.directory.putCredential(row);
-  return row;
+  return { row, by: entryFor(by, `credential:${row.id}`, details, "credential.put") };
 }
 
 async function deleteCredential(

@@ -7,11 +7,8 @@
  */
 
 import { parseLimits } from "../config/limits.ts";
-import type { LimitName } from "../exchange.ts";
+import type { LimitChanges } from "../exchange.ts";
 import { Problem } from "./problem.ts";
-
-/** Limits as they are sent: null takes one away. */
-export type SentLimits = { readonly [N in LimitName]?: number | null };
 
 interface FieldTypes {
   /** Not empty. */
@@ -25,7 +22,7 @@ interface FieldTypes {
   nullable_count: number | null;
   /** Exact names, or beginnings followed by `*`. */
   names: readonly string[] | null;
-  limits: SentLimits;
+  limits: LimitChanges;
   credential_kind: "api_key" | "oauth";
   /** A service tier policy, to be checked as one. */
   policy: object;

@@ -30,17 +30,27 @@ export function requireKnownHost(request: Request, hostnames: readonly string[])
   );
 }
 
-/**
- * Whose admin token the request carries. Each is compared every time, in constant time.
- * @throws Problem 401
- */
-export function requireAdmin(request: Request, admins: readonly AdminConfig[]): AdminConfig {
+/** What a request's Bearer header shows of who sends it. */
+interface Login {
+  /** Whether there was a token at all: where there is none, none was guessed. */
+  readonly isAttempt: boolean;
+  /** Whose token it is; null: nobody's. */
+  readonly admin: AdminConfig | null;
+}
+
+/** Whose admin token a request carries. Each is compared every time, in constant time. */
+export function readLogin(request: Request, admins: readonly AdminConfig[]): Login {
   const token = bearerOf(request);
   let found: AdminConfig | null = null;
   for (const admin of admins) {
     if (secretsEqual(token ?? "", admin.token)) found = admin;
   }
-  if (token !== null && found !== null) return found;
+  return { isAttempt: token !== null, admin: token === null ? null : found };
+}
+
+/** @throws Problem 401 for a login that is nobody's */
+export function requireAdmin({ admin }: Login): AdminConfig {
+  if (admin !== null) return admin;
   throw new Problem(
     "unauthorized",
     "Unauthorized",

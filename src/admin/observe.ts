@@ -66,7 +66,7 @@ function listSessions(options: AdminOptions): Operation {
     {
       summary: "Exchanges in flight on this node, newest first",
       query: ["project_id", "token_id", "limit", "cursor"],
-      answer: [200, pageSchema("sessions", "Session")],
+      answer: [200, pageSchema("sessions", "Session", { node_id: { type: "string" } })],
     },
     ({ query }) => {
       const live = options.sessions
@@ -78,7 +78,8 @@ function listSessions(options: AdminOptions): Operation {
         );
       const page = pageOf(live, positionOf, parseLimit(query.limit, LIMIT_DEFAULT), query.cursor);
       const sessions = page.entries.map(sessionJson);
-      return Response.json({ sessions, next_cursor: page.nextCursor });
+      const { nodeId: node_id } = options;
+      return Response.json({ node_id, sessions, next_cursor: page.nextCursor });
     },
   );
 }

@@ -43,9 +43,16 @@ interface Description<S extends Shape, Q extends string> {
   readonly answer: readonly [status: 200 | 201 | 204, schema: JsonSchema | null];
   /**
    * Of a change; without it a viewer may call it, whatever its method. `subject` may hold
-   * parameters of the path: `project:{id}`.
+   * parameters of the path: `project:{id}`. Where there are none, `asked` may hold fields of the
+   * body: what a refused change was about. The first of them counts that the body has.
    */
-  readonly change?: { readonly action: AuditAction; readonly subject: string };
+  readonly change?: Change;
+}
+
+interface Change {
+  readonly action: AuditAction;
+  readonly subject: string;
+  readonly asked?: readonly string[];
 }
 
 /** An operation as it is registered and described. */
@@ -75,9 +82,15 @@ export function operation<S extends Shape = typeof NO_FIELDS, Q extends string =
   const handle = async (context: AdminContext) => {
     begin(context, change ?? null);
     const request = context.req.raw;
+    if (change !== undefined && context.env.admin?.role !== "admin") {
+      name(context, change.asked ?? [], await readJson(request).catch(() => undefined));
+      throw readsOnly();
+    }
     const parameters = readQuery(request, query);
-    const document = schema === undefined ? undefined : await readJson(request);
-    const body = shape === undefined ? noFields<S>() : readFields(await readJson(request), shape);
+    const sent = schema === undefined && shape === undefined ? undefined : await readJson(request);
+    name(context, change?.asked ?? [], sent);
+    const document = schema === undefined ? undefined : sent;
+    const body = shape === undefined ? noFields<S>() : readFields(sent, shape);
     return run({ context, query: parameters, body, document, by: entryOf(context.env) });
   };
   return {
@@ -99,16 +112,39 @@ function noFields<S extends Shape>(): Fields<S> {
 }
 
 /** From here on the audit knows what was asked for, also where it is refused. */
-function begin(
-  { env, req }: AdminContext,
-  change: { readonly action: AuditAction; readonly subject: string } | null,
-): void {
+function begin({ env, req }: AdminContext, change: Change | null): void {
   env.action = change?.action ?? null;
   if (change === null) return;
   env.subject = change.subject.replace(/\{(\w+)\}/g, (_, name: string) => req.param(name) ?? "");
-  if (env.admin?.role === "admin") return;
+}
+
+function readsOnly(): Problem {
   const advice = "Its role is viewer. Changes need an admin token with the role admin";
-  throw new Problem("forbidden", "This admin token only reads", advice);
+  return new Problem("forbidden", "This admin token only reads", advice);
+}
+
+/** Before the fields are checked: a refusal should say what it was about. */
+function name({ env }: AdminContext, asked: readonly string[], sent: unknown): void {
+  if (typeof sent !== "object" || sent === null) return;
+  const fields = new Map<string, unknown>(Object.entries(sent));
+  for (const template of asked) {
+    const subject = filled(template, fields);
+    if (subject === null) continue;
+    env.subject = subject;
+    return;
+  }
+}
+
+/** Null: the body lacks one of its fields, or that is no plain text. */
+function filled(template: string, fields: ReadonlyMap<string, unknown>): string | null {
+  let isWhole = true;
+  const text = template.replace(/\{(\w+)\}/g, (_, field: string) => {
+    const value = fields.get(field);
+    if (typeof value === "string" && value.trim() !== "" && !/\p{Cc}/u.test(value)) return value;
+    isWhole = false;
+    return "";
+  });
+  return isWhole ? text : null;
 }
 
 /** A parameter of the path. */

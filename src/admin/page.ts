@@ -1,11 +1,13 @@
 /**
- * Pages of lists that are held in memory, newest first.
+ * Pages of lists, newest first.
  *
- * Owns: `limit` and `cursor`. Does not own: the lists.
+ * Owns: `limit` and `cursor`, and the cutting of lists that are held in memory. Does not own: the
+ * lists.
  * Invariant: walking the pages shows each entry that is there from first to last exactly once,
  * whatever else comes and goes meanwhile.
  */
 
+import type { PageQuery } from "../store/store.ts";
 import { Problem } from "./problem.ts";
 
 const LIMIT_MAX = 1000;
@@ -30,6 +32,11 @@ export function parseLimit(text: string | undefined, limitDefault: number): numb
   const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= LIMIT_MAX) return limit;
   throw new Problem("bad_request", '"limit" is out of range', "Send a number from 1 to 1000");
+}
+
+/** What a store is asked for. */
+export function pageQuery(limit: number, cursor: string | undefined): PageQuery {
+  return cursor === undefined ? { limit } : { limit, cursor };
 }
 
 /** The page behind `cursor`; the first one without. */

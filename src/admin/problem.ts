@@ -26,6 +26,7 @@ type ProblemCode =
   | "project_inactive"
   | "body_too_large"
   | "unsupported_media_type"
+  | "store_unavailable"
   | "internal";
 
 const STATUS: Readonly<Record<ProblemCode, number>> = {
@@ -44,6 +45,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   unsupported_media_type: 415,
   too_many_attempts: 429,
   internal: 500,
+  store_unavailable: 503,
 };
 
 /** One of several things that are wrong with a document, and where. */
@@ -81,6 +83,18 @@ export class Problem extends Error {
 
   get status(): number {
     return STATUS[this.code];
+  }
+}
+
+/** Not quite a refusal: the change is in force here, and is stored and audited later. */
+export class KeptProblem extends Problem {
+  constructor() {
+    super(
+      "store_unavailable",
+      "In force on this node; the database did not take it yet",
+      "It is stored, and reaches the other nodes, as soon as the database answers. Should this " +
+        "node stop before, send it again. Other fields that came with it were not changed",
+    );
   }
 }
 

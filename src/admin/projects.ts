@@ -9,15 +9,16 @@
 import { DEFAULT_PROJECT_ID } from "../auth/static_key.ts";
 import { parseLimits } from "../config/limits.ts";
 import type { AuditEntry, ProjectRow } from "../store/store.ts";
-import { entryFor } from "./call.ts";
+import { detailsOf, entryFor } from "./call.ts";
 import {
   type AdminOptions,
   arrayResponse,
   existingProject,
   newId,
+  projectOf,
   providerName,
 } from "./context.ts";
-import { credentialJson, putCredential, wholeKey } from "./credentials.ts";
+import { credentialJson, putCredential, sealedCredential, wholeKey } from "./credentials.ts";
 import type { Fields, Shape } from "./fields.ts";
 import { operation, type Operations, pathParameter } from "./operation.ts";
 import { pageOf, parseLimit } from "./page.ts";
@@ -25,6 +26,7 @@ import { notFound, Problem } from "./problem.ts";
 import { revokeProject } from "./revocations.ts";
 import { arrayOf, ref } from "./schemas.ts";
 import { spendOf } from "./spend.ts";
+import { requireWritten, takeAway } from "./take_away.ts";
 import { rfc3339, rfc3339OrNull } from "./time.ts";
 
 const PROJECTS_PATH = "/manage/projects";
@@ -110,7 +112,7 @@ function createProject(options: AdminOptions) {
       summary: "Make a project",
       body: CREATE,
       answer: [201, ref("Project")],
-      change: { action: "project.create", subject: "" },
+      change: { action: "project.create", subject: "", asked: ["project_name:{name}"] },
     },
     async ({ body, by }) => {
       const key = keyAndProvider(options, body);
@@ -124,11 +126,15 @@ function createProject(options: AdminOptions) {
         deactivated_at: null,
         limits: parseLimits(body.limits ?? {}),
       };
-      if (!(await options.store.insertProject(row, entryFor(by, `project:${row.id}`)))) {
-        throw nameTaken();
-      }
+      const credential =
+        key === null
+          ? undefined
+          : await sealedCredential(options, { ...key, projectId: row.id }, by);
+      const details = detailsOf({ name: row.name, limits: row.limits });
+      const entry = entryFor(by, `project:${row.id}`, details);
+      if (!(await options.store.insertProject(row, entry, credential))) throw nameTaken();
       options.directory.putProject(row);
-      if (key !== null) await putCredential(options, { ...key, projectId: row.id }, by);
+      if (credential !== undefined) options.directory.putCredential(credential.row);
       return Response.json(projectJson(options, row), { status: 201 });
     },
   );
@@ -150,28 +156,65 @@ async function updateProject(
   if (change.name !== undefined && options.directory.projects().some(namedSo(change.name, row))) {
     throw nameTaken();
   }
-  // In force before it is stored, as a revocation is.
-  if (fields.is_active === false) options.directory.putProject({ ...row, is_active: false });
-  if (fields.revoke_tokens === true) {
-    await revokeProject(options, row.id, options.clock.nowMs(), { ...by, action: "tokens.revoke" });
-  }
-  let changed: ProjectRow | null = row;
+  await restrict(options, row.id, fields, by);
   if (Object.keys(change).length > 0) {
-    const entry = { ...by, details: { fields: Object.keys(change).join(", ") } };
-    changed = await options.store.updateProject(row.id, change, options.clock.nowMs(), entry);
+    await requireWritten(options, by.subject);
+    const entry = { ...by, details: detailsOf(change) };
+    const nowMs = options.clock.nowMs();
+    const changed = await options.store.updateProject(row.id, change, nowMs, entry);
     if (changed === null) throw notFound("Project", row.id, PROJECTS_PATH);
     options.directory.putProject(changed);
   }
   if (key !== null) await putCredential(options, { ...key, projectId: row.id }, by);
-  return changed;
+  return projectOf(options, row.id);
 }
 
-/** The fields that are the project's own. */
+/**
+ * What takes rights away comes first, stands by itself, and holds whatever becomes of the rest.
+ * @throws Problem 503 where it is in force, and stored later
+ */
+async function restrict(
+  options: AdminOptions,
+  id: string,
+  { is_active, revoke_tokens }: Fields<typeof UPDATE>,
+  by: AuditEntry,
+): Promise<void> {
+  const takings: Promise<unknown>[] = [];
+  if (is_active === false) takings.push(deactivate(options, id, by));
+  if (revoke_tokens === true) {
+    takings.push(revokeProject(options, id, null, { ...by, action: "tokens.revoke" }));
+  }
+  for (const taken of await Promise.allSettled(takings)) {
+    if (taken.status === "rejected") throw taken.reason;
+  }
+}
+
+function deactivate(
+  { pending, directory, store, clock }: AdminOptions,
+  id: string,
+  by: AuditEntry,
+): Promise<void> {
+  const nowMs = clock.nowMs();
+  return takeAway(
+    { pending },
+    {
+      entry: { ...by, details: { is_active: false } },
+      enforce: () => directory.suspend(id),
+      async write(entry) {
+        const row = await store.updateProject(id, { is_active: false }, nowMs, entry);
+        if (row === null) directory.removeProject(id);
+        else directory.putProject(row);
+      },
+    },
+  );
+}
+
+/** The fields that are the project's own, without what takes rights away. */
 function changeOf({ name, is_active, limits }: Fields<typeof UPDATE>) {
   return {
     ...(name === undefined ? {} : { name: name.trim() }),
-    ...(is_active === undefined ? {} : { is_active }),
-    ...(limits === undefined ? {} : { limits: parseLimits(limits) }),
+    ...(is_active === true ? { is_active } : {}),
+    ...(limits === undefined ? {} : { limits }),
   };
 }
 

@@ -3,8 +3,8 @@
  * of a project, also such as this store never saw.
  *
  * Owns: these routes. Does not own: the list that is in force (`auth/revocation.ts`).
- * Invariant: a revocation is in force on this node before it is stored, so that a full disk does
- * not keep a leaked token alive.
+ * Invariant: a revocation is in force on this node before it is stored, so that neither a full disk
+ * nor a database that is away keeps a leaked token alive.
  */
 
 import { TOKEN_PREFIX } from "../auth/token.ts";
@@ -14,9 +14,10 @@ import { entryFor } from "./call.ts";
 import { type AdminOptions, existingProject } from "./context.ts";
 import { type Fields, missing, type Shape } from "./fields.ts";
 import { NO_FIELDS, operation, type Operations } from "./operation.ts";
-import { pageOf, parseLimit } from "./page.ts";
+import { pageQuery, parseLimit } from "./page.ts";
 import { Problem } from "./problem.ts";
 import { pageOf as pageSchema, ref } from "./schemas.ts";
+import { takeAway } from "./take_away.ts";
 import { parseTime, rfc3339 } from "./time.ts";
 
 const LIMIT_DEFAULT = 100;
@@ -38,12 +39,11 @@ export function revocationRoutes(options: AdminOptions): Operations {
         },
         async ({ query }) => {
           const size = parseLimit(query.limit, LIMIT_DEFAULT);
-          const { tokens, projects } = await options.store.listRevocations(
-            0,
+          const page = await options.store.pageRevocations(
+            pageQuery(size, query.cursor),
             options.clock.nowMs(),
           );
-          const page = pageOf([...projects, ...tokens], positionOf, size, query.cursor);
-          const revocations = page.entries.map(revocationJson);
+          const revocations = page.revocations.map(revocationJson);
           return Response.json({ revocations, next_cursor: page.nextCursor });
         },
       ),
@@ -52,7 +52,11 @@ export function revocationRoutes(options: AdminOptions): Operations {
           summary: "Revoke a token by its jti, or those of a project issued up to a time",
           body: ADD,
           answer: [204, null],
-          change: { action: "revocation.add", subject: "" },
+          change: {
+            action: "revocation.add",
+            subject: "",
+            asked: ["token:{jti}", "project:{project_id}"],
+          },
         },
         async ({ body, by }) => {
           await addRevocation(options, body, by);
@@ -70,7 +74,7 @@ export function revocationRoutes(options: AdminOptions): Operations {
         },
         async ({ context, by }) => {
           const { id } = await existingProject(options, context);
-          const revoked = await revokeProject(options, id, options.clock.nowMs(), by);
+          const revoked = await revokeProject(options, id, null, by);
           return Response.json({ revoked });
         },
       ),
@@ -79,26 +83,59 @@ export function revocationRoutes(options: AdminOptions): Operations {
 }
 
 /**
- * Revokes the tokens of a project that were issued up to a time.
+ * Revokes the tokens of a project that were issued up to a time; null: all there are.
  * @returns how many of those that the store knows were not revoked before
+ * @throws Problem 503 where that is in force, and stored later
  */
 export async function revokeProject(
   options: AdminOptions,
   projectId: string,
-  issuedBeforeMs: number,
+  issuedBeforeMs: number | null,
   by: AuditEntry,
 ): Promise<number> {
   const nowMs = options.clock.nowMs();
-  const row: ProjectRevocationRow = {
+  const row = {
     project_id: projectId,
-    issued_before: issuedBeforeMs,
+    issued_before: issuedBeforeMs ?? nowMs,
     revoked_at: nowMs,
     // The last of those tokens may have been given all the time there is.
     expires_at: nowMs + options.tokenLifetimeMaxMs,
   };
-  options.revocations.revokeProject(row);
-  const rows = await options.store.insertProjectRevocation(row, by);
-  return rows.filter((token) => token.revoked_at === nowMs).length;
+  let marking = Promise.resolve(0);
+  await takeAway(options, {
+    entry: by,
+    enforce() {
+      options.revocations.revokeProject(row);
+      return () => {
+        marking = markRevoked(options, projectId);
+      };
+    },
+    async write(entry, isRepeated) {
+      // Later the project may have new tokens, which are not meant.
+      const issued_before = isRepeated ? row.issued_before : issuedBeforeMs;
+      const held = await options.store.insertProjectRevocation({ ...row, issued_before }, entry);
+      options.revocations.revokeProject(held);
+    },
+  });
+  return marking;
+}
+
+/** Only for show: the revocation is in force, whether this fails or not. */
+async function markRevoked(
+  { store, clock, onError }: AdminOptions,
+  projectId: string,
+): Promise<number> {
+  let marked = 0;
+  try {
+    for (;;) {
+      const more = await store.markRevokedTokens(projectId, clock.nowMs());
+      if (more === 0) return marked;
+      marked += more;
+    }
+  } catch (error) {
+    onError(error);
+    return marked;
+  }
 }
 
 async function addRevocation(
@@ -114,35 +151,51 @@ async function addRevocation(
   if (projectId === undefined) throw missing(before === undefined ? "jti" : "project_id");
   const nowMs = options.clock.nowMs();
   const issuedBeforeMs =
-    before === undefined ? nowMs : parseTime("issued_before", String(before), nowMs);
-  if (issuedBeforeMs > nowMs) {
+    before === undefined ? null : parseTime("issued_before", String(before), nowMs);
+  if (issuedBeforeMs !== null && issuedBeforeMs > nowMs) {
     const advice = "Tokens that are not there yet cannot be revoked; leave it out for now";
     throw new Problem("bad_request", '"issued_before" is in the future', advice);
   }
-  const details = { issued_before: rfc3339(issuedBeforeMs) };
+  const details = { issued_before: rfc3339(issuedBeforeMs ?? nowMs) };
   const entry = entryFor(by, `project:${projectId}`, details);
   await revokeProject(options, projectId, issuedBeforeMs, entry);
 }
 
-/** Revokes any `jti`, until the last token that could have it has expired. */
-async function revokeOne(options: AdminOptions, jti: string, by: AuditEntry): Promise<void> {
+function revokeOne(options: AdminOptions, jti: string, by: AuditEntry): Promise<void> {
   if (scrub(jti) !== jti) {
     const advice = `Send the token's id (jti), such as tok_…, not the token (${TOKEN_PREFIX}…)`;
     throw new Problem("bad_request", '"jti" looks like a secret', advice);
   }
-  const nowMs = options.clock.nowMs();
-  const row = { jti, revoked_at: nowMs, expires_at: nowMs + options.tokenLifetimeMaxMs };
-  options.revocations.revoke([row]);
-  const entry = entryFor(by, `token:${jti}`);
-  const known = await options.store.revokeToken(jti, nowMs, entry);
-  if (known === null) await options.store.insertRevocation(row, entry);
+  return revokeToken(options, jti, null, entryFor(by, `token:${jti}`));
 }
 
-function positionOf(row: RevocationRow | ProjectRevocationRow): { timeMs: number; id: string } {
-  return {
-    timeMs: row.revoked_at,
-    id: "jti" in row ? `token:${row.jti}` : `project:${row.project_id}`,
-  };
+/**
+ * Revokes any `jti`.
+ * @param expiresAtMs when its token expires; null: not known, so the last that could have it
+ * @throws Problem 503 where that is in force, and stored later
+ */
+export function revokeToken(
+  { revocations, store, clock, pending, tokenLifetimeMaxMs }: AdminOptions,
+  jti: string,
+  expiresAtMs: number | null,
+  entry: AuditEntry,
+): Promise<void> {
+  const nowMs = clock.nowMs();
+  const row = { jti, revoked_at: nowMs, expires_at: expiresAtMs ?? nowMs + tokenLifetimeMaxMs };
+  return takeAway(
+    { pending },
+    {
+      entry,
+      enforce() {
+        revocations.revoke([row]);
+        return null;
+      },
+      async write(by) {
+        const known = await store.revokeToken(jti, nowMs, by);
+        if (known === null) await store.insertRevocation(row, by);
+      },
+    },
+  );
 }
 
 function revocationJson(row: RevocationRow | ProjectRevocationRow): object {

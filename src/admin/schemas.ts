@@ -34,9 +34,13 @@ export function arrayOf(name: keyof typeof SCHEMAS): JsonSchema {
   return { type: "array", items: ref(name) };
 }
 
-/** A page of a list, under the name of what it holds. */
-export function pageOf(field: string, name: keyof typeof SCHEMAS): JsonSchema {
-  return object({ [field]: arrayOf(name), next_cursor: TEXT_OR_NULL });
+/** A page of a list, under the name of what it holds; `more` is said beside it. */
+export function pageOf(
+  field: string,
+  name: keyof typeof SCHEMAS,
+  more: Readonly<Record<string, JsonSchema>> = {},
+): JsonSchema {
+  return object({ ...more, [field]: arrayOf(name), next_cursor: TEXT_OR_NULL });
 }
 
 /** An object of exactly these properties. */
@@ -228,7 +232,14 @@ export const SCHEMAS = {
   KeyRotation: {
     type: "object",
     description: "What was encrypted anew under which key, and what could not be.",
-    properties: { key_id: TEXT, failures: { type: "array", items: ANY_OBJECT } },
+    properties: {
+      key_id: TEXT,
+      failures: { type: "array", items: ANY_OBJECT },
+      kept_key_id: {
+        ...TEXT_OR_NULL,
+        description: "Not needed any more, and kept in data_dir until the next rotation.",
+      },
+    },
   },
   ...POLICY_SCHEMAS,
   UsageEvent: USAGE_EVENT,
@@ -247,7 +258,10 @@ export const SCHEMAS = {
       type: ["object", "null"],
       required: ["sequence", "reason"],
       additionalProperties: false,
-      properties: { sequence: INTEGER, reason: TEXT },
+      properties: {
+        sequence: { type: ["integer", "null"], description: "Null: which one is not known." },
+        reason: TEXT,
+      },
     },
   }),
   OpenApi: ANY_OBJECT,

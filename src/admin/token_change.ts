@@ -6,12 +6,13 @@
  * stored, what it gives back after.
  */
 
-import { narrowLimits, parseLimits } from "../config/limits.ts";
-import { LIMIT_NAMES, type Limits } from "../exchange.ts";
-import type { AuditEntry, TokenOverrideRow, TokenRow } from "../store/store.ts";
+import { changeLimits, narrowLimits, parseLimits } from "../config/limits.ts";
+import { LIMIT_NAMES, type LimitChanges, type Limits } from "../exchange.ts";
+import type { AuditEntry, TokenRow } from "../store/store.ts";
+import { detailsOf } from "./call.ts";
 import type { AdminOptions } from "./context.ts";
-import type { SentLimits } from "./fields.ts";
 import { notFound, Problem } from "./problem.ts";
+import { requireWritten, takeAway } from "./take_away.ts";
 import { joinLimits } from "./token_limits.ts";
 
 interface TokenChange {
@@ -19,14 +20,14 @@ interface TokenChange {
   readonly is_active?: boolean;
   /** Null takes the override's entry away, as an entry of `limits` that is null does. */
   readonly max_requests?: number | null;
-  readonly limits?: SentLimits;
+  readonly limits?: LimitChanges;
 }
 
 /**
  * Changes a token.
  * @returns its row as it is afterwards
  * @throws Problem where nothing is asked for, a limit is wider than what was signed, or a token is
- *   to be active that is revoked or expired
+ *   to be active that is revoked or expired; 503 where it is deactivated, and that is stored later
  */
 export async function changeToken(
   options: AdminOptions,
@@ -39,16 +40,49 @@ export async function changeToken(
     const advice = "Known fields: label, is_active, max_requests, limits";
     throw new Problem("bad_request", "No fields to update", advice);
   }
-  const details = { project_id: row.project_id, fields: names.join(", ") };
-  const entry = { ...by, details };
-  const { label, ...narrowing } = change;
-  if (narrowing.is_active === true) requireUsable(row, options.clock.nowMs());
-  // First what takes rights away: a label can wait.
-  if (Object.keys(narrowing).length > 0) await putOverride(options, row, narrowing, entry);
+  const { label, is_active, ...limited } = change;
+  const limits = joinLimits(limited);
+  requireNarrower(row.limits, parseLimits(limits));
+  const { project_id } = row;
+  if (is_active === true) requireUsable(row, options.clock.nowMs());
+  // First what takes rights away: the rest can wait.
+  if (is_active === false) await deactivateToken(options, row, by);
+  if (is_active === true || Object.keys(limited).length > 0) {
+    await requireWritten(options, by.subject);
+    const override = { limits, ...(is_active === true ? { is_active } : {}) };
+    const details = detailsOf({ project_id, ...override });
+    await changeOverride(options, row, override, { ...by, details });
+  }
   if (label === undefined) return row;
+  const entry = { ...by, details: detailsOf({ project_id, label }) };
   const changed = await options.store.updateToken(row.id, { label }, entry);
   if (changed === null) throw notFound("Token", row.id, "/manage/tokens");
   return changed;
+}
+
+/**
+ * Deactivates a token, also one of which nothing but its id is known.
+ * @throws Problem 503 where that is in force, and stored later
+ */
+export function deactivateToken(
+  { pending, revocations, store, clock, tokenLifetimeMaxMs }: AdminOptions,
+  { id, project_id, expires_at }: Pick<TokenRow, "id"> & Partial<TokenRow>,
+  by: AuditEntry,
+): Promise<void> {
+  const nowMs = clock.nowMs();
+  // The last token that could have this id.
+  const token = { id, expires_at: expires_at ?? nowMs + tokenLifetimeMaxMs };
+  return takeAway(
+    { pending },
+    {
+      entry: { ...by, details: detailsOf({ project_id, is_active: false }) },
+      enforce: () => revocations.suspend(id, token.expires_at),
+      async write(entry) {
+        const change = { is_active: false };
+        revocations.override(await store.changeTokenOverride(token, change, nowMs, entry));
+      },
+    },
+  );
 }
 
 function requireUsable(row: TokenRow, nowMs: number): void {
@@ -57,36 +91,24 @@ function requireUsable(row: TokenRow, nowMs: number): void {
   throw new Problem("conflict", `The token is ${why} and stays so`, "Mint a new one");
 }
 
-async function putOverride(
-  options: AdminOptions,
+async function changeOverride(
+  { store, revocations, clock }: AdminOptions,
   row: TokenRow,
-  change: Omit<TokenChange, "label">,
+  change: { readonly limits: LimitChanges; readonly is_active?: true },
   by: AuditEntry,
 ): Promise<void> {
-  const { store, revocations, clock } = options;
-  const former = await store.getTokenOverride(row.id);
-  const wasActive = former?.is_active ?? true;
-  const limits = changedLimits(former?.limits ?? {}, joinLimits(change));
-  requireNarrower(row.limits, limits);
-  const override: TokenOverrideRow = {
-    jti: row.id,
-    is_active: change.is_active ?? wasActive,
-    limits,
-    changed_at: clock.nowMs(),
-    expires_at: row.expires_at,
-  };
+  const former = revocations.overrideOf(row.id);
+  const formerLimits = former?.limits ?? {};
   revocations.override({
-    ...override,
-    is_active: wasActive && override.is_active,
-    limits: narrowLimits(former?.limits ?? {}, limits),
+    jti: row.id,
+    is_active: former?.is_active ?? true,
+    limits: narrowLimits(formerLimits, changeLimits(formerLimits, change.limits)),
+    // Whatever is stored from now on is later.
+    changed_at: former?.changed_at ?? 0,
+    expires_at: row.expires_at,
   });
-  await store.putTokenOverride(override, by);
-  revocations.override(override);
-}
-
-/** The former entries with the sent ones in their place; those sent as null are gone. */
-function changedLimits(former: Limits, sent: SentLimits): Limits {
-  return parseLimits({ ...former, ...sent });
+  // Merged there: what another node changed this moment stays.
+  revocations.override(await store.changeTokenOverride(row, change, clock.nowMs(), by));
 }
 
 function requireNarrower(signed: Limits, limits: Limits): void {

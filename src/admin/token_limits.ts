@@ -5,7 +5,7 @@
  * Invariant: one thing is said in one place only.
  */
 
-import type { SentLimits } from "./fields.ts";
+import type { LimitChanges } from "../exchange.ts";
 import { Problem } from "./problem.ts";
 
 /**
@@ -13,9 +13,9 @@ import { Problem } from "./problem.ts";
  * @throws Problem 400 where `limits` holds `max_requests` too
  */
 export function joinLimits(fields: {
-  readonly limits?: SentLimits;
+  readonly limits?: LimitChanges;
   readonly max_requests?: number | null;
-}): SentLimits {
+}): LimitChanges {
   const { limits = {}, max_requests } = fields;
   if (Object.hasOwn(limits, "max_requests")) {
     const advice = 'Send "max_requests" beside "limits"';

@@ -7,12 +7,12 @@
  */
 
 import { parseLimits } from "../config/limits.ts";
-import type { Restrictions } from "../exchange.ts";
-import type { AuditEntry } from "../store/store.ts";
-import { entryFor } from "./call.ts";
+import type { LimitChanges, Restrictions } from "../exchange.ts";
+import type { AuditEntry, TokenRow } from "../store/store.ts";
+import { detailsOf, entryFor } from "./call.ts";
 import { type AdminOptions, projectOf } from "./context.ts";
-import type { SentLimits } from "./fields.ts";
 import { Problem } from "./problem.ts";
+import { requireWritten } from "./take_away.ts";
 import { rfc3339 } from "./time.ts";
 import { joinLimits } from "./token_limits.ts";
 
@@ -28,7 +28,7 @@ interface MintFields {
   readonly models?: readonly string[] | null;
   readonly endpoints?: readonly string[] | null;
   readonly tiers?: readonly string[] | null;
-  readonly limits?: SentLimits;
+  readonly limits?: LimitChanges;
 }
 
 /**
@@ -46,6 +46,7 @@ export async function mintToken(
   const lifetimeMs = lifetime(options, fields.duration_minutes);
   const restrictions = restrictionsOf(fields);
   await requireActive(options, projectId);
+  await requireWritten(options, `project:${projectId}`);
   await waitOutRevocation(options, projectId);
   const minted = await mint(options, projectId, lifetimeMs, restrictions);
   // Stored before it is shown: a token that nobody recorded could not be listed and revoked.
@@ -61,11 +62,17 @@ export async function mintToken(
     request_count: 0,
     cache_hit_count: 0,
   };
-  await options.store.insertToken(
-    row,
-    entryFor(by, `token:${row.id}`, { project_id: projectId, expires_at: rfc3339(row.expires_at) }),
-  );
+  await options.store.insertToken(row, entryFor(by, `token:${row.id}`, detailsOfToken(row)));
   return { id: row.id, token: minted.token, expires_at: rfc3339(row.expires_at) };
+}
+
+/** What the audit says of a new token. */
+function detailsOfToken(row: TokenRow): AuditEntry["details"] {
+  const { project_id, label, models, endpoints, tiers, limits } = row;
+  const expires_at = rfc3339(row.expires_at);
+  const named = { label, models, endpoints, tiers };
+  const given = Object.entries(named).filter(([, value]) => value !== null);
+  return detailsOf({ project_id, expires_at, ...Object.fromEntries(given), limits });
 }
 
 async function requireActive(options: AdminOptions, projectId: string): Promise<void> {

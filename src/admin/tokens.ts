@@ -6,17 +6,19 @@
  */
 
 import { narrowLimits } from "../config/limits.ts";
-import type { TokenRow } from "../store/store.ts";
-import { entryFor } from "./call.ts";
+import type { AuditEntry, TokenRow } from "../store/store.ts";
+import { detailsOf, entryFor } from "./call.ts";
 import { type AdminOptions, arrayResponse } from "./context.ts";
-import type { Shape } from "./fields.ts";
+import type { Fields, Shape } from "./fields.ts";
 import { operation, type Operation, type Operations, pathParameter } from "./operation.ts";
-import { pageOf, parseLimit } from "./page.ts";
+import { pageQuery, parseLimit } from "./page.ts";
 import { notFound } from "./problem.ts";
+import { revokeToken as revokeTokenById } from "./revocations.ts";
 import { arrayOf, ref } from "./schemas.ts";
 import { spendOf } from "./spend.ts";
+import { readSoon } from "./take_away.ts";
 import { rfc3339, rfc3339OrNull } from "./time.ts";
-import { changeToken } from "./token_change.ts";
+import { changeToken, deactivateToken } from "./token_change.ts";
 import { mintToken } from "./token_mint.ts";
 
 const TOKENS_PATH = "/manage/tokens";
@@ -54,7 +56,7 @@ export function tokenRoutes(options: AdminOptions): Operations {
           summary: "Make a token; it is shown this once",
           body: MINT,
           answer: [201, ref("MintedToken")],
-          change: { action: "token.mint", subject: "" },
+          change: { action: "token.mint", subject: "", asked: ["project:{project_id}"] },
         },
         async ({ body, by }) => Response.json(await mintToken(options, body, by), { status: 201 }),
       ),
@@ -70,13 +72,28 @@ export function tokenRoutes(options: AdminOptions): Operations {
         },
         async ({ context, body, by }) => {
           const id = pathParameter(context, "id");
-          const row = found(id, await options.store.getToken(id));
-          return Response.json(tokenJson(options, await changeToken(options, row, body, by)));
+          return Response.json(tokenJson(options, await updateToken(options, id, body, by)));
         },
       ),
       DELETE: revokeToken(options),
     },
   };
+}
+
+/** A token is deactivated also where the store does not say what is known of it. */
+async function updateToken(
+  options: AdminOptions,
+  id: string,
+  change: Fields<typeof UPDATE>,
+  by: AuditEntry,
+): Promise<TokenRow> {
+  const reading = options.store.getToken(id).then((row) => ({ row }));
+  const looked = await (change.is_active === false ? readSoon(options, reading) : reading);
+  if (looked !== null) return changeToken(options, found(id, looked.row), change, by);
+  await deactivateToken(options, { id }, by);
+  const row = found(id, await options.store.getToken(id));
+  const { is_active: _done, ...rest } = change;
+  return Object.keys(rest).length === 0 ? row : changeToken(options, row, rest, by);
 }
 
 function listTokens(options: AdminOptions): Operation {
@@ -88,9 +105,12 @@ function listTokens(options: AdminOptions): Operation {
     },
     async ({ context, query }) => {
       const size = parseLimit(query.limit, TOKENS_LIMIT);
-      const rows = await options.store.listTokens(query.project_id ?? query.projectId);
-      const page = pageOf(rows, positionOf, size, query.cursor);
-      const body = page.entries.map((row) => tokenJson(options, row));
+      const projectId = query.project_id ?? query.projectId;
+      const page = await options.store.listTokens({
+        ...pageQuery(size, query.cursor),
+        ...(projectId === undefined ? {} : { projectId }),
+      });
+      const body = page.tokens.map((row) => tokenJson(options, row));
       return arrayResponse(context, body, page.nextCursor);
     },
   );
@@ -117,12 +137,12 @@ function revokeToken(options: AdminOptions): Operation {
     },
     async ({ context, by }) => {
       const id = pathParameter(context, "id");
-      const row = found(id, await options.store.getToken(id));
-      const nowMs = options.clock.nowMs();
-      // In force before it is stored, so that a full disk does not keep a leaked token alive.
-      options.revocations.revoke([{ jti: id, revoked_at: nowMs, expires_at: row.expires_at }]);
-      const entry = entryFor(by, `token:${id}`, { project_id: row.project_id });
-      await options.store.revokeToken(id, nowMs, entry);
+      const reading = options.store.getToken(id).then((row) => ({ row }));
+      // Where the store does not say, it is revoked without knowing more of it than its id.
+      const looked = await readSoon(options, reading);
+      const row = looked === null ? null : found(id, looked.row);
+      const entry = entryFor(by, `token:${id}`, detailsOf({ project_id: row?.project_id }));
+      await revokeTokenById(options, id, row?.expires_at ?? null, entry);
       return new Response(null, { status: 204 });
     },
   );
@@ -133,14 +153,13 @@ function found(id: string, row: TokenRow | null): TokenRow {
   return row;
 }
 
-function positionOf(row: TokenRow): { timeMs: number; id: string } {
-  return { timeMs: row.created_at, id: row.id };
-}
-
 /** What holds of a token now: as signed, and as narrowed since. */
 function tokenJson(options: AdminOptions, row: TokenRow): object {
   const override = options.revocations.overrideOf(row.id);
-  const isWanted = override?.is_active !== false && row.revoked_at === null;
+  const isRevoked =
+    row.revoked_at !== null ||
+    row.created_at <= (options.revocations.issuedBefore(row.project_id) ?? -1);
+  const isWanted = override?.is_active !== false && !isRevoked;
   const { max_requests, ...limits } = narrowLimits(row.limits, override?.limits ?? {});
   return {
     id: row.id,

@@ -3,13 +3,15 @@
  * database.
  *
  * Owns: the copy, and a bounded number of credentials in the clear. Does not own: the rows, which
- * are the store's; a change is stored first and told here after.
+ * are the store's; a change is stored first and told here after, save a deactivation.
  * Invariant: a read never touches the store, and a credential in the clear is dropped with its row.
+ * What is suspended is inactive, whatever the store says.
  */
 
 import { Lru } from "../lib/lru.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 import type { CredentialRow, ProjectRow } from "../store/store.ts";
+import { Suspended } from "./suspended.ts";
 import { type Cipher, openCredential } from "./vault.ts";
 
 const DECRYPTED_CREDENTIALS_MAX = 1024;
@@ -32,8 +34,9 @@ export class Directory {
   #credentials = new Map<string, CredentialRow>();
   /** By ciphertext, which is different after every change. */
   readonly #decrypted = new Lru<string, string>(DECRYPTED_CREDENTIALS_MAX);
+  readonly #suspended = new Suspended();
   #secrets: readonly string[] | null = null;
-  /** Counts changes told to us, so that a reload that read older rows is noticed. */
+  /** Counts changes of what is here, so that a reload that read older rows is noticed. */
   #changes = 0;
 
   constructor(source: DirectorySource, cipher: Pick<Cipher, "decrypt">) {
@@ -56,15 +59,17 @@ export class Directory {
 
   /** The project's row, or null. */
   project(projectId: string): ProjectRow | null {
-    return this.#projects.get(projectId) ?? null;
+    const row = this.#projects.get(projectId);
+    return row === undefined ? null : this.#asItIs(row);
   }
 
   projects(): readonly ProjectRow[] {
-    return [...this.#projects.values()];
+    return [...this.#projects.values()].map((row) => this.#asItIs(row));
   }
 
   /** False also for a project that does not exist. */
   isActive(projectId: string): boolean {
+    if (this.#suspended.has(projectId)) return false;
     return this.#projects.get(projectId)?.is_active === true;
   }
 
@@ -100,6 +105,21 @@ export class Directory {
     this.#listeners.push(listener);
   }
 
+  /**
+   * Deactivates a project ahead of the store; no reload undoes it.
+   * @returns what says that the store has it, to be called once
+   */
+  suspend(projectId: string): () => void {
+    const wasActive = this.isActive(projectId);
+    const release = this.#suspended.hold(projectId);
+    if (wasActive) this.#tell(new Set([projectId]));
+    return () => {
+      const row = this.project(projectId);
+      if (row !== null) this.putProject(row);
+      release();
+    };
+  }
+
   /** A project was stored, new or changed. */
   putProject(row: ProjectRow): void {
     this.#changes += 1;
@@ -133,6 +153,10 @@ export class Directory {
     }
   }
 
+  #asItIs(row: ProjectRow): ProjectRow {
+    return this.#suspended.has(row.id) ? { ...row, is_active: false } : row;
+  }
+
   async #decrypt(row: CredentialRow): Promise<string> {
     const plaintext = await openCredential(this.#cipher, row);
     // Replaced while it was decrypted: used this once, not kept.
@@ -150,6 +174,8 @@ export class Directory {
   }
 
   #replace(projects: readonly ProjectRow[], credentials: readonly CredentialRow[]): void {
+    // Another reload that is under way may have read older rows than these.
+    this.#changes += 1;
     const former = this.#projects;
     this.#projects = new Map(projects.map((row) => [row.id, row]));
     const kept = new Set(credentials.map((row) => row.ciphertext));

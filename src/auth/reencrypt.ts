@@ -2,11 +2,12 @@
  * Encryption at rest over the life of its keys: what is stored moves to the newest key while nodes
  * run, and a node whose keys do not fit does not start.
  *
- * Owns: which rows are moved, when a key comes and goes, the report and its audit entry.
+ * Owns: which rows are moved, when a key comes and goes, the report and its audit entries.
  * Does not own: encryption (`store/cipher.ts`), the file of made keys (`store/key_file.ts`), what a
  * ciphertext is bound to (`vault.ts`).
  * Invariant: at any instant every ciphertext is under a key that a restart finds again. A row is
- * replaced only by the same secret, and only if nobody changed it meanwhile.
+ * replaced only by the same secret, and only if nobody changed it meanwhile. Nothing is changed
+ * before the audit says that a rotation began.
  */
 
 import { type Clock, sleep } from "../runtime/clock.ts";
@@ -14,6 +15,7 @@ import { CipherError, type CipherFailure, keyIdOf } from "../store/cipher.ts";
 import {
   addEncryptionKey,
   lockEncryptionKeys,
+  makeEncryptionKey,
   readEncryptionKeys,
   removeEncryptionKeys,
 } from "../store/key_file.ts";
@@ -21,8 +23,8 @@ import type { AuditEntry, Store } from "../store/store.ts";
 import { type Cipher, credentialBinding, signingKeyBinding } from "./vault.ts";
 
 /**
- * Longer than a write may wait in the store: what a node encrypted before it could see the new key
- * is stored by then, or never.
+ * Longer than a write commonly waits in the store: what a node encrypted before it could see the
+ * new key is stored by then. What comes later is still read: the key before is kept.
  */
 const SETTLE_MS = 6_000;
 
@@ -74,6 +76,11 @@ interface RotationReport {
   readonly failures: readonly Failure[];
   /** Nothing is under them any more. Those in `data_dir` were removed. */
   readonly unused_key_ids: readonly string[];
+  /**
+   * In `data_dir`: nothing is under it any more, and the next rotation removes it. A node that
+   * stored something late is not left without it. Null: there is none.
+   */
+  readonly kept_key_id: string | null;
 }
 
 /** A stored ciphertext, whichever table it is in. */
@@ -93,9 +100,11 @@ export function rotateEncryption(
   options: RotationOptions,
 ): (by: AuditEntry) => Promise<RotationReport> {
   return async (by) => {
-    const { store, dataDir } = options;
-    const report = await (dataDir === null ? reencrypt(options) : renewKey(options, dataDir));
-    await store.appendAudit([auditEntry(report, by)]);
+    const { store, cipher, dataDir } = options;
+    if (dataDir !== null) return renewKey(options, dataDir, by);
+    await store.appendAudit([beginning(cipher.newestId, false, by)]);
+    const report = await reencrypt(options, cipher.keyIds);
+    await store.appendAudit([ending(report, by)]);
     return report;
   };
 }
@@ -127,29 +136,70 @@ function refusal(kind: SecretKind, id: string, cause: unknown, cipher: KeyRing):
 }
 
 /** With keys that nodes make: a new one is on the disk before anything is encrypted under it. */
-async function renewKey(options: RotationOptions, dataDir: string): Promise<RotationReport> {
+async function renewKey(
+  options: RotationOptions,
+  dataDir: string,
+  by: AuditEntry,
+): Promise<RotationReport> {
+  const { store, cipher } = options;
   const lock = lockEncryptionKeys(dataDir);
   try {
-    // Older keys are there only where a rotation was not completed.
-    const isNew = readEncryptionKeys(dataDir).length === 1;
-    if (isNew) addEncryptionKey(dataDir);
-    options.cipher.reload();
-    const report = await reencrypt(options);
-    const removed = report.failures.length === 0 ? report.unused_key_ids : [];
-    removeEncryptionKeys(dataDir, new Set(removed));
-    return { ...report, key_source: "data_dir", key_made: isNew, unused_key_ids: removed };
+    const former = readEncryptionKeys(dataDir).map(({ id }) => id);
+    const made = (await isComplete(store, former)) ? makeEncryptionKey() : null;
+    const ids = made === null ? former : [made.id, ...former];
+    await store.appendAudit([beginning(ids[0] ?? "", made !== null, by)]);
+    if (made !== null) addEncryptionKey(dataDir, made);
+    cipher.reload();
+    const moved = await reencrypt(options, ids);
+    const report: RotationReport = {
+      ...moved,
+      ...forgetUnused(dataDir, ids, moved),
+      key_source: "data_dir",
+      key_made: made !== null,
+    };
+    await store.appendAudit([ending(report, by)]);
+    return report;
   } finally {
     lock.release();
   }
 }
 
-/** Moves everything, twice: the second time what was written under an older key meanwhile. */
-async function reencrypt(options: RotationOptions): Promise<RotationReport> {
+/**
+ * Whether the rotation before was completed: only then another key is made, so that keys do not
+ * pile up where one fails again and again.
+ */
+async function isComplete(store: SecretRows, ids: readonly string[]): Promise<boolean> {
+  if (ids.length === 1) return true;
+  const secrets = await listSecrets(store);
+  return secrets.every((secret) => keyIdOrNull(secret) === ids[0]);
+}
+
+/** Removes the keys that nothing needs, save the one before the newest. */
+function forgetUnused(
+  dataDir: string,
+  ids: readonly string[],
+  { failures, unused_key_ids }: RotationReport,
+): Pick<RotationReport, "unused_key_ids" | "kept_key_id"> {
+  const [, previous = ""] = ids;
+  const kept_key_id = unused_key_ids.includes(previous) ? previous : null;
+  if (failures.length > 0) return { unused_key_ids: [], kept_key_id };
+  const removed = unused_key_ids.filter((id) => id !== previous);
+  removeEncryptionKeys(dataDir, new Set(removed));
+  return { unused_key_ids: removed, kept_key_id };
+}
+
+/**
+ * Moves everything, twice: the second time what was written under an older key meanwhile.
+ * @param ids of all keys there are
+ */
+async function reencrypt(
+  options: RotationOptions,
+  ids: readonly string[],
+): Promise<RotationReport> {
   const { store, cipher, clock, dataDir } = options;
   const first = await moveAll(store, cipher);
   if (dataDir !== null) await sleep(clock, SETTLE_MS);
   const second = await moveAll(store, cipher);
-  const ringIds = dataDir === null ? cipher.keyIds : readEncryptionKeys(dataDir).map((k) => k.id);
   return {
     key_id: cipher.newestId,
     key_source: "configuration",
@@ -157,7 +207,8 @@ async function reencrypt(options: RotationOptions): Promise<RotationReport> {
     credentials: countsOf("credential", first, second),
     signing_keys: countsOf("signing_key", first, second),
     failures: second.failures,
-    unused_key_ids: ringIds.filter((id) => !second.usedKeyIds.has(id)),
+    unused_key_ids: ids.filter((id) => !second.usedKeyIds.has(id)),
+    kept_key_id: null,
   };
 }
 
@@ -246,18 +297,24 @@ function countsOf(kind: SecretKind, first: Pass, second: Pass): Counts {
   return { rotated, current: Math.max(0, second.total[kind] - rotated - failed), failed };
 }
 
-function auditEntry(report: RotationReport, by: AuditEntry): AuditEntry {
-  const { key_id, key_made, credentials, signing_keys, failures } = report;
+function beginning(keyId: string, key_made: boolean, by: AuditEntry): AuditEntry {
+  return { ...by, subject: `encryption_key:${keyId}`, details: { phase: "begun", key_made } };
+}
+
+function ending(report: RotationReport, by: AuditEntry): AuditEntry {
+  const { key_id, key_made, key_source, credentials, signing_keys, failures } = report;
+  const removed = key_source === "data_dir" ? report.unused_key_ids : [];
   return {
     ...by,
-    action: "keys.rotate",
     subject: `encryption_key:${key_id}`,
     outcome: failures.length === 0 ? "done" : "failed",
     details: {
+      phase: "ended",
       key_made,
       credentials_rotated: credentials.rotated,
       signing_keys_rotated: signing_keys.rotated,
       failed: failures.length,
+      keys_removed: removed.length === 0 ? null : removed.join(", "),
     },
   };
 }

@@ -17,6 +17,7 @@ import type {
   Store,
   TokenOverrideRow,
 } from "../store/store.ts";
+import { Suspended } from "./suspended.ts";
 
 /** How often the lists are searched for expired entries, at most. */
 const SWEEP_INTERVAL_MS = 60_000;
@@ -41,6 +42,8 @@ export class Revocations {
   readonly #tokens = new Map<string, number>();
   readonly #projects = new Map<string, Omit<ProjectRevocationRow, "project_id">>();
   readonly #overrides = new Map<string, TokenOverrideRow>();
+  /** By `jti`. */
+  readonly #suspended = new Suspended();
   readonly #listeners: RevocationListener[] = [];
   /** Up to which the store was read; 0: never. */
   #revision = 0;
@@ -60,7 +63,7 @@ export class Revocations {
   isRevoked({ tokenId, projectId, issuedAtMs }: Bearer): boolean {
     if (issuedAtMs === null) return false;
     if (tokenId !== null) {
-      if (this.#tokens.has(tokenId)) return true;
+      if (this.#tokens.has(tokenId) || this.#suspended.has(tokenId)) return true;
       if (this.#overrides.get(tokenId)?.is_active === false) return true;
     }
     const issuedBeforeMs = this.issuedBefore(projectId);
@@ -106,6 +109,21 @@ export class Revocations {
   /** Revokes the tokens of a project that were issued up to a time; the latest time known holds. */
   revokeProject(row: ProjectRevocationRow): void {
     this.#tell(this.#addProject(row));
+  }
+
+  /**
+   * Deactivates a token ahead of the store; no reload undoes it.
+   * @returns what says that the store has it, to be called once
+   */
+  suspend(jti: string, expiresAtMs: number): () => void {
+    const isNew = !this.#suspended.has(jti);
+    const release = this.#suspended.hold(jti);
+    this.#tell(isNew);
+    return () => {
+      const stored = this.overrideOf(jti) ?? { jti, limits: {}, changed_at: 0 };
+      this.#addOverride({ expires_at: expiresAtMs, ...stored, is_active: false });
+      release();
+    };
   }
 
   /** Puts an override in the place of the one that the token has. */
@@ -165,7 +183,10 @@ export class Revocations {
   }
 
   #addOverride(row: TokenOverrideRow): boolean {
-    const wasActive = this.#overrides.get(row.jti)?.is_active !== false;
+    const known = this.#overrides.get(row.jti);
+    // Two answers of the store may come in another order than they were given.
+    if (known !== undefined && known.changed_at > row.changed_at) return false;
+    const wasActive = known?.is_active !== false;
     this.#overrides.set(row.jti, row);
     return wasActive && !row.is_active;
   }

@@ -14,7 +14,7 @@ import { makeSigningKey, openSigningKey, type PublicJwk, type SigningKey } from 
 import type { Cipher } from "./vault.ts";
 
 /** By then every node that can read the database has read a new key. */
-const SIGNS_AFTER_MS = 10_000;
+export const SIGNS_AFTER_MS = 10_000;
 
 /** How long an old key is kept beyond what is needed, for nodes whose clocks differ. */
 const KEPT_LONGER_MS = 3_600_000;

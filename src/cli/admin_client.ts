@@ -1,8 +1,8 @@
 /**
  * The management API, for the commands that are thin clients of it.
  *
- * Owns: finding a node's address and admin token, sending requests, and wording failures.
- * Does not own: what the answers mean.
+ * Owns: finding a node's address and admin token, and sending requests.
+ * Does not own: what the answers mean, or how refusals are worded (`admin_words.ts`).
  * Invariant: an admin token goes only to the address it was given for.
  */
 
@@ -11,6 +11,8 @@ import { resolve } from "node:path";
 import { parseDocumentTree } from "../config/document.ts";
 import { expand } from "../config/expand.ts";
 import { type AdminAccess, readAdminAccess } from "../store/key_file.ts";
+import { TOKEN_PREFIX } from "../auth/token.ts";
+import { inCommandWords } from "./admin_words.ts";
 import { CommandFailure, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
 
@@ -41,28 +43,51 @@ const DATA_DIR_DEFAULT = "./data";
 
 /** A client of the node that options, environment or `admin.json` name. */
 export async function connect(values: NodeValues, io: Io): Promise<AdminClient> {
-  const { url, token } = await findAddress(values, io);
-  if (!URL.canParse(url) || !/^https?:/.test(url)) {
-    throw new UsageError(`The address ${JSON.stringify(url)} is no http or https URL`);
-  }
-  return new AdminClient(url.replace(/\/+$/, ""), token, io);
+  const { url, token } = await findAccess(values, io);
+  return new AdminClient(checkedUrl(url), token, io);
+}
+
+/**
+ * The readiness that a node tells everybody, with the reasons; no token is sent.
+ * @throws CommandFailure when it cannot be reached, or another service answers
+ */
+export async function askReadiness(values: NodeValues, io: Io): Promise<Record<string, unknown>> {
+  const { url } = named(values, io);
+  const base = checkedUrl(url ?? adminAccess(await dataDir(values, io)).url);
+  const response = await fetchFrom(
+    base,
+    new Request(`${base}/health/ready`, { redirect: "manual" }),
+    io,
+  );
+  const answer = parseJson(await response.text());
+  if (isRecord(answer) && typeof answer["status"] === "string") return answer;
+  throw foreignAnswer(base, response.status);
 }
 
 /** Options win over a data folder named by option, that over the environment, that over ./data. */
-async function findAddress(
-  values: NodeValues,
-  io: Io,
-): Promise<Pick<AdminAccess, "url" | "token">> {
-  const namesFolder = values["data-dir"] !== undefined || values.config !== undefined;
-  const fromEnv = (name: string) => (namesFolder ? undefined : io.env[name] || undefined);
-  const url = values["admin-url"] ?? fromEnv("SLUICE_ADMIN_URL");
-  const token = values["admin-token"] ?? fromEnv("SLUICE_ADMIN_TOKEN");
+async function findAccess(values: NodeValues, io: Io): Promise<Pick<AdminAccess, "url" | "token">> {
+  const { url, token, namesFolder } = named(values, io);
   if (url !== undefined && token !== undefined) return { url, token };
   if (url !== undefined && !namesFolder) {
     throw new UsageError(`No admin token for ${url}: set SLUICE_ADMIN_TOKEN or --admin-token`);
   }
   const file = adminAccess(await dataDir(values, io));
   return { url: url ?? file.url, token: token ?? file.token };
+}
+
+/** What options and environment say without a look at a file. */
+function named(values: NodeValues, io: Io) {
+  const namesFolder = values["data-dir"] !== undefined || values.config !== undefined;
+  const fromEnv = (name: string) => (namesFolder ? undefined : io.env[name] || undefined);
+  const url = values["admin-url"] ?? fromEnv("SLUICE_ADMIN_URL");
+  const token = values["admin-token"] ?? fromEnv("SLUICE_ADMIN_TOKEN");
+  return { url, token, namesFolder };
+}
+
+/** Without slashes at its end. */
+function checkedUrl(url: string): string {
+  if (URL.canParse(url) && /^https?:/.test(url)) return url.replace(/\/+$/, "");
+  throw new UsageError(`The address ${JSON.stringify(url)} is no http or https URL`);
 }
 
 async function dataDir(values: NodeValues, io: Io): Promise<string> {
@@ -116,7 +141,7 @@ class AdminClient {
    * The answer's JSON value; null for none.
    * @param path below `/manage/`, with its query
    * @param headers beside those of every request
-   * @throws CommandFailure with the API's own words when it refuses
+   * @throws CommandFailure that says, in the command line's words, why it refuses
    */
   async send(
     method: string,
@@ -155,12 +180,7 @@ class AdminClient {
     if (body !== undefined) headers.set("content-type", "application/json");
     const init = { method, headers, redirect: "manual" as const };
     const text = body === undefined ? {} : { body: JSON.stringify(body) };
-    try {
-      return await this.#io.fetch(new Request(this.#base + path, { ...init, ...text }));
-    } catch (cause) {
-      const message = `Cannot reach the management API at ${this.#base}`;
-      throw new CommandFailure(message, "Is the node running, and is this its address?", { cause });
-    }
+    return fetchFrom(this.#base, new Request(this.#base + path, { ...init, ...text }), this.#io);
   }
 
   #refusal(status: number, value: unknown): CommandFailure {
@@ -169,11 +189,25 @@ class AdminClient {
       return new CommandFailure(`${this.#base} refused the admin token`, advice);
     }
     if (isRecord(value) && typeof value["error"] === "string") {
-      return new CommandFailure(value["error"], textOf(value["description"]));
+      const { message, advice } = inCommandWords(value["error"], textOf(value["description"]));
+      return new CommandFailure(message, advice);
     }
-    const advice = "Check that the address is the management API's (admin_port)";
-    return new CommandFailure(`${this.#base} answered ${status} and no JSON of ours`, advice);
+    return foreignAnswer(this.#base, status);
   }
+}
+
+async function fetchFrom(base: string, request: Request, io: Io): Promise<Response> {
+  try {
+    return await io.fetch(request);
+  } catch (cause) {
+    const message = `Cannot reach the management API at ${base}`;
+    throw new CommandFailure(message, "Is the node running, and is this its address?", { cause });
+  }
+}
+
+function foreignAnswer(base: string, status: number): CommandFailure {
+  const advice = "Check that the address is the management API's (admin_port)";
+  return new CommandFailure(`${base} answered ${status} and no JSON of ours`, advice);
 }
 
 /** Entries of a JSON list that are objects. */
@@ -190,9 +224,21 @@ export function textOf(value: unknown): string {
   return value === null || value === undefined ? "" : String(value);
 }
 
-/** A path segment made of what someone typed. */
+/** A path segment made of what someone typed. @throws UsageError for a token */
 export function segment(text: string): string {
-  return encodeURIComponent(text);
+  return encodeURIComponent(idOf(text));
+}
+
+/**
+ * An id as someone typed it.
+ * @throws UsageError for a token, which is not sent to where ids are kept
+ */
+export function idOf(text: string): string {
+  if (!text.startsWith(TOKEN_PREFIX)) return text;
+  throw new UsageError(
+    `This is a token (${TOKEN_PREFIX}…), not its id, such as tok_…: see \`sluice token list\`, or ` +
+      "the jti in the token's middle part, which is base64url of JSON",
+  );
 }
 
 /** `?name=value…` of the parameters that are set; "" for none. */

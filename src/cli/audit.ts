@@ -54,12 +54,13 @@ const list: Subcommand = {
 
 const verify: Subcommand = {
   name: "verify",
-  synopsis: "",
+  synopsis: "[--head HASH]",
   summary: "see whether any entry was changed or removed; exit code 1 if so",
   async run(args, io) {
-    const { values } = parseArguments(args, NODE_OPTIONS);
+    const options = { ...NODE_OPTIONS, head: { type: "string" } } as const;
+    const { values } = parseArguments(args, options);
     const client = await connect(values, io);
-    const answer = await client.send("GET", "audit/verify");
+    const answer = await client.send("GET", `audit/verify${queryOf({ head: values.head })}`);
     if (!isRecord(answer)) return printJson(io, answer);
     const { entries, head, broken } = answer;
     if (values.json === true) {
@@ -71,8 +72,9 @@ const verify: Subcommand = {
       return say(io, `The audit is whole: ${textOf(entries)} entries${end}`);
     }
     const { sequence, reason } = isRecord(broken) ? broken : {};
+    const place = typeof sequence === "number" ? ` at entry ${sequence}` : "";
     throw new CommandFailure(
-      `The audit is broken at entry ${textOf(sequence)}: ${textOf(reason)}`,
+      `The audit is broken${place}: ${textOf(reason)}`,
       "Somebody changed the database past sluice. Compare it with a backup from before",
     );
   },
@@ -83,7 +85,8 @@ export const audit = group(
   "who changed what: list, verify",
   [list, verify],
   `TIME is RFC 3339, seconds since the epoch, or an age such as 90s, 1h, 7d. A subject is such as
-project:ID or token:ID. Note the hash that verify prints elsewhere: it shows a rewritten audit.
+project:ID or token:ID. Note the hash that verify prints elsewhere: given back as --head HASH, it
+shows an audit that was rewritten since.
 
 ${NODE_OPTIONS_HELP}`,
 );

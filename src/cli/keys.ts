@@ -79,8 +79,9 @@ export const keys = group(
   "keys",
   "keys for secrets at rest, and for signing: generate, rotate, list",
   [generate, rotate, list],
-  `A node on SQLite makes its encryption key in data_dir, and rotate makes another one. Elsewhere
-put a new key first in encryption_keys, the others only decrypt; restart every node; then rotate:
+  `A node on SQLite makes its encryption key in data_dir, and rotate makes another one; the one
+before stays in the file until the next rotation. With encryption_keys put a new key first, the
+others only decrypt; restart every node; then rotate:
 
   encryption_keys: ["\${SLUICE_KEY_NEW}", "\${SLUICE_KEY_OLD}"]
 
@@ -98,8 +99,10 @@ function describeSigning(io: Io, answer: Record<string, unknown>): void {
 }
 
 function describeRotation(io: Io, answer: Record<string, unknown>): void {
-  const { key_id, key_made, credentials, signing_keys, failures } = answer;
+  const { key_id, key_source, key_made, credentials, signing_keys, failures } = answer;
+  const isOurs = key_source === "data_dir";
   if (key_made === true) say(io, `Made encryption key ${textOf(key_id)} in data_dir`);
+  else if (isOurs) say(io, "Made no key: the rotation before was not complete, and goes on");
   say(io, `Under key ${textOf(key_id)}: ${countsOf(credentials)} of the credentials`);
   say(io, `Under key ${textOf(key_id)}: ${countsOf(signing_keys)} of the signing keys`);
   const failed = records(failures);
@@ -107,8 +110,17 @@ function describeRotation(io: Io, answer: Record<string, unknown>): void {
     io.stderr.write("error: These cannot be read; the keys that they need stay:\n");
     printEntries(io, false, failed, FAILURE_COLUMNS);
   }
-  const advice = adviceOf(answer);
-  if (advice !== null) say(io, advice);
+  if (isOurs) describeKeyFile(io, answer);
+  else say(io, adviceOf(answer));
+}
+
+/** What became of the keys in `data_dir` that nothing is under any more. */
+function describeKeyFile(io: Io, answer: Record<string, unknown>): void {
+  const removed = unusedKeys(answer);
+  if (removed !== "") say(io, `Removed from data_dir: ${removed}`);
+  const kept = textOf(answer["kept_key_id"]);
+  if (kept !== "")
+    say(io, `Not needed any more, kept in data_dir until the next rotation: ${kept}`);
 }
 
 function countsOf(value: unknown): string {
@@ -117,14 +129,16 @@ function countsOf(value: unknown): string {
   return [...texts, `${textOf(failed)} failed`].join(", ");
 }
 
-/** What the operator does next; null: nothing. */
-function adviceOf(answer: Record<string, unknown>): string | null {
-  const { key_source, unused_key_ids } = answer;
-  const unused = Array.isArray(unused_key_ids) ? unused_key_ids.map(textOf).join(", ") : "";
-  if (key_source === "data_dir") return unused === "" ? null : `Removed from data_dir: ${unused}`;
+/** What the operator does next with `encryption_keys`. */
+function adviceOf(answer: Record<string, unknown>): string {
+  const unused = unusedKeys(answer);
   if (unused !== "") return `Not needed any more, take them out of encryption_keys: ${unused}`;
   return (
     "If a newer key was meant: put one from `sluice keys generate` first in encryption_keys of " +
     "every node, restart them, and run this again"
   );
+}
+
+function unusedKeys({ unused_key_ids: ids }: Record<string, unknown>): string {
+  return Array.isArray(ids) ? ids.map(textOf).join(", ") : "";
 }

@@ -131,9 +131,9 @@ function adminOf(parts: Parts): AdminHandler {
       ledger: parts.ledger.status(),
       service_tier_policy: tierPolicyStatus(parts),
     }),
-    onUnauthorized: ({ method, url }) => {
-      parts.metrics.count("sluice_admin_refusals_total", []);
-      log("admin_refused", { method, path: new URL(url).pathname });
+    onRefused: ({ method, url }, code, isAnother) => {
+      parts.metrics.count("sluice_admin_refusals_total", [code]);
+      if (!isAnother) log("admin_refused", { code, method, path: new URL(url).pathname });
     },
     onError: (error) => log("internal_error", { reason: String(error) }),
   });
@@ -234,11 +234,18 @@ async function takeDown(
   await withDeadline(clock, drained, deadlineMs);
   live.endWhere(() => true, new GatewayError("draining"));
   await withDeadline(clock, drained, FAREWELL_MS);
+  // The last answers are with the runtime, and not all written.
+  const written = Promise.all(listeners.map((listener) => listener.stop(false)));
+  await withDeadline(clock, written, FAREWELL_MS);
   await Promise.all(listeners.map((listener) => listener.stop(true)));
   await parts.opened.close();
 }
 
-async function withDeadline(clock: Clock, work: Promise<void>, deadlineMs: number): Promise<void> {
+async function withDeadline(
+  clock: Clock,
+  work: Promise<unknown>,
+  deadlineMs: number,
+): Promise<void> {
   const late = Promise.withResolvers<void>();
   const timer = clock.after(deadlineMs, () => late.resolve());
   await Promise.race([work, late.promise]);

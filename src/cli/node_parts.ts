@@ -11,9 +11,12 @@
 import { hostname as machineName } from "node:os";
 import { join } from "node:path";
 
+import { RefusalAudit } from "../admin/refusal_audit.ts";
 import { endWhenRefused } from "../auth/authenticate.ts";
+import { CommandCredentials } from "../auth/command_credential.ts";
 import { Directory } from "../auth/directory.ts";
-import { type Follower, startFollowing } from "../auth/follow.ts";
+import { type Follower, readDatabase, startFollowing } from "../auth/follow.ts";
+import { PendingChanges } from "../auth/pending.ts";
 import { verifyKeys } from "../auth/reencrypt.ts";
 import { Revocations } from "../auth/revocation.ts";
 import { Tokens } from "../auth/token.ts";
@@ -26,6 +29,7 @@ import { Limiter } from "../policy/limiter.ts";
 import { RefusalTally } from "../policy/refusal_tally.ts";
 import { LiveExchanges } from "../relay/live.ts";
 import { AdjustedClock, type Clock } from "../runtime/clock.ts";
+import { runCommand } from "../runtime/command.ts";
 import { openFilesMax } from "../runtime/restart.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 import { Cipher } from "../store/cipher.ts";
@@ -47,8 +51,15 @@ const FOLLOW_INTERVAL_MS = 500;
 /** Differences from the database's clock up to this are the network's. */
 const CLOCK_TOLERANCE_MS = 1_000;
 
+/** What the program that prints a credential may take, and print. */
+const COMMAND_TIMEOUT_MS = 10_000;
+const COMMAND_OUTPUT_BYTES_MAX = 64 * 1024;
+
 const AUDIT_INTERVAL_MS = 15_000;
 const TIDY_INTERVAL_MS = 3_600_000;
+
+/** What is forgotten no earlier than needed, for nodes whose clocks differ. */
+const KEPT_LONGER_MS = 3_600_000;
 
 export interface NodeOptions {
   readonly config: Config;
@@ -88,9 +99,12 @@ export interface Parts extends NodeOptions {
   readonly tokens: Tokens;
   readonly directory: Directory;
   readonly revocations: Revocations;
+  readonly commandCredentials: CommandCredentials;
   readonly follower: Follower;
   readonly limiter: Limiter;
   readonly refusals: RefusalTally;
+  readonly pending: PendingChanges;
+  readonly refusalAudit: RefusalAudit;
   readonly tierPolicy: CurrentPolicy;
   readonly live: LiveExchanges;
   readonly metrics: Metrics;
@@ -114,7 +128,7 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
   const nodeId = `${machineName()}-${crypto.randomUUID().slice(0, 13)}`;
   const store = await openStore(options, nodeId);
   opened.add(() => store.close());
-  adjust(options, (await store.readRevisions()).nowMs);
+  adjust(options, (await readDatabase(store, clock)).databaseNowMs);
   await verifyKeys(store, cipher);
   // Before the ledger, so that its last turns are in the sums when the leases are given back.
   const limits = openLimits(options, opened, { nodeId, store, metrics });
@@ -125,6 +139,7 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
     clock,
     usage: config.usage,
     report: (problem) => reportLedger(problem, log, metrics),
+    stored: (rows) => limits.limiter.stored(rows),
   });
   opened.add(() => ledger.stop());
   const live = new LiveExchanges();
@@ -133,11 +148,13 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
   endWhenRefused(identity.revocations, identity.directory, live);
   const tierPolicy = new CurrentPolicy(config.serviceTierPolicy, log);
   await tierPolicy.load(store);
-  const follower = followOthers(options, store, { ...identity, tierPolicy });
+  const late = openLateWrites(options, opened, store);
+  const follower = followOthers(options, store, { ...identity, ...late, tierPolicy });
   opened.add(() => follower.stop());
   const tidying = clock.every(TIDY_INTERVAL_MS, () => void tidy(options, store, identity));
   opened.add(() => tidying.cancel());
   const sessionsMax = await sessionsMaxOf(config);
+  const commandCredentials = openCommandCredentials(options, opened);
   const shared = { nodeId, adminToken, sessionsMax, store, cipher, ledger, live, metrics };
   const parts: Parts = {
     ...options,
@@ -145,7 +162,9 @@ export async function openParts(given: NodeOptions, opened: Opened): Promise<Par
     ...shared,
     ...identity,
     ...limits,
+    ...late,
     tierPolicy,
+    commandCredentials,
     follower,
     startedAtMs: clock.nowMs(),
     phase: "starting",
@@ -188,13 +207,38 @@ async function openIdentity(
   return { tokens, directory, revocations };
 }
 
+/** Runs the commands for the first time, and does not wait for them. */
+function openCommandCredentials(
+  { config, clock, log, addSecrets }: NodeOptions,
+  opened: Opened,
+): CommandCredentials {
+  const commands = new CommandCredentials({
+    providers: config.providers,
+    clock,
+    run: (command, signal) =>
+      runCommand(command, {
+        clock,
+        timeoutMs: COMMAND_TIMEOUT_MS,
+        outputBytesMax: COMMAND_OUTPUT_BYTES_MAX,
+        signal,
+      }),
+    onFailure: (provider, reason) => log("credential_command_failed", { provider, reason }),
+  });
+  addSecrets(() => commands.secrets());
+  opened.add(() => commands.stop());
+  return commands;
+}
+
 /** Other nodes revoke, deactivate, rotate and change policies too. */
 function followOthers(
   options: NodeOptions & { readonly clock: AdjustedClock },
   store: Store,
-  parts: Pick<Parts, "directory" | "revocations" | "tokens" | "tierPolicy">,
+  parts: Pick<
+    Parts,
+    "directory" | "revocations" | "tokens" | "tierPolicy" | "pending" | "refusalAudit"
+  >,
 ): Follower {
-  const { directory, revocations, tokens, tierPolicy } = parts;
+  const { directory, revocations, tokens, tierPolicy, pending, refusalAudit } = parts;
   return startFollowing({
     clock: options.clock,
     intervalMs: FOLLOW_INTERVAL_MS,
@@ -207,7 +251,29 @@ function followOthers(
     },
     onFailure: (error) => options.log("store_failed", { reason: String(error) }),
     onDatabaseTime: (databaseNowMs) => adjust(options, databaseNowMs),
+    onReached() {
+      void pending.flush();
+      void refusalAudit.flush("finished");
+    },
   });
+}
+
+/** What the management API keeps while the store does not take it. */
+function openLateWrites(
+  { clock, log }: NodeOptions,
+  opened: Opened,
+  store: Store,
+): Pick<Parts, "pending" | "refusalAudit"> {
+  const onFailure = (error: unknown) => log("store_failed", { reason: String(error) });
+  const pending = new PendingChanges({ store, clock, onFailure });
+  const refusalAudit = new RefusalAudit({ store, clock, onFailure });
+  opened.add(async () => {
+    await Promise.all([pending.flush(), refusalAudit.stop()]);
+    if (pending.size === 0) return;
+    const reason = `${pending.size} revocations and deactivations were not stored and are lost`;
+    log("store_failed", { reason });
+  });
+  return { pending, refusalAudit };
 }
 
 /** Nodes agree on the time of their database; SQLite's is the machine's. */
@@ -254,12 +320,13 @@ function openLimits(
 
 /** Forgets what has expired, and signing keys that no living token names. */
 async function tidy(
-  { clock, log }: NodeOptions,
+  { config, clock, log }: NodeOptions,
   store: Store,
   { tokens }: Pick<Parts, "tokens">,
 ): Promise<void> {
   try {
-    await store.forgetExpired(clock.nowMs());
+    const expiredMs = clock.nowMs() - config.tokens.leewayMs - KEPT_LONGER_MS;
+    while ((await store.forgetExpired(expiredMs)) > 0);
     await tokens.forgetRetired();
   } catch (error) {
     log("store_failed", { reason: String(error) });
@@ -277,7 +344,7 @@ function reportLedger({ kind, message }: LedgerProblem, log: Log, metrics: Metri
   log(over ? "ledger_recovered" : "ledger_problem", { problem: kind, reason: message });
 }
 
-function addGauges({ metrics, live, ledger, follower, clock }: Parts): void {
+function addGauges({ metrics, live, ledger, follower, pending, clock }: Parts): void {
   const gauges: readonly (readonly [string, string, () => number])[] = [
     ["sluice_sessions", "Open sessions", () => live.sessions],
     ["sluice_exchanges", "Exchanges in flight", () => live.size],
@@ -290,6 +357,11 @@ function addGauges({ metrics, live, ledger, follower, clock }: Parts): void {
       "sluice_revocations_age_seconds",
       "Since the revocations of other nodes were last known to be complete",
       () => follower.stalenessMs() / 1000,
+    ],
+    [
+      "sluice_changes_pending",
+      "Revocations and deactivations in force here that are not in the database yet",
+      () => pending.size,
     ],
     [
       "sluice_clock_difference_seconds",

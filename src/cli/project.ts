@@ -12,15 +12,9 @@ import {
   textOf,
 } from "./admin_client.ts";
 import { readKeyFromInput } from "./api_key.ts";
-import { group, parseArguments, type Subcommand } from "./command.ts";
+import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
-import {
-  LIMIT_CHANGE_OPTIONS,
-  LIMIT_OPTIONS,
-  limitChanges,
-  type LimitChanges,
-  LIMITS_HELP,
-} from "./limits.ts";
+import { LIMIT_CHANGE_OPTIONS, LIMIT_OPTIONS, limitChanges, LIMITS_HELP } from "./limits.ts";
 import { type Column, printEntries, printEntry, printJson } from "./print.ts";
 import { ACTIVE_OPTIONS, activeField, deleteOne, pathOf, showOne } from "./resource.ts";
 
@@ -98,21 +92,20 @@ const update: Subcommand = {
       "revoke-tokens": { type: "boolean" },
     } as const;
     const { values, positionals } = parseArguments(args, options, ["ID"]);
-    const changes = limitChanges(values);
-    const active = activeField(values);
-    const client = await connect(values, io);
-    const path = pathOf("projects", positionals);
-    // The API takes all limits at once, so that a request says what is in force after it.
-    const limits =
-      changes === null ? {} : { limits: merge(await client.send("GET", path), changes) };
+    const limits = limitChanges(values);
     const body = {
       ...(values.name === undefined ? {} : { name: values.name }),
-      ...active,
+      ...activeField(values),
       ...(values["revoke-tokens"] === true ? { revoke_tokens: true } : {}),
       ...(await keyFields(values, io)),
-      ...limits,
+      ...(limits === null ? {} : { limits }),
     };
-    return printProject(io, values.json, await client.send("PATCH", path, body));
+    if (Object.keys(body).length === 0) {
+      throw new UsageError("Nothing to change: name at least one option, such as --name");
+    }
+    const client = await connect(values, io);
+    const answer = await client.send("PATCH", pathOf("projects", positionals), body);
+    return printProject(io, values.json, answer);
   },
 };
 
@@ -139,13 +132,6 @@ async function keyFields(values: KeyValues, io: Io): Promise<object> {
     ...(values["api-key-stdin"] === true ? { api_key: await readKeyFromInput(io) } : {}),
     ...(values.provider === undefined ? {} : { provider: values.provider }),
   };
-}
-
-/** The limits that a project has after some of them changed. */
-function merge(answer: unknown, changes: LimitChanges): Record<string, unknown> {
-  const limits = isRecord(answer) && isRecord(answer["limits"]) ? answer["limits"] : {};
-  const merged = Object.entries({ ...limits, ...changes });
-  return Object.fromEntries(merged.filter(([, amount]) => amount !== null));
 }
 
 function printProject(io: Io, json: boolean | undefined, value: unknown): number {

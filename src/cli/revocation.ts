@@ -3,7 +3,7 @@
  * `/manage/revocations`; owns only how they are shown. Nothing here takes a revocation back.
  */
 
-import { connect, NODE_OPTIONS, NODE_OPTIONS_HELP, queryOf } from "./admin_client.ts";
+import { connect, idOf, NODE_OPTIONS, NODE_OPTIONS_HELP, queryOf } from "./admin_client.ts";
 import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
 import { type Column, printJson, printPage, say } from "./print.ts";
 
@@ -36,7 +36,7 @@ const add: Subcommand = {
     }
     const client = await connect(values, io);
     const answer = await client.send("POST", "revocations", {
-      ...(jti === undefined ? { project_id: project } : { jti }),
+      ...(jti === undefined ? { project_id: project } : { jti: idOf(jti) }),
       ...(before === undefined ? {} : { issued_before: before }),
     });
     if (json === true) return answer === null ? 0 : printJson(io, answer);

@@ -72,11 +72,15 @@ async function runServe(args: readonly string[], io: Io): Promise<number> {
 
 /** What is allowed, and what somebody who means it should know. */
 function weaknesses(config: Config): string[] {
-  const { admin, authKeys, providers } = config;
+  const { admin, admins, authKeys, providers } = config;
   const keys = [...authKeys, ...providers.flatMap((provider) => provider.authKeys)];
   const found: string[] = [];
   if (admin.token !== null && admin.token.length < SECRET_LENGTH_MIN) {
     found.push(`admin_token is shorter than ${SECRET_LENGTH_MIN} characters and can be guessed`);
+  }
+  for (const { name } of admins.filter(({ token }) => token.length < SECRET_LENGTH_MIN)) {
+    const why = `is shorter than ${SECRET_LENGTH_MIN} characters and can be guessed`;
+    found.push(`admin_tokens: the one of ${name} ${why}`);
   }
   if (keys.some((key) => key.length < SECRET_LENGTH_MIN)) {
     found.push(`an auth_keys entry is shorter than ${SECRET_LENGTH_MIN} characters`);

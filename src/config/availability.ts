@@ -24,8 +24,6 @@ function refused(container: string, ...keys: string[]): Gap[] {
   return keys.map((name) => ({ path: `${container}.${name}`, effect: "refuses" }));
 }
 
-const RESTRICTIONS = ["param_whitelist", "allowed_origins", "required_headers"];
-
 const GAPS: readonly Gap[] = [
   { path: "workers", effect: "warns", when: (value) => value !== 1 },
   { path: "telemetry", effect: "warns" },
@@ -36,16 +34,17 @@ const GAPS: readonly Gap[] = [
   { path: "providers[].connection", effect: "warns" },
   { path: "apis.*.connection", effect: "warns" },
   { path: "apis.*.timeouts.idle_connection", effect: "warns" },
-  { path: "providers[].credential_ttl", effect: "warns" },
-  { path: "cors.allowed_origins", effect: "refuses", when: isNotEmpty },
-  ...refused("providers[]", "models", "allowed_models", "egress_proxy", ...RESTRICTIONS),
-  ...refused("apis.*", ...RESTRICTIONS),
+  ...refused("providers[]", "models", "allowed_models", "egress_proxy"),
 ];
 
 /** Keys that restrict: one without a value may have lost it to a slip of the pen. */
 const NEED_VALUES: readonly string[] = [
+  "cors.allowed_origins",
   "providers[].allowed_endpoints",
   "providers[].allowed_methods",
+  ...["providers[]", "apis.*"].flatMap((one) =>
+    ["param_whitelist", "allowed_origins", "required_headers"].map((name) => `${one}.${name}`),
+  ),
 ];
 
 /** Paths with a gap, for the documentation. */
@@ -54,11 +53,6 @@ export const UNAVAILABLE_PATHS: readonly string[] = GAPS.map(({ path }) => path)
 /** Reports which of the keys given are not available, as problems or as warnings. */
 export function reportUnavailable(reader: Reader): void {
   for (const { at, value } of reader.seen) {
-    if (at.path.endsWith(COMMAND)) {
-      const path = at.path.slice(0, -COMMAND.length);
-      reader.problem({ ...at, path }, `$(command) ${LATER}`);
-      continue;
-    }
     if (value === null && NEED_VALUES.includes(patternOf(at.path))) reader.problem(at, NO_VALUE);
     const gap = GAPS.find(({ path }) => path === patternOf(at.path));
     if (gap === undefined || !applies(gap, value)) continue;
@@ -67,8 +61,7 @@ export function reportUnavailable(reader: Reader): void {
   }
 }
 
-const COMMAND = ".$(command)";
-const NO_VALUE = "has no value: leave it out for no restriction, or write [] to allow nothing";
+const NO_VALUE = "has no value: leave it out for no restriction, or say what is allowed";
 const LATER = "is not available in this version yet";
 
 /** A restriction is refused also without a value. */

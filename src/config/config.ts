@@ -7,6 +7,7 @@
  */
 
 import type { ProviderType } from "../exchange.ts";
+import type { Glob } from "../lib/glob.ts";
 
 export interface Config {
   readonly http: EndpointConfig | null;
@@ -36,6 +37,7 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly gracefulShutdownTimeoutMs: number;
   readonly retry: RetryConfig;
+  readonly cors: CorsConfig;
   /** Null: providers are not asked whether they are healthy. */
   readonly healthCheck: HealthCheckConfig | null;
   /**
@@ -125,7 +127,7 @@ export interface ProviderConfig {
   /** Replaces where the credential goes (jisr's `auth_header`); null: as the provider does. */
   readonly authHeader: string | null;
   /** Replaces the whole header value; "" injects nothing, null: as the provider does. */
-  readonly authValue: string | null;
+  readonly authValue: CredentialConfig | null;
   readonly auth: AuthMode;
   readonly authKeys: readonly string[];
   readonly headersStrip: readonly string[];
@@ -143,6 +145,12 @@ export interface ProviderConfig {
   readonly allowedEndpoints: readonly string[] | null;
   /** Null: all. */
   readonly allowedMethods: readonly string[] | null;
+  /** As in `CorsConfig`, which it replaces; empty: none. Null: that one holds. */
+  readonly allowedOrigins: readonly string[] | null;
+  /** The values that a header may have, by its lower-cased name; none: any but an empty one. */
+  readonly requiredHeaders: ReadonlyMap<string, readonly string[]>;
+  /** What a request parameter may be, by its name. */
+  readonly paramWhitelist: ReadonlyMap<string, readonly Glob[]>;
   /** Of the upstream's credential, for rules that are about one of them. */
   readonly credentialKind: "api_key" | "oauth";
   readonly injectStreamUsage: boolean;
@@ -159,8 +167,18 @@ export interface UpstreamConfig {
   readonly basePath: string;
 }
 
+/** A credential as it is, or the command that prints it, which keeps its identity. */
+export type CredentialConfig = string | CommandConfig;
+
+export interface CommandConfig {
+  /** For the shell. May hold a secret, so it is shown nowhere. */
+  readonly command: string;
+  /** How long what it printed is used. */
+  readonly ttlMs: number;
+}
+
 export interface ApiKeyConfig {
-  readonly key: string;
+  readonly key: CredentialConfig;
   readonly weight: number;
 }
 
@@ -191,6 +209,18 @@ interface LimitsConfig {
   readonly onStoreDown: "allow" | "deny";
   /** Output tokens that are reserved for a turn that names no maximum. */
   readonly reserveOutputTokens: number;
+}
+
+/** What browsers are told, and held to. */
+export interface CorsConfig {
+  /** As browsers write them, `https://*.host` for any one label, or `*`. Empty: not limited. */
+  readonly allowedOrigins: readonly string[];
+  /** Empty: all of them. */
+  readonly allowedMethods: readonly string[];
+  /** Lower-cased. Empty: those that are asked for. */
+  readonly allowedHeaders: readonly string[];
+  readonly allowCredentials: boolean;
+  readonly maxAgeMs: number;
 }
 
 export interface RetryConfig {

@@ -19,9 +19,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Expands one string of the file. */
 export function expand(text: string, env: Environment): Expansion {
   if (!text.includes("$")) return { kind: "text", text };
-  if (text.startsWith("$(") && text.endsWith(")") && text.length > 3) {
-    return { kind: "command", command: text.slice(2, -1) };
-  }
+  const command = /^\$\((.*\S.*)\)\s*$/s.exec(text)?.[1];
+  if (command !== undefined) return { kind: "command", command };
   let message: string | null = null;
   const expanded = text.replace(
     DOLLAR,

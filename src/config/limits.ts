@@ -1,8 +1,8 @@
 /**
  * Limits as they come from outside: a token's claims, the management API, a row of the store.
  *
- * Owns: their check, their change, and what two sets of them amount to together. Does not own: holding anyone to
- * them (`policy/`).
+ * Owns: their check, their change, and what two sets of them amount to together. Does not own:
+ * holding anyone to them (`policy/`).
  * Invariant: what is not a known limit with a sensible value is refused, never ignored.
  */
 

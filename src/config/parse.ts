@@ -106,6 +106,7 @@ class Assembly {
     reportOpen(values, listeners, this.#report.problem);
     this.#checkEncryptionKeys();
     this.#checkCache();
+    this.#checkCors();
     return {
       ...listeners,
       admins: adminsOf(values, (path, message) => this.#problem(path, message)),
@@ -138,10 +139,17 @@ class Assembly {
   }
 
   /** Keys that go over one by one. */
-  #groups(): Pick<Config, "limits" | "usage" | "log"> {
-    const { database_url, limits, usage, log } = this.#values;
+  #groups(): Pick<Config, "cors" | "limits" | "usage" | "log"> {
+    const { database_url, cors, limits, usage, log } = this.#values;
     const onTerminal = this.#source.terminal === true && log.file === "-";
     return {
+      cors: {
+        allowedOrigins: cors.allowed_origins,
+        allowedMethods: cors.allowed_methods,
+        allowedHeaders: cors.allowed_headers,
+        allowCredentials: cors.allow_credentials,
+        maxAgeMs: cors.max_age,
+      },
       limits: {
         bodyBytesMax: limits.body,
         inspectBodyBytesMax: limits.inspect_body,
@@ -251,6 +259,15 @@ class Assembly {
     if (cache?.backend === "redis" && cache.redis_url === null) {
       this.#problem("http_cache.redis_url", "is missing: backend redis needs it");
     }
+  }
+
+  /** Any page whatever could then act with what the user's browser holds. */
+  #checkCors(): void {
+    const { cors, providers, apis } = this.#values;
+    const all = [cors, ...(providers ?? []), ...(apis ?? []).map(([, api]) => api)];
+    if (!cors.allow_credentials) return;
+    if (!all.some(({ allowed_origins: list }) => list?.includes("*"))) return;
+    this.#problem("cors.allow_credentials", "cannot be true where allowed_origins has *");
   }
 
   #gives(name: string): boolean {

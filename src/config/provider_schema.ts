@@ -5,6 +5,7 @@
  * Invariant: every key of the contract is here and checked, also before its function is built.
  */
 
+import { parseGlob } from "../lib/glob.ts";
 import type { RetryCause } from "./config.ts";
 import type { ConfigNode } from "./document.ts";
 import type { Reader } from "./reader.ts";
@@ -81,9 +82,10 @@ export const BREAKER_KEYS = {
   },
 };
 
-/** A credential: text, or `$(command)` that prints it. "" is none, for upstreams without keys. */
-interface CredentialText {
-  readonly key: string;
+/** A credential: text, or a `$(command)` that prints it. "" is none, for upstreams without keys. */
+export interface CredentialText {
+  /** The credential, or the command. */
+  readonly text: string;
   readonly isCommand: boolean;
 }
 
@@ -95,35 +97,45 @@ const credential: Rule<CredentialText> = {
     if (node.kind !== "scalar" || node.text === null) return reader.refuse(node, this.expects);
     const read = reader.text(node, true);
     if (read === undefined) return undefined;
-    if (read.isCommand) {
-      // Under its own name, because it may stand in several keys.
-      reader.see({ ...node, path: `${node.path}.$(command)` }, true);
-      return { key: "", isCommand: true };
-    }
-    if (read.text === "") return { key: "", isCommand: false };
+    if (read.isCommand || read.text === "") return read;
     const value = headerSecret.convert(read.text);
     if (value === undefined) return reader.refuse(node, this.expects);
-    return { key: value, isCommand: false };
+    return { text: value, isCommand: false };
   },
 };
 
 const API_KEY_ENTRY = {
-  key: required(credential, "a credential"),
+  key: required(credential, "a credential, or a $(command) that prints it"),
   weight: optional(decimal(0, 1_000_000), "share of the requests", "the provider's"),
 };
 
-const METHOD = matching(/^[A-Z]{1,16}$/, "an HTTP method in upper case");
+export const METHOD = matching(/^[A-Z]{1,16}$/, "an HTTP method in upper case");
 const PATH = matching(/^\/[\u0021-\u007e]*$/, "a path beginning with /");
 const MODEL = text("a model name");
-const ORIGIN = matching(
-  /^(?:\*|https?:\/\/(?:(?:\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)$/,
+const ORIGIN_FORM = /^https?:\/\/(?:(?:\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+const ORIGIN = scalar(
   "an origin like https://app.example.com or https://*.example.com",
+  (value) => {
+    if (value === "*") return value;
+    // As browsers write it: in lower case, without the scheme's own port.
+    return ORIGIN_FORM.test(value) && URL.canParse(value) ? new URL(value).origin : undefined;
+  },
 );
+const PATTERN = scalar("a pattern: a value, with * for any text, ? or [a-z]", parseGlob);
 const HEADER_LINE = scalar('a header line like "name: value"', (line) => {
   const colon = line.indexOf(":");
   const name = headerName.convert(line.slice(0, Math.max(colon, 0)).trim());
   const value = headerValue.convert(line.slice(colon + 1).trim());
   return name === undefined || value === undefined ? undefined : ([name, value] as const);
+});
+
+const REQUIRED_HEADER = scalar('a header name, or "name: value" in quotes', (line) => {
+  const colon = line.indexOf(":");
+  const name = headerName.convert((colon === -1 ? line : line.slice(0, colon)).trim());
+  const value = colon === -1 ? null : headerValue.convert(line.slice(colon + 1).trim());
+  // A name with nothing behind its colon may have lost its value.
+  if (name === undefined || value === undefined || value === "") return undefined;
+  return { name, value };
 });
 
 export const origins = (meaning: string) => many(list(ORIGIN), meaning);
@@ -169,11 +181,18 @@ const RESTRICTION_KEYS = {
   allowed_endpoints: optional(list(PATH), "paths, others are refused; `*` stands for one segment"),
   allowed_methods: optional(list(METHOD, 100), "methods, others are refused"),
   param_whitelist: optional(
-    table(text("a parameter name"), oneOrMany(text("a pattern"))),
-    "patterns a request parameter must match",
+    table(text("a parameter name"), oneOrMany(PATTERN)),
+    "name: patterns of the values that a request parameter may have",
   ),
-  allowed_origins: optional(list(ORIGIN), "origins of browsers"),
-  required_headers: optional(list(headerName, 100), "headers a request must have"),
+  allowed_origins: optional(
+    list(ORIGIN),
+    "origins of browsers, others are refused",
+    "cors.allowed_origins",
+  ),
+  required_headers: many(
+    list(REQUIRED_HEADER, 100),
+    'headers that a request must have: "name", or "name: value"',
+  ),
 };
 
 export const PROVIDER_NAME = matching(
@@ -212,7 +231,7 @@ export const PROVIDER_KEYS = {
   is_fallback: key(flag(), "false", "used only when no other is left"),
   api_key: optional(
     oneOrMany(credential, 1_000),
-    'the provider\'s credential, or a list; "" sends none',
+    'the provider\'s credential, a $(command) that prints it, or a list; "" sends none',
   ),
   api_keys: many(list(record(API_KEY_ENTRY), 1_000), "credentials with weights: {key, weight}"),
   auth: optional(
@@ -228,11 +247,15 @@ export const PROVIDER_KEYS = {
   ),
   auth_value: optional(
     credential,
-    'the whole value of that header; "" sends none',
+    'the whole value of that header, or a $(command) that prints it; "" sends none',
     "made of the api_key",
   ),
-  credential_kind: optional(choice(["api_key", "oauth"]), "what the credential is", "api_key"),
-  credential_ttl: optional(duration("1s"), "how long the result of $(command) is used", "60s"),
+  credential_kind: optional(
+    choice(["api_key", "oauth"]),
+    "what the credential is",
+    "api_key; $(command) of anthropic: oauth",
+  ),
+  credential_ttl: optional(duration("1s"), "how long what a $(command) printed is used", "60s"),
   headers: section(HEADERS, "changes to the request headers"),
   models: optional(table(MODEL, MODEL), "alias: name of the upstream"),
   allowed_models: optional(list(MODEL), "models, others are refused"),

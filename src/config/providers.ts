@@ -11,6 +11,7 @@ import type {
   ApiKeyConfig,
   CircuitBreakerConfig,
   Config,
+  CredentialConfig,
   ProbeConfig,
   ProviderConfig,
   RetryConfig,
@@ -18,7 +19,12 @@ import type {
 } from "./config.ts";
 import { pathOf } from "./document.ts";
 import type { Environment } from "./expand.ts";
-import { type ApiValues, PROVIDER_KEYS, type ProviderValues } from "./provider_schema.ts";
+import {
+  type ApiValues,
+  type CredentialText,
+  PROVIDER_KEYS,
+  type ProviderValues,
+} from "./provider_schema.ts";
 import type { Reader } from "./reader.ts";
 import { fallbacksOf } from "./rule.ts";
 import { headerSecret } from "./scalars.ts";
@@ -80,11 +86,15 @@ export function providersOfApis(
     if (api.base_url === null) return [];
     const type = api.type ?? typeOfApi(name, api.base_url.hostname);
     const { timeouts, connection, allowed_endpoints, allowed_methods } = api;
+    const { allowed_origins, required_headers, param_whitelist } = api;
     const provider: ProviderValues = {
       ...fallbacksOf(PROVIDER_KEYS),
       endpoint: api.base_url,
       allowed_endpoints,
       allowed_methods,
+      allowed_origins,
+      required_headers,
+      param_whitelist,
       timeouts: {
         ...fallbacksOf(PROVIDER_KEYS).timeouts,
         request: timeouts.request,
@@ -125,7 +135,7 @@ export function builtInProviders(
     const provider: ProviderValues = {
       ...fallbacksOf(PROVIDER_KEYS),
       endpoint: endpoint ?? null,
-      api_key: key === "" ? null : [{ key, isCommand: false }],
+      api_key: key === "" ? null : [{ text: key, isCommand: false }],
     };
     return build(provider, { name: type, type }, inherited, problem, problem) ?? [];
   });
@@ -174,9 +184,12 @@ function build(
     probe: probeOf(values.health_check, report),
     models: new Map(values.models ?? []),
     allowedModels: values.allowed_models,
+    allowedOrigins: values.allowed_origins,
+    requiredHeaders: headerValuesOf(values.required_headers),
+    paramWhitelist: new Map(values.param_whitelist ?? []),
     allowedEndpoints: values.allowed_endpoints,
     allowedMethods: values.allowed_methods,
-    credentialKind: values.credential_kind ?? "api_key",
+    credentialKind: values.credential_kind ?? credentials.kind,
     injectStreamUsage: values.inject_stream_usage,
     xForwardedFor: values.x_forwarded_for ?? (type === "forward" ? "append" : "strip"),
     connection: {
@@ -223,9 +236,14 @@ export function timeoutsOf(
 
 interface Credentials {
   readonly apiKeys: readonly ApiKeyConfig[];
-  readonly authValue: string | null;
+  readonly authValue: CredentialConfig | null;
   readonly weight: number;
+  /** Where the configuration does not say. */
+  readonly kind: ProviderConfig["credentialKind"];
 }
+
+/** OpenProxy runs its command for each request; a minute is within the life of every token. */
+const CREDENTIAL_TTL_MS = 60_000;
 
 /** What a minted token begins with: in a shell set up to use sluice, OPENAI_API_KEY is one. */
 const OWN_TOKEN_PREFIX = "sk-sluice-";
@@ -240,18 +258,27 @@ function credentialsOf(
   report: Report,
   warn: Report,
 ): Credentials {
+  const ttlMs = values.credential_ttl ?? CREDENTIAL_TTL_MS;
+  const read = ({ text, isCommand }: CredentialText): CredentialConfig =>
+    isCommand ? { command: text, ttlMs } : text;
   const listed = values.api_keys.flatMap(({ key, weight }) =>
-    key === null || key.isCommand ? [] : { key: key.key, weight: weight ?? values.weight },
+    key === null ? [] : { key: read(key), weight: weight ?? values.weight },
   );
-  const single = (values.api_key ?? []).flatMap(({ key, isCommand }) =>
-    isCommand ? [] : { key, weight: values.weight },
-  );
+  const single = (values.api_key ?? []).map((key) => ({ key: read(key), weight: values.weight }));
   const all = [...listed, ...single];
+  const given = values.auth_value === null ? null : read(values.auth_value);
+  const isPrinted = [...listed, ...single, { key: given }].some(
+    ({ key }) => key !== null && typeof key === "object",
+  );
+  if (values.credential_ttl !== null && !isPrinted) {
+    warn("credential_ttl", "is not used: it is about a $(command), and there is none");
+  }
+  const kind = isPrinted && type === "anthropic" ? "oauth" : "api_key";
   const sendsNone = all.length > 0 && all.every(({ key }) => key === "");
   if (!sendsNone && all.some(({ key }) => key === "")) {
     report("api_key", 'has an empty credential beside others; "" alone means that none is sent');
   }
-  if (all.some(({ key }) => key.startsWith(OWN_TOKEN_PREFIX))) {
+  if (all.some(({ key }) => typeof key === "string" && key.startsWith(OWN_TOKEN_PREFIX))) {
     report("api_key", "is a token of sluice; it must be the provider's own key");
   }
   if (values.auth_value !== null && all.length > 0 && !sendsNone) {
@@ -262,15 +289,22 @@ function credentialsOf(
       "api_key",
       "is not used: a provider of type forward passes on the caller's own credential",
     );
-    return { apiKeys: [], authValue: values.auth_value?.key ?? null, weight: values.weight };
+    return { apiKeys: [], authValue: given, weight: values.weight, kind };
   }
   const weight = all.length === 0 ? values.weight : all.reduce((sum, one) => sum + one.weight, 0);
   if (all.length > 1 && weight === 0) report("api_keys", "all have weight 0; one must have more");
   return {
     apiKeys: sendsNone ? [] : all,
-    authValue: values.auth_value?.key ?? (sendsNone ? "" : null),
+    authValue: given ?? (sendsNone ? "" : null),
     weight,
+    kind,
   };
+}
+
+/** An entry without a value asks for the header alone. */
+function headerValuesOf(entries: ProviderValues["required_headers"]): Map<string, string[]> {
+  const byName = Map.groupBy(entries, ({ name }) => name);
+  return new Map([...byName].map(([name, own]) => [name, own.flatMap(({ value }) => value ?? [])]));
 }
 
 function freeName(type: string, taken: Set<string>): string {

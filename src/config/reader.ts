@@ -10,7 +10,7 @@
 import type { ConfigNode, ScalarNode } from "./document.ts";
 import { type Environment, expand } from "./expand.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { looksSecret } from "./secret_text.ts";
+import { looksSecret, partsOf } from "./secret_text.ts";
 
 /** A key that the file or the environment gave, with what it was read as. */
 interface SeenKey {
@@ -89,10 +89,7 @@ export class Reader {
   /** Remembers a secret for redaction; the empty one is none. */
   addSecret(secret: string): void {
     if (secret === "") return;
-    const known = this.#findings.secrets.add(secret);
-    // The part behind a scheme or an id is the secret as much as the whole.
-    const part = /^(?:(?:Bearer|Basic|Token)\s+|[\w-]{1,32}:)(\S{16,})$/i.exec(secret)?.[1];
-    if (part !== undefined) known.add(part);
+    for (const part of partsOf(secret)) this.#findings.secrets.add(part);
   }
 
   see(at: Place, value: unknown): void {

@@ -10,6 +10,7 @@
 import {
   API_KEYS,
   BREAKER_KEYS,
+  METHOD,
   origins,
   PROVIDER_KEYS,
   PROVIDER_NAME,
@@ -93,11 +94,14 @@ const HEALTH_CHECK = {
 };
 
 const CORS = {
-  allowed_origins: origins("exact, or https://*.preview.example.com"),
-  allowed_methods: many(list(text("a method"), 100), "methods a browser may use"),
-  allowed_headers: many(list(headerName, 100), "headers a browser may send"),
-  allow_credentials: key(flag(), "false", "whether cookies may come along"),
-  max_age: key(duration(), "24h", "how long a browser may remember this"),
+  allowed_origins: origins("of pages that may call: exact, or https://*.preview.example.com"),
+  allowed_methods: many(list(METHOD, 100), "methods that a preflight allows; [] is all of them"),
+  allowed_headers: many(
+    list(headerName, 100),
+    "headers that a preflight allows; [] is those it asks for",
+  ),
+  allow_credentials: key(flag(), "false", "whether a browser may send cookies along"),
+  max_age: key(duration(), "24h", "how long a browser may remember a preflight"),
 };
 
 const FAST = { fast: "priority" } as const;

@@ -30,6 +30,7 @@ export const LOG_EVENTS = {
   relay_completed: "info",
   relay_failed: "warn",
   usage_parse_failed: "warn",
+  credential_command_failed: "warn",
   circuit_opened: "warn",
   circuit_closed: "info",
   health_check_failed: "warn",

@@ -18,7 +18,10 @@ const COUNTERS = {
   ],
   sluice_turns_total: ["Turns ended", ["provider", "kind", "status", "usage_source"]],
   sluice_refusals_total: ["Exchanges refused by the gateway", ["code"]],
-  sluice_admin_refusals_total: ["Requests to the management API without its token", []],
+  sluice_admin_refusals_total: [
+    "Requests to the management API that were nobody's: no admin token, a foreign name, too many",
+    ["code"],
+  ],
   sluice_frames_dropped_total: ["Frames that could not be delivered", ["reason"]],
   sluice_usage_parse_failed_total: ["Usage that could not be read", ["cause"]],
   sluice_ledger_problems_total: ["Trouble with the usage ledger", ["problem"]],

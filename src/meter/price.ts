@@ -55,6 +55,8 @@ const CACHE_WRITE_FACTOR = 1.25;
 const AUDIO_TOKENS_PER_SECOND = 10;
 const MICROS_PER_WEB_SEARCH = 10_000;
 const BYTES_PER_TOKEN = 4;
+/** What is longer carries pictures, sound or files, which come to few tokens for their bytes. */
+const TEXT_BYTES_MAX = 256 * 1024;
 const PRIORITY_FACTOR = 2;
 
 /**
@@ -76,8 +78,8 @@ export function costMicros(model: string | null, tier: string | null, usage: Pri
 }
 
 /**
- * What to set aside for a turn of which only the request is known: 1 token for every 4 bytes of
- * it, and all the output that it allows.
+ * What to set aside for a turn of which only the request is known: 1 token for every 4 of its
+ * first 256 KiB, and all the output that it allows.
  * @param outputTokensMax null: it names no maximum, and `defaultOutputTokens` is taken
  * @returns whole tokens and micro-dollars, at least 1 of each
  */
@@ -88,7 +90,7 @@ export function reserveFor(
   outputTokensMax: number | null,
   defaultOutputTokens: number,
 ): { tokens: number; costMicros: number } {
-  const inputTokens = Math.ceil(requestBytes / BYTES_PER_TOKEN);
+  const inputTokens = Math.ceil(Math.min(requestBytes, TEXT_BYTES_MAX) / BYTES_PER_TOKEN);
   const outputTokens = outputTokensMax ?? defaultOutputTokens;
   const cost = costMicros(model, tier, {
     input_tokens: inputTokens,

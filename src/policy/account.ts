@@ -3,12 +3,13 @@
  *
  * Owns: the arithmetic of one (subject, quantity). Does not own: asking the store
  * (`lease_desk.ts`), or which limits an exchange is held to (`limiter.ts`).
- * Invariant: what was granted is at any time free, reserved, used or given back. What is free may
- * be negative: more was taken than is leased, and the next lease pays for it first.
+ * Invariant: what the node holds is free, reserved, or used and not in the store's sums; that is
+ * what the store is told. What is free may be negative: more was taken than is leased. The store is
+ * told of that too, and it is forgiven once the store says that it is within the limit.
  */
 
 import type { LimitName, Limits } from "../exchange.ts";
-import type { Lease, LeaseReport, LeaseRequest, LimitQuantity } from "../store/store.ts";
+import type { Holding, Lease, LeaseReport, LeaseRequest, LimitQuantity } from "../store/leases.ts";
 
 type Span = "minute" | "day" | "month" | "total" | "now";
 
@@ -17,6 +18,22 @@ export interface Cap {
   readonly name: LimitName;
   readonly span: Span;
   readonly limit: number;
+}
+
+/** What the store was told of an account, to be held against its answer. */
+export interface Statement {
+  readonly held: number;
+  /** How much of it is beyond what was leased. */
+  readonly debt: number;
+  readonly minute: number;
+}
+
+/** What those who wait for a lease need. */
+export interface Want {
+  /** All of them together. */
+  readonly total: number;
+  /** The one that needs least. */
+  readonly least: number;
 }
 
 /** Which limits bound a quantity, and over what time. */
@@ -46,23 +63,35 @@ export const MINUTE_MS = 60_000;
 const KNOWN_MS = 500;
 /** More is fetched in advance only while this many grants as large as the last one are left. */
 const PLENTY_GRANTS = 4;
+/** What this many exchanges take is kept for a slow client, while this many times as much is left. */
+const KEPT_EXCHANGES = 4;
+const KEPT_PART = 8;
+const KEPT_MS = 15_000;
 /** An account of which nothing is held is forgotten once it was not used for this long. */
 const KEPT_IDLE_MS = 2_000;
 
 export class Account {
   readonly subject: string;
   readonly quantity: LimitQuantity;
-  readonly isPerMinute: boolean;
+  readonly #isPerMinute: boolean;
   #caps: readonly Cap[];
   /** The lowest of the caps. */
   #limit = 0;
-  /** The minute that a quantity per minute is about: minutes since the epoch. */
+  /** The minute that a quantity per minute is about: minutes since the epoch; else 0. */
   #minute = 0;
   #free = 0;
   /** By what is not over yet. */
   #reserved = 0;
+  /** Used, and not in the store's sums; of a quantity per minute in this minute. */
+  #used = 0;
+  /** How much of it the report says that is under way. */
+  #reporting = 0;
+  /** What the store believes that is held; NaN: that is not known. */
+  #told = 0;
   /** Left for everybody when the store last answered; infinite while it has not been asked. */
   #left = Infinity;
+  /** What was left then if nothing that is held were used. */
+  #unspent = Infinity;
   #answeredMs = -Infinity;
   #lastGrant = 0;
   #lastAmount = 0;
@@ -70,16 +99,11 @@ export class Account {
   /** The least that was free since the last tick, and in the time between the two before. */
   #lowNow = 0;
   #lowBefore = 0;
-  /** To be reported. */
-  #used = 0;
-  #released = 0;
-  /** The store has forgotten the lease: nothing of it can be given back. */
-  #isVoid = false;
 
   constructor(subject: string, quantity: LimitQuantity, caps: readonly Cap[]) {
     this.subject = subject;
     this.quantity = quantity;
-    this.isPerMinute = quantity === "requests_per_minute" || quantity === "tokens_per_minute";
+    this.#isPerMinute = quantity === "requests_per_minute" || quantity === "tokens_per_minute";
     this.#caps = caps;
     this.#limit = lowestOf(caps);
   }
@@ -92,13 +116,8 @@ export class Account {
     return this.#limit;
   }
 
-  /** Whether more was used than is leased, and there is something to pay with. */
-  get owes(): boolean {
-    return this.#free < 0 && this.#left > 0;
-  }
-
-  get minute(): number {
-    return this.#minute;
+  get lastAmount(): number {
+    return this.#lastAmount;
   }
 
   /** What is left of a quantity per minute, as far as is known; the limit while nothing is. */
@@ -106,25 +125,43 @@ export class Account {
     return Math.max(0, Math.min(this.#limit, this.#free + this.#left));
   }
 
+  /** Whether more was used than the store knows, so that it might grant it to others. */
+  get owes(): boolean {
+    return this.#free < 0 && this.#held > this.#told;
+  }
+
+  get #held(): number {
+    return Math.max(0, this.#free) + this.#reserved + this.#used;
+  }
+
   /** Other limits hold from now on. What was leased under the former ones is given back. */
   setCaps(caps: readonly Cap[]): void {
     if (sameCaps(caps, this.#caps)) return;
     this.#caps = caps;
     this.#limit = lowestOf(caps);
-    this.#left = Infinity;
-    this.#lastGrant = 0;
-    // Of a quantity per minute the sum in the store has it already.
-    if (this.isPerMinute) this.#free = Math.min(0, this.#free);
-    else this.giveBack();
+    this.#forgetAnswer();
+    this.giveBack();
   }
 
-  /** Begins a new minute where one has begun. */
+  /** Begins a new minute where one has begun. What is held of the one before counts no more. */
   roll(nowMs: number): void {
+    if (!this.#isPerMinute) return;
     const minute = Math.floor(nowMs / MINUTE_MS);
-    if (!this.isPerMinute || minute === this.#minute) return;
+    if (minute === this.#minute) return;
     this.#minute = minute;
     this.#free = 0;
+    this.#reserved = 0;
+    this.#used = 0;
+    this.#told = 0;
+    this.#lowNow = 0;
+    this.#lowBefore = 0;
+    this.#forgetAnswer();
+  }
+
+  #forgetAnswer(): void {
     this.#left = Infinity;
+    this.#unspent = Infinity;
+    this.#answeredMs = -Infinity;
     this.#lastGrant = 0;
   }
 
@@ -134,28 +171,31 @@ export class Account {
 
   /** Whether the store would not grant what is missing, as far as it is known. */
   isRefused(amount: number, nowMs: number): boolean {
-    if (amount > this.#limit) return true;
-    // Within a minute what is left only shrinks.
-    const isKnown = this.isPerMinute || nowMs - this.#answeredMs < KNOWN_MS;
-    return isKnown && this.#isMoreThanLeft(amount);
+    const isKnown = nowMs - this.#answeredMs < KNOWN_MS;
+    return isKnown ? this.isProbablyRefused(amount) : this.#isOver(amount);
   }
 
   /** As `isRefused`, where an old answer is better than none. */
   isProbablyRefused(amount: number): boolean {
-    return amount > this.#limit || this.#isMoreThanLeft(amount);
+    return this.#isOver(amount) || amount - this.#free > this.#left;
   }
 
-  #isMoreThanLeft(amount: number): boolean {
-    return amount - this.#free > this.#left;
+  /** Whether it is too much together with what only this node uses. */
+  #isOver(amount: number): boolean {
+    return amount + this.#reserved + this.#used > this.#limit;
+  }
+
+  /** Whether what is missing is really used up, and not only held by what runs or other nodes. */
+  isSpent(amount: number): boolean {
+    if (amount > this.#limit) return true;
+    // A request that runs is a request; what it costs is not known yet.
+    const running = this.quantity === "requests" ? this.#reserved : 0;
+    return amount > this.#unspent - this.#used - running;
   }
 
   /** Whether to ask for more before there is nothing. */
   get isLow(): boolean {
     return this.#free * 4 < this.#lastGrant && this.#left >= this.#lastGrant * PLENTY_GRANTS;
-  }
-
-  get lastAmount(): number {
-    return this.#lastAmount;
   }
 
   /** Takes an amount for a reservation, even where it is more than there is. */
@@ -173,125 +213,151 @@ export class Account {
    * @param real what it came to; null: all of the amount
    */
   settle(amount: number, minute: number, real: number | null): void {
+    if (!this.#isOf(minute)) return;
     this.#reserved -= amount;
+    const used = this.#usedOf(amount, real ?? amount);
+    this.#used += used;
+    this.#free += amount - used;
+    this.#lowNow = Math.min(this.#lowNow, this.#free);
+  }
+
+  #usedOf(amount: number, real: number): number {
     switch (this.quantity) {
       case "concurrent_exchanges":
       case "concurrent_sessions":
-        this.#free += amount;
-        return;
+        return 0;
       case "requests":
-        this.#used += amount;
-        // What was never leased is not outstanding either.
-        this.#released -= this.#forgive();
-        return;
       case "requests_per_minute":
-        return;
+        return amount;
       case "tokens_per_minute":
-        if (minute === this.#minute) this.#free += amount - (real ?? amount);
-        return;
       case "cost_micros":
-        // The usage row takes it from what is outstanding, as far as there is any.
-        this.#free += amount - (real ?? amount);
-        this.#forgive();
-        this.#lowNow = Math.min(this.#lowNow, this.#free);
+        return real;
     }
-  }
-
-  /** Only what is still reserved can be paid for later: the rest is used, and in the sums. */
-  #forgive(): number {
-    const unpaid = Math.max(0, -this.#reserved - this.#free);
-    this.#free += unpaid;
-    return unpaid;
   }
 
   /** A reservation came to nothing. */
   release(amount: number, minute: number): void {
+    if (!this.#isOf(minute)) return;
     this.#reserved -= amount;
-    if (!this.isPerMinute || minute === this.#minute) this.#free += amount;
+    this.#free += amount;
   }
 
-  /** @param wanted by all who wait, what is free included */
-  leaseRequest(wanted: number, nowMs: number): LeaseRequest {
+  #isOf(minute: number): boolean {
+    return !this.#isPerMinute || minute === this.#minute;
+  }
+
+  /** Of costs: so much of what was used has reached the sums of the store. */
+  stored(amount: number): void {
+    // What was settled while there was no budget was never used of one.
+    const held = Math.min(amount, this.#used);
+    this.#used -= held;
+    this.#unspent -= held;
+  }
+
+  /** What it holds at the moment. */
+  statement(nowMs: number): Statement {
     this.roll(nowMs);
+    return { held: this.#held, debt: Math.max(0, -this.#free), minute: this.#minute };
+  }
+
+  leaseRequest({ held }: Statement, { total, least }: Want, nowMs: number): LeaseRequest {
+    const free = Math.max(0, this.#free);
     return {
-      subject: this.subject,
-      quantity: this.quantity,
-      wanted: Math.max(1, wanted - this.#free),
+      ...this.#holding(held),
+      wanted: Math.max(0, total - free),
+      least: Math.max(0, least - free),
       caps: this.#caps.map(({ span, limit }) => ({ period: periodOf(span, nowMs), limit })),
     };
   }
 
-  /** @param minute in which it was asked for */
-  credit({ granted, left }: Lease, minute: number, nowMs: number): void {
-    if (this.#isVoid) {
-      // Granted after the node was forgotten: the store has it again.
-      if (!this.isPerMinute) this.#released += granted;
-      return;
-    }
+  /** The store's answer to a request with that statement. */
+  credit({ held, debt, minute }: Statement, lease: Lease, nowMs: number): void {
     this.roll(nowMs);
-    if (this.isPerMinute && minute !== this.#minute) return;
+    if (!this.#isOf(minute)) return;
+    const { granted, left, unspent } = lease;
+    this.#told = held + granted;
     this.#free += granted;
+    // The debt is counted, and there is more left: it is within the limit.
+    if (granted + left > 0) this.#free += debt;
     this.#left = left;
+    this.#unspent = unspent;
     this.#answeredMs = nowMs;
     if (granted > 0) this.#lastGrant = granted;
   }
 
-  /** Called once a second: gives back what was not needed in the last two. */
-  tick(): void {
-    if (this.isPerMinute || this.#isVoid) return;
-    const idle = Math.max(0, Math.min(this.#lowBefore, this.#lowNow));
+  /** The store may have answered, and may not. */
+  doubt(): void {
+    this.#told = NaN;
+  }
+
+  /** Whether there is something to tell the store. */
+  get isDirty(): boolean {
+    return this.#held !== this.#told || (this.quantity === "requests" && this.#used > 0);
+  }
+
+  /** What is used by now is what the next report says, until it has arrived. */
+  beginReport(): void {
+    if (this.quantity === "requests") this.#reporting = this.#used;
+  }
+
+  report({ held }: Statement): LeaseReport {
+    return { ...this.#holding(held - this.#reporting), used: this.#reporting };
+  }
+
+  /** The report with that statement has arrived. */
+  reported({ held, minute }: Statement): void {
+    const used = this.#reporting;
+    this.#reporting = 0;
+    this.#used -= used;
+    this.#unspent -= used;
+    if (this.#isOf(minute)) this.#told = held - used;
+  }
+
+  #holding(held: number): Holding {
+    const { subject, quantity } = this;
+    const period = this.#isPerMinute ? `minute:${this.#minute}` : "now";
+    return { subject, quantity, period, held };
+  }
+
+  /** Called once a second: gives back what was not needed in the last two, all but a little. */
+  tick(nowMs: number): void {
+    this.roll(nowMs);
+    const idle = Math.min(this.#lowBefore, this.#lowNow) - this.#kept(nowMs);
     if (idle > 0) {
       this.#free -= idle;
-      this.#released += idle;
+      this.#left += idle;
+      this.#lowNow -= idle;
       this.#lastGrant = this.#free;
     }
-    this.#lowBefore = this.#lowNow - idle;
+    this.#lowBefore = this.#lowNow;
     this.#lowNow = this.#free;
+  }
+
+  #kept(nowMs: number): number {
+    const kept = this.#lastAmount * KEPT_EXCHANGES;
+    const isKept = nowMs - this.#usedMs < KEPT_MS && this.#left >= kept * KEPT_PART;
+    return isKept ? kept : 0;
   }
 
   /** Gives back all that is free. */
   giveBack(): void {
-    if (this.isPerMinute || this.#isVoid || this.#free <= 0) return;
-    this.#released += this.#free;
+    if (this.#free <= 0) return;
     this.#free = 0;
     this.#lowNow = 0;
     this.#lowBefore = 0;
   }
 
-  /** The store has forgotten what this node leased. */
-  void(): void {
-    this.#isVoid = true;
-    this.#free = 0;
-    this.#released = 0;
-  }
-
-  /** Whether the store believes that more is held than is. */
-  get returns(): boolean {
-    return this.#released > 0;
-  }
-
-  /** What is to be reported, and forgets it; null: nothing. */
-  takeReport(): LeaseReport | null {
-    const { subject, quantity } = this;
-    const used = this.#used;
-    const released = this.#released;
-    if (used === 0 && released === 0) return null;
-    this.#used = 0;
-    this.#released = 0;
-    return { subject, quantity, used, released };
-  }
-
-  /** The report did not arrive. */
-  putBack({ used, released }: LeaseReport): void {
-    this.#used += used;
-    if (!this.#isVoid) this.#released += released;
+  /** The store may have given others what is held now: what runs still holds it, and nothing else. */
+  lapse(): void {
+    if (this.#isPerMinute) return;
+    this.giveBack();
+    this.doubt();
   }
 
   /** Whether it can be forgotten without anything being lost. */
   isIdle(nowMs: number): boolean {
-    if (this.#reserved > 0 || this.#used !== 0 || this.#released !== 0) return false;
-    if (this.isPerMinute) return Math.floor(nowMs / MINUTE_MS) !== this.#minute;
-    return (this.#isVoid || this.#free === 0) && nowMs - this.#usedMs > KEPT_IDLE_MS;
+    this.roll(nowMs);
+    return this.#held === 0 && this.#told === 0 && nowMs - this.#usedMs > KEPT_IDLE_MS;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { GatewayError } from "../errors.ts";
-import type { LimitQuantity } from "../store/store.ts";
+import type { LimitQuantity } from "../store/leases.ts";
 import { type Account, type Cap, MINUTE_MS } from "./account.ts";
 
 const UNITS: Readonly<Record<LimitQuantity, string>> = {
@@ -17,6 +17,9 @@ const UNITS: Readonly<Record<LimitQuantity, string>> = {
   requests_per_minute: "requests a minute",
   tokens_per_minute: "tokens a minute",
 };
+
+/** What nodes do not need is given back after so long. */
+const GIVEN_BACK_S = 3;
 
 /** SDKs retry every 429, and only make it worse where waiting does not help. */
 const NO_RETRY = { "x-should-retry": "false" };
@@ -30,12 +33,14 @@ export function refusalOf(account: Account, amount: number, nowMs: number): Gate
   const owner = subject.startsWith("token:") ? "token" : "project";
   switch (quantity) {
     case "requests":
+      if (!account.isSpent(amount)) return heldRefusal(account, owner, "quota");
       return new GatewayError("quota_exhausted", {
         subject,
         message: `The ${owner}'s quota of ${limit} ${UNITS.requests} is used up`,
         headers: NO_RETRY,
       });
     case "cost_micros":
+      if (!account.isSpent(amount)) return heldRefusal(account, owner, "budget");
       return budgetRefusal(account, owner, amount, nowMs);
     case "concurrent_sessions":
       return new GatewayError("too_many_sessions", {
@@ -49,29 +54,35 @@ export function refusalOf(account: Account, amount: number, nowMs: number): Gate
       });
     case "requests_per_minute":
     case "tokens_per_minute":
-      return minuteRefusal(account, owner, amount, nowMs);
+      return minuteRefusal(account, owner, nowMs);
   }
 }
 
 function minuteRefusal(
   { subject, quantity, limit }: Account,
   owner: string,
-  amount: number,
   nowMs: number,
 ): GatewayError {
   const message = `The ${owner}'s limit of ${limit} ${UNITS[quantity]} is reached`;
-  if (amount > limit) {
-    return new GatewayError("rate_limited", {
-      subject,
-      message: `${message}: this request may take ${amount}. Send less, or ask for less output`,
-      headers: NO_RETRY,
-    });
-  }
   const seconds = Math.ceil((MINUTE_MS - (nowMs % MINUTE_MS)) / 1000);
   return new GatewayError("rate_limited", {
     subject,
     message: `${message}. There is more in ${seconds} s`,
     headers: { "retry-after": String(Math.max(1, seconds)) },
+  });
+}
+
+/** Nothing is used up: what runs, or a node that needs it no more, gives some of it back soon. */
+function heldRefusal(
+  { subject, limit, quantity }: Account,
+  owner: string,
+  name: string,
+): GatewayError {
+  const whole = `The ${owner}'s ${name} of ${limit} ${UNITS[quantity]}`;
+  return new GatewayError("rate_limited", {
+    subject,
+    message: `${whole} is set aside for what runs now. Try again in ${GIVEN_BACK_S} s`,
+    headers: { "retry-after": String(GIVEN_BACK_S) },
   });
 }
 

@@ -9,11 +9,18 @@
  * admission costs a few additions; nodes together never lease more than a limit.
  */
 
-import { LIMIT_NAMES, type Limits, type Reservation, type SubjectLimits } from "../exchange.ts";
+import {
+  LIMIT_NAMES,
+  type Limits,
+  type Reservation,
+  type SubjectLimits,
+  type UsageEvent,
+} from "../exchange.ts";
 import { GatewayError } from "../errors.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
-import type { LimitQuantity } from "../store/store.ts";
+import type { LimitQuantity } from "../store/leases.ts";
+import { subjectsOf } from "../store/spend.ts";
 import { Account, capsOf, MINUTE_MS } from "./account.ts";
 import { LeaseDesk, type LeaseSource } from "./lease_desk.ts";
 import { refusalOf } from "./limit_refusal.ts";
@@ -66,6 +73,15 @@ const OF_EXCHANGES: readonly LimitQuantity[] = [
 ];
 const OF_SESSIONS: readonly LimitQuantity[] = ["concurrent_sessions"];
 
+/** A row of the ledger, as far as budgets are about it. */
+type StoredRow = Pick<UsageEvent, "node_id" | "project_id" | "token_id" | "settled_micros">;
+
+/** What something takes of an account. */
+interface Share {
+  readonly account: Account;
+  readonly amount: number;
+}
+
 /** The accounts of a token or project, by what is held to them. */
 interface Subject {
   limits: Limits;
@@ -78,13 +94,13 @@ export class Limiter {
   readonly #desk: LeaseDesk;
   readonly #timer: Timer;
   readonly #subjects = new Map<string, Subject>();
-  /** Accounts whose limit was lifted, or whose lease the store forgot, until they are settled. */
+  /** Accounts whose limit was lifted, until they are settled. */
   readonly #leaving = new Set<Account>();
 
   constructor(options: LimiterOptions) {
     this.#options = options;
-    this.#desk = new LeaseDesk(options);
-    this.#timer = options.clock.every(REPORT_INTERVAL_MS, () => void this.#tick());
+    this.#desk = new LeaseDesk({ ...options, accounts: () => this.#accounts() });
+    this.#timer = options.clock.every(REPORT_INTERVAL_MS, () => this.#tick());
   }
 
   /**
@@ -96,14 +112,12 @@ export class Limiter {
   reserve(subjects: readonly SubjectLimits[], ask: Ask): MaybePromise<Reservation> {
     if (subjects.length === 0) return unlimited(ask.costMicros);
     const nowMs = this.#options.clock.nowMs();
-    const accounts = this.#accountsOf(subjects, ask, nowMs);
-    if (accounts.length === 0) return unlimited(ask.costMicros);
+    const shares = this.#sharesOf(subjects, ask, nowMs);
+    if (shares.length === 0) return unlimited(ask.costMicros);
     const isKnown = this.#desk.isTrusted;
-    if (isKnown && accounts.every((account) => account.has(amountOf(account.quantity, ask)))) {
-      return this.#take(accounts, ask, nowMs);
-    }
-    refuseKnown(accounts, ask, nowMs);
-    if (!isKnown || this.#desk.isDown) return this.#takeUnchecked(accounts, ask, nowMs);
+    if (isKnown && shares.every(isThere)) return this.#take(shares, ask, nowMs);
+    refuseKnown(shares, nowMs);
+    if (!isKnown || this.#desk.isDown) return this.#takeUnchecked(shares, ask, nowMs);
     return this.#reserveLater(subjects, ask);
   }
 
@@ -116,19 +130,28 @@ export class Limiter {
     ask: Ask,
   ): { reservation: Reservation; refusal: GatewayError | null } {
     const nowMs = this.#options.clock.nowMs();
-    const accounts = this.#accountsOf(subjects, ask, nowMs);
-    if (accounts.length === 0) return { reservation: unlimited(ask.costMicros), refusal: null };
-    const short = accounts.filter((account) => !account.has(amountOf(account.quantity, ask)));
-    const refusing = short.find((one) => one.isProbablyRefused(amountOf(one.quantity, ask)));
+    const shares = this.#sharesOf(subjects, ask, nowMs);
+    if (shares.length === 0) return { reservation: unlimited(ask.costMicros), refusal: null };
+    const short = shares.filter((share) => !isThere(share));
+    const refusing = short.find(({ account, amount }) => account.isProbablyRefused(amount));
+    const refusal =
+      refusing === undefined ? null : refusalOf(refusing.account, refusing.amount, nowMs);
     const isKnown = this.#desk.isTrusted && (short.length === 0 || !this.#desk.isDown);
-    const reservation = this.#take(accounts, ask, nowMs);
+    const reservation = this.#take(shares, ask, nowMs);
     // So that more is known of them when the next one comes.
-    for (const account of short) this.#desk.ask(account, 0);
-    if (refusing !== undefined) {
-      const refusal = refusalOf(refusing, amountOf(refusing.quantity, ask), nowMs);
-      return { reservation, refusal };
+    for (const { account } of short) this.#desk.ask(account, 0);
+    return { reservation, refusal: refusal ?? (isKnown ? null : this.#unchecked()) };
+  }
+
+  /** Rows of the ledger have reached the store, and its sums have what they cost. */
+  stored(rows: readonly StoredRow[]): void {
+    for (const row of rows) {
+      const costMicros = row.settled_micros ?? 0;
+      if (row.node_id !== this.#options.nodeId || costMicros === 0) continue;
+      for (const subject of subjectsOf(row)) {
+        this.#known(subject, "cost_micros")?.stored(costMicros);
+      }
     }
-    return { reservation, refusal: isKnown ? null : this.#unchecked() };
   }
 
   /** What is left this minute of the tightest limit; null: there is none. */
@@ -151,43 +174,41 @@ export class Limiter {
    */
   async stop(): Promise<void> {
     this.#timer.cancel();
-    const accounts = [...this.#accounts()];
-    for (const account of accounts) account.giveBack();
-    await this.#desk.close(accounts);
+    for (const account of this.#accounts()) account.giveBack();
+    await this.#desk.close();
   }
 
   async #reserveLater(subjects: readonly SubjectLimits[], ask: Ask): Promise<Reservation> {
     for (let round = 1; ; round++) {
       let nowMs = this.#options.clock.nowMs();
-      for (const account of this.#accountsOf(subjects, ask, nowMs)) {
-        const amount = amountOf(account.quantity, ask);
-        if (!account.has(amount)) this.#desk.ask(account, amount);
+      for (const share of this.#sharesOf(subjects, ask, nowMs)) {
+        if (!isThere(share)) this.#desk.ask(share.account, share.amount);
       }
       const answered = await this.#desk.answer();
       // Limits and the minute may be others by now.
       nowMs = this.#options.clock.nowMs();
-      const accounts = this.#accountsOf(subjects, ask, nowMs);
-      const short = accounts.find((account) => !account.has(amountOf(account.quantity, ask)));
-      if (short === undefined) return this.#take(accounts, ask, nowMs);
-      refuseKnown(accounts, ask, nowMs);
-      if (!answered) return this.#takeUnchecked(accounts, ask, nowMs);
-      if (round === ROUNDS_MAX) throw refusalOf(short, amountOf(short.quantity, ask), nowMs);
+      const shares = this.#sharesOf(subjects, ask, nowMs);
+      const short = shares.find((share) => !isThere(share));
+      if (short === undefined) return this.#take(shares, ask, nowMs);
+      refuseKnown(shares, nowMs);
+      if (!answered) return this.#takeUnchecked(shares, ask, nowMs);
+      if (round === ROUNDS_MAX) throw refusalOf(short.account, short.amount, nowMs);
     }
   }
 
-  #take(accounts: readonly Account[], ask: Ask, nowMs: number): Reservation {
-    for (const account of accounts) {
-      account.take(amountOf(account.quantity, ask), nowMs);
+  #take(shares: readonly Share[], { costMicros }: Ask, nowMs: number): Reservation {
+    for (const { account, amount } of shares) {
+      account.take(amount, nowMs);
       if (account.isLow) this.#desk.prefetch(account);
     }
-    return new Held(this.#desk, accounts, ask, Math.floor(nowMs / MINUTE_MS));
+    return new Held(this.#desk, shares, costMicros, Math.floor(nowMs / MINUTE_MS));
   }
 
   /** @throws GatewayError `limits_unavailable` where that is how it is configured */
-  #takeUnchecked(accounts: readonly Account[], ask: Ask, nowMs: number): Reservation {
+  #takeUnchecked(shares: readonly Share[], ask: Ask, nowMs: number): Reservation {
     const refusal = this.#unchecked();
     if (refusal !== null) throw refusal;
-    return this.#take(accounts, ask, nowMs);
+    return this.#take(shares, ask, nowMs);
   }
 
   #unchecked(): GatewayError | null {
@@ -196,17 +217,18 @@ export class Limiter {
     return null;
   }
 
-  /** The accounts that have a say, in the minute that it is. */
-  #accountsOf(subjects: readonly SubjectLimits[], ask: Ask, nowMs: number): Account[] {
-    const accounts: Account[] = [];
+  /** Of the accounts that have a say, in the minute that it is. */
+  #sharesOf(subjects: readonly SubjectLimits[], ask: Ask, nowMs: number): Share[] {
+    const shares: Share[] = [];
     for (const { subject, limits } of subjects) {
       for (const account of this.#subject(subject, limits)[ask.kind]) {
-        if (amountOf(account.quantity, ask) === 0) continue;
+        const amount = amountOf(account, ask);
+        if (amount === 0) continue;
         account.roll(nowMs);
-        accounts.push(account);
+        shares.push({ account, amount });
       }
     }
-    return accounts;
+    return shares;
   }
 
   #subject(name: string, limits: Limits): Subject {
@@ -227,16 +249,17 @@ export class Limiter {
     const former = new Map(
       [...subject.exchange, ...subject.session].map((account) => [account.quantity, account]),
     );
-    function accountsOf(quantities: readonly LimitQuantity[]): Account[] {
-      return quantities.flatMap((quantity) => {
+    const accountsOf = (quantities: readonly LimitQuantity[]): Account[] =>
+      quantities.flatMap((quantity) => {
         const caps = capsOf(quantity, limits);
         if (caps.length === 0) return [];
-        const account = former.get(quantity) ?? new Account(name, quantity, caps);
+        const known = former.get(quantity) ?? this.#known(name, quantity);
+        const account = known ?? new Account(name, quantity, caps);
         former.delete(quantity);
+        this.#leaving.delete(account);
         account.setCaps(caps);
         return [account];
       });
-    }
     subject.limits = limits;
     subject.exchange = accountsOf(OF_EXCHANGES);
     subject.session = accountsOf(OF_SESSIONS);
@@ -259,6 +282,15 @@ export class Limiter {
     return { limit, remaining, resetMs: MINUTE_MS - (nowMs % MINUTE_MS) };
   }
 
+  /** The one account of this quantity: what it holds must not be told twice. */
+  #known(name: string, quantity: LimitQuantity): Account | undefined {
+    const { exchange = [], session = [] } = this.#subjects.get(name) ?? {};
+    const left = this.#leaving.size === 0 ? [] : this.#leaving;
+    return [...exchange, ...session, ...left].find(
+      (account) => account.subject === name && account.quantity === quantity,
+    );
+  }
+
   *#accounts(): Generator<Account> {
     for (const { exchange, session } of this.#subjects.values()) {
       yield* exchange;
@@ -267,35 +299,23 @@ export class Limiter {
     yield* this.#leaving;
   }
 
-  async #tick(): Promise<void> {
-    this.#forgetIdle();
-    for (const account of this.#accounts()) account.tick();
+  #tick(): void {
+    const nowMs = this.#options.clock.nowMs();
+    this.#forgetIdle(nowMs);
+    for (const account of this.#accounts()) account.tick(nowMs);
     for (const account of this.#leaving) account.giveBack();
     const holdsNothing = this.#subjects.size === 0 && this.#leaving.size === 0;
-    if (holdsNothing && this.#desk.rest()) return;
-    await this.#desk.report(
-      () => this.#accounts(),
-      () => this.#forgotten(),
-    );
+    if (!holdsNothing || !this.#desk.rest()) this.#desk.report();
   }
 
-  /** Starts over: what runs is settled with accounts that nobody is held to any more. */
-  #forgotten(): void {
-    for (const account of this.#accounts()) {
-      account.void();
-      this.#leaving.add(account);
-    }
-    this.#subjects.clear();
-  }
-
-  #forgetIdle(): void {
-    const nowMs = this.#options.clock.nowMs();
+  #forgetIdle(nowMs: number): void {
+    const isIdle = (account: Account): boolean =>
+      account.isIdle(nowMs) && !this.#desk.isAsking(account);
     for (const [name, { exchange, session }] of this.#subjects) {
-      const isIdle = (account: Account): boolean => account.isIdle(nowMs);
       if (exchange.every(isIdle) && session.every(isIdle)) this.#subjects.delete(name);
     }
     for (const account of this.#leaving) {
-      if (account.isIdle(nowMs)) this.#leaving.delete(account);
+      if (isIdle(account)) this.#leaving.delete(account);
     }
   }
 }
@@ -304,26 +324,23 @@ export class Limiter {
 class Held implements Reservation {
   readonly costMicros: number;
   readonly #desk: LeaseDesk;
-  readonly #accounts: readonly Account[];
-  readonly #ask: Ask;
+  readonly #shares: readonly Share[];
   readonly #minute: number;
   #isOver = false;
 
-  constructor(desk: LeaseDesk, accounts: readonly Account[], ask: Ask, minute: number) {
-    this.costMicros = ask.costMicros;
+  constructor(desk: LeaseDesk, shares: readonly Share[], costMicros: number, minute: number) {
+    this.costMicros = costMicros;
     this.#desk = desk;
-    this.#accounts = accounts;
-    this.#ask = ask;
+    this.#shares = shares;
     this.#minute = minute;
   }
 
   settle(tokens: number | null, costMicros: number | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const account of this.#accounts) {
-      const { quantity } = account;
-      const real = quantity === "tokens_per_minute" ? tokens : costMicros;
-      account.settle(amountOf(quantity, this.#ask), this.#minute, real);
+    for (const { account, amount } of this.#shares) {
+      const real = account.quantity === "tokens_per_minute" ? tokens : costMicros;
+      account.settle(amount, this.#minute, real);
       // It came to more than is leased: others must not be granted that.
       if (account.owes) this.#desk.ask(account, 0);
     }
@@ -332,9 +349,7 @@ class Held implements Reservation {
   release(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const account of this.#accounts) {
-      account.release(amountOf(account.quantity, this.#ask), this.#minute);
-    }
+    for (const { account, amount } of this.#shares) account.release(amount, this.#minute);
   }
 }
 
@@ -346,18 +361,25 @@ function unlimited(costMicros: number): Reservation {
 function doNothing(): void {}
 
 /** @throws GatewayError where the store would refuse it, as far as is known */
-function refuseKnown(accounts: readonly Account[], ask: Ask, nowMs: number): void {
-  for (const account of accounts) {
-    const amount = amountOf(account.quantity, ask);
-    if (!account.has(amount) && account.isRefused(amount, nowMs)) {
+function refuseKnown(shares: readonly Share[], nowMs: number): void {
+  for (const share of shares) {
+    const { account, amount } = share;
+    if (!isThere(share) && account.isRefused(amount, nowMs)) {
       throw refusalOf(account, amount, nowMs);
     }
   }
 }
 
-/** How much of a quantity it takes. */
-function amountOf(quantity: LimitQuantity, { tokens, costMicros }: Ask): number {
-  if (quantity === "tokens_per_minute") return tokens;
+function isThere({ account, amount }: Share): boolean {
+  return account.has(amount);
+}
+
+/**
+ * How much it takes of an account. What tokens it may take is a guess, and must not keep one from
+ * a minute in which there is nothing else.
+ */
+function amountOf({ quantity, limit }: Account, { tokens, costMicros }: Ask): number {
+  if (quantity === "tokens_per_minute") return Math.min(tokens, Math.max(1, limit));
   return quantity === "cost_micros" ? costMicros : 1;
 }
 

@@ -7,7 +7,7 @@
  * token needs is added to them.
  */
 
-import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
+import type { CredentialKind, CredentialStyle, Endpoint, Provider } from "./provider.ts";
 import { RouteTable, billed, free } from "./route_table.ts";
 
 const TABLE = new RouteTable([
@@ -28,6 +28,7 @@ const TABLE = new RouteTable([
 
 /** An OAuth token, which only goes as Bearer. */
 const OAUTH_PREFIX = "sk-ant-oat";
+const API_KEY_PREFIX = "sk-ant-api";
 /** Without it the API refuses such a token. */
 const OAUTH_BETA = "oauth-2025-04-20";
 
@@ -44,8 +45,10 @@ export const anthropic: Provider = {
 function credentialHeaders(
   key: string,
   style: CredentialStyle,
+  kind: CredentialKind,
 ): readonly (readonly [string, string])[] {
   const bearer = ["authorization", `Bearer ${key}`] as const;
-  if (key.startsWith(OAUTH_PREFIX)) return [bearer, ["anthropic-beta", OAUTH_BETA]];
+  const isOauth = kind === "oauth" && !key.startsWith(API_KEY_PREFIX);
+  if (isOauth || key.startsWith(OAUTH_PREFIX)) return [bearer, ["anthropic-beta", OAUTH_BETA]];
   return style === "authorization" ? [bearer] : [["x-api-key", key]];
 }

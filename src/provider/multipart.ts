@@ -26,6 +26,7 @@ export class MultipartFields {
   readonly #valueBytesMax: number;
   readonly #delimiter: Buffer;
   readonly #values = new Map<string, string>();
+  readonly #oversized = new Set<string>();
   #duplicate: string | null = null;
   /** Bytes not understood yet. Begins as if a line had just ended, for the first delimiter. */
   #rest: Buffer = Buffer.from("\r\n");
@@ -50,6 +51,11 @@ export class MultipartFields {
   /** A field that was sent twice; null: none. */
   get duplicate(): string | null {
     return this.#duplicate;
+  }
+
+  /** Fields whose value was too long to be kept. */
+  get oversized(): ReadonlySet<string> {
+    return this.#oversized;
   }
 
   push(chunk: Uint8Array): void {
@@ -122,7 +128,8 @@ export class MultipartFields {
 
   #fieldEnded(): void {
     const name = this.#field;
-    if (name !== null && this.#contentBytes <= this.#valueBytesMax) {
+    if (name !== null && this.#contentBytes > this.#valueBytesMax) this.#oversized.add(name);
+    else if (name !== null) {
       if (this.#values.has(name)) this.#duplicate ??= name;
       // The content begins with the line end that ended its head.
       this.#values.set(name, Buffer.concat(this.#content).subarray(2).toString("utf8"));

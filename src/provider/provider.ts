@@ -212,8 +212,13 @@ export interface Provider {
    * Headers that carry a credential upstream. `anthropic-beta` is a list: what it needs is added to
    * the client's own.
    * @param style how the client sent its own token, where the upstream accepts several ways
+   * @param kind as configured; a key that shows what it is, is that
    */
-  credentialHeaders(key: string, style: CredentialStyle): readonly (readonly [string, string])[];
+  credentialHeaders(
+    key: string,
+    style: CredentialStyle,
+    kind: CredentialKind,
+  ): readonly (readonly [string, string])[];
   /** Whether an upstream's refusal says that the credential we injected is wrong. */
   refusesCredential(status: number, body: string): boolean;
   /** Name of the response header with the upstream's own id of the request. */
@@ -221,6 +226,9 @@ export interface Provider {
   /** Name of the response header with the service tier that was served; null: it is in the body. */
   readonly serviceTierHeader: string | null;
 }
+
+/** What the upstream's credential is. */
+export type CredentialKind = "api_key" | "oauth";
 
 /** Where a client put its token. */
 export type CredentialStyle =

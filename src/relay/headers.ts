@@ -17,8 +17,17 @@ export type HeaderPair = readonly [name: string, value: string];
 /** What of a provider's configuration decides headers. */
 export type HeaderPolicy = Pick<
   ProviderConfig,
-  "name" | "type" | "headersStrip" | "headersInject" | "xForwardedFor" | "authHeader" | "authValue"
+  "type" | "headersStrip" | "headersInject" | "xForwardedFor"
 >;
+
+/** What of it decides the credential's header. */
+export interface CredentialPolicy extends Pick<
+  ProviderConfig,
+  "name" | "type" | "authHeader" | "credentialKind"
+> {
+  /** The whole value of the header; "" injects nothing, null: made of the key. */
+  readonly authValue: string | null;
+}
 
 export interface UpstreamHeaderOptions {
   readonly provider: HeaderPolicy;
@@ -84,7 +93,7 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
  * carry it
  */
 export function credentialHeaders(
-  provider: HeaderPolicy,
+  provider: CredentialPolicy,
   family: Provider,
   key: string | null,
   style: CredentialStyle,
@@ -98,12 +107,15 @@ export function credentialHeaders(
 }
 
 /** Whether what goes upstream as a credential is ours, so that its refusal is ours to mend. */
-export function injectsCredential({ type, authValue }: HeaderPolicy): boolean {
+export function injectsCredential({
+  type,
+  authValue,
+}: Pick<ProviderConfig, "type" | "authValue">): boolean {
   return type !== "forward" && authValue !== "";
 }
 
 function configuredCredential(
-  provider: HeaderPolicy,
+  provider: CredentialPolicy,
   family: Provider,
   key: string | null,
   style: CredentialStyle,
@@ -117,7 +129,7 @@ function configuredCredential(
       message: `Project ${projectId} has no credential for provider ${provider.name}`,
     });
   }
-  if (authHeader === null) return family.credentialHeaders(key, style);
+  if (authHeader === null) return family.credentialHeaders(key, style, provider.credentialKind);
   const bearer = authHeader.toLowerCase() === "authorization";
   return [[authHeader, bearer ? `Bearer ${key}` : key]];
 }

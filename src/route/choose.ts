@@ -9,7 +9,7 @@
  * as many upstreams as it returns, not at all of them.
  */
 
-import type { ProviderConfig } from "../config/config.ts";
+import type { CredentialConfig, ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { Endpoint, Provider } from "../provider/provider.ts";
 import { allowsMethod, allowsPath } from "./allow_list.ts";
@@ -22,7 +22,7 @@ import type { Slot, Tier } from "./table.ts";
 export interface Candidate extends Slot {
   readonly family: Provider;
   /** Null: the project has its own, or none is configured. */
-  readonly apiKey: string | null;
+  readonly apiKey: CredentialConfig | null;
   readonly endpoint: Endpoint;
   /** Without the provider's and the family's prefix; `target.ts` makes the upstream's of it. */
   readonly path: string;

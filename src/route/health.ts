@@ -8,7 +8,7 @@
  * the others.
  */
 
-import type { ProviderConfig } from "../config/config.ts";
+import type { CredentialConfig, ProviderConfig } from "../config/config.ts";
 import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { Breaker } from "./breaker.ts";
@@ -17,7 +17,7 @@ import { retryAfterMs } from "./retry_after.ts";
 /** A provider with one of its keys. Null: the project's own key, or none. */
 export interface Upstream {
   readonly provider: ProviderConfig;
-  readonly apiKey: string | null;
+  readonly apiKey: CredentialConfig | null;
 }
 
 /** What changed about a provider, for the log. */
@@ -26,6 +26,9 @@ export type HealthChange =
 
 /** How long a key rests whose 429 does not say. */
 const REST_MS = 1_000;
+
+/** And one whose command printed no credential; it runs again by then. */
+const MISSING_MS = 5_000;
 
 /** Refusals that the upstream is to blame for. */
 const FAILURES: readonly ErrorCode[] = [
@@ -43,7 +46,7 @@ interface KeyState {
 
 interface ProviderState {
   readonly breaker: Breaker;
-  readonly keys: Map<string | null, KeyState>;
+  readonly keys: Map<CredentialConfig | null, KeyState>;
 }
 
 export class Health {
@@ -103,6 +106,11 @@ export class Health {
     if (status < 400 && !this.#providers.has(provider)) return;
     if (this.#stateOf(provider).breaker.succeeded()) this.#report("circuit_closed", upstream);
     if (apiKey !== null) this.#noteKey(upstream, status, retryAfter);
+  }
+
+  /** There is no credential to send it at the moment, which others may have. */
+  lacksCredential(upstream: Upstream): void {
+    this.#keyOf(upstream).restsUntilMs = this.#clock.monotonicMs() + MISSING_MS;
   }
 
   /** What a health check found. */

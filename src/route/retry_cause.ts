@@ -5,7 +5,7 @@
  */
 
 import type { RetryCause } from "../config/config.ts";
-import { GatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
 
 /** Null: the answer stands, as the answer of any other would. */
 export function causeOfStatus(status: number): RetryCause | null {
@@ -13,10 +13,16 @@ export function causeOfStatus(status: number): RetryCause | null {
   return status >= 500 ? "5xx" : null;
 }
 
+/** Nothing came of the connection, or there was no credential to open one with. */
+const NOT_CONNECTED: readonly ErrorCode[] = [
+  "upstream_unreachable",
+  "upstream_closed",
+  "upstream_auth_failed",
+];
+
 /** Of what a request was ended with before any answer; null: it is not about the upstream. */
 export function causeOfError(thrown: unknown): RetryCause | null {
   if (!(thrown instanceof GatewayError)) return null;
   if (thrown.code === "upstream_timeout") return "timeout";
-  const isLost = thrown.code === "upstream_unreachable" || thrown.code === "upstream_closed";
-  return isLost ? "connect" : null;
+  return NOT_CONNECTED.includes(thrown.code) ? "connect" : null;
 }

@@ -7,14 +7,14 @@
  * prefix before the others.
  */
 
-import type { ProviderConfig } from "../config/config.ts";
+import type { CredentialConfig, ProviderConfig } from "../config/config.ts";
 import type { ProviderType } from "../exchange.ts";
 
 /** A provider with one of its keys. */
 export interface Slot {
   readonly provider: ProviderConfig;
   /** One of the configured keys; null: none is configured. */
-  readonly apiKey: string | null;
+  readonly apiKey: CredentialConfig | null;
 }
 
 /** Slots among which chance decides. */

@@ -10,7 +10,7 @@
 
 import { createHash } from "node:crypto";
 
-import type { AuditEntry, AuditRow, AuditVerification } from "./store.ts";
+import type { AuditEntry, AuditProgress, AuditRow, AuditVerification, Store } from "./store.ts";
 
 /** An entry as it is stored, without its hash. */
 export interface AuditRecord extends Omit<AuditRow, "hash" | "details"> {
@@ -59,53 +59,91 @@ export function auditHash(previousHash: string, record: AuditRecord): string {
   return createHash("sha256").update(JSON.stringify(fields)).digest("hex");
 }
 
+/** A check that has yet to begin. @param expected how many entries there must be */
+export function beginning(expected: number): AuditProgress {
+  return { entries: 0, head: null, broken: null, expected, isDone: false };
+}
+
 /** Checks a chain whose entries are handed to it in order of their sequence. */
 export class AuditCheck {
-  readonly #expected: number;
-  #entries = 0;
-  #last = 0;
-  #head: string | null = null;
-  #broken: AuditVerification["broken"] = null;
+  #progress: AuditProgress;
 
-  /** @param expected how many entries there must be */
-  constructor(expected: number) {
-    this.#expected = expected;
+  /** @param progress where a former check of the same chain stopped */
+  constructor(progress: AuditProgress) {
+    this.#progress = progress;
   }
 
+  get progress(): AuditProgress {
+    return this.#progress;
+  }
+
+  get expected(): number {
+    return this.#progress.expected;
+  }
+
+  /** The number of the last entry that was handed in; those that fit have no gaps. */
+  get last(): number {
+    return this.#progress.entries;
+  }
+
+  /** Once an entry does not fit, those after it are of no interest. */
   add(record: AuditRecord, hash: string): void {
-    this.#entries += 1;
-    this.#broken ??= this.#fault(record, hash);
-    this.#last = record.sequence;
-    this.#head = hash;
+    if (this.#progress.isDone) return;
+    const broken = this.#fault(record, hash);
+    if (broken !== null) this.#break(broken);
+    else this.#progress = { ...this.#progress, entries: this.last + 1, head: hash };
   }
 
   /** What was found, where the next entry cannot be read at all. @param why a sentence */
-  unreadable(why: string): AuditVerification {
-    const broken = { sequence: this.#last + 1, reason: why };
-    return { entries: this.#entries, head: this.#head, broken: this.#broken ?? broken };
+  unreadable(why: string): AuditProgress {
+    return this.#break({ sequence: this.last + 1, reason: why });
   }
 
-  /** What was found, once every entry was added. */
-  end(): AuditVerification {
-    const isCut = this.#broken === null && this.#last < this.#expected;
-    const broken = isCut ? missing(this.#last + 1, this.#expected) : this.#broken;
-    return { entries: this.#entries, head: this.#head, broken };
+  /**
+   * What was found, once every entry was added.
+   * @param stray the number of an entry outside the chain; null: one without a number
+   */
+  end(stray?: number | null): AuditProgress {
+    if (this.last < this.expected) return this.#break(missing(this.last + 1, this.expected));
+    if (stray !== undefined) return this.#break(putIn(stray));
+    this.#progress = { ...this.#progress, isDone: true };
+    return this.#progress;
+  }
+
+  #break(broken: AuditVerification["broken"]): AuditProgress {
+    if (!this.#progress.isDone) this.#progress = { ...this.#progress, broken, isDone: true };
+    return this.#progress;
   }
 
   #fault(record: AuditRecord, hash: string): AuditVerification["broken"] {
     const { sequence } = record;
-    if (sequence > this.#last + 1) return missing(this.#last + 1, sequence - 1);
-    if (sequence < 1 || sequence > this.#expected) {
-      return { sequence, reason: `Entry ${sequence} was put in by something else than sluice` };
-    }
-    if (auditHash(this.#head ?? NO_HASH, record) === hash) return null;
+    const next = this.last + 1;
+    if (sequence > next && sequence <= this.expected) return missing(next, sequence - 1);
+    if (sequence !== next || sequence > this.expected) return putIn(sequence);
+    if (auditHash(this.#progress.head ?? NO_HASH, record) === hash) return null;
     return { sequence, reason: `Entry ${sequence} was altered: its hash does not fit` };
   }
+}
+
+/**
+ * Checks the whole chain, up to the entry that is its last one at the beginning. It takes its time,
+ * in short steps.
+ */
+export async function verifyAudit(store: Pick<Store, "checkAudit">): Promise<AuditVerification> {
+  let progress = await store.checkAudit(null);
+  while (!progress.isDone) progress = await store.checkAudit(progress);
+  const { entries, head, broken } = progress;
+  return { entries, head, broken };
 }
 
 function missing(from: number, to: number): AuditVerification["broken"] {
   const which = from === to ? `Entry ${from} is` : `Entries ${from} to ${to} are`;
   return { sequence: from, reason: `${which} missing` };
+}
+
+function putIn(sequence: number | null): AuditVerification["broken"] {
+  const which = sequence === null ? "An entry without a number" : `Entry ${sequence}`;
+  return { sequence, reason: `${which} was put in by something else than sluice` };
 }
 
 /** What reads back as written: PostgreSQL has no NUL in text, and UTF-8 no half characters. */

@@ -53,8 +53,12 @@ export function makeDataDir(dataDir: string): void {
 
 /** A new encryption key, as `encryption_keys` takes it: `<id>:<base64 of 32 bytes>`. */
 export function generateKey(): string {
-  const id = `k${encodeHex(randomBytes(KEY_ID_BYTES))}`;
-  return `${id}:${encodeBase64(randomBytes(KEY_BYTES))}`;
+  return formatKey(makeEncryptionKey());
+}
+
+/** A new encryption key; it is written nowhere. */
+export function makeEncryptionKey(): EncryptionKeyConfig {
+  return { id: `k${encodeHex(randomBytes(KEY_ID_BYTES))}`, key: randomBytes(KEY_BYTES) };
 }
 
 /**
@@ -88,10 +92,10 @@ export function lockEncryptionKeys(dataDir: string): FileLock {
   throw new Error("The encryption keys are being rotated already. Try again when that is done");
 }
 
-/** Makes a key that comes before those there are. For whoever holds the lock. */
-export function addEncryptionKey(dataDir: string): void {
-  const keys = readEncryptionKeys(dataDir).map(formatKey);
-  replaceFile(keyFile(dataDir), [generateKey(), ...keys, ""].join("\n"));
+/** Puts a key before those there are. For whoever holds the lock. */
+export function addEncryptionKey(dataDir: string, key: EncryptionKeyConfig): void {
+  const keys = [key, ...readEncryptionKeys(dataDir)].map(formatKey);
+  replaceFile(keyFile(dataDir), [...keys, ""].join("\n"));
 }
 
 /** Removes keys, but never the newest one. For whoever holds the lock. */

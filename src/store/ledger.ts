@@ -31,6 +31,8 @@ export interface LedgerOptions {
   readonly clock: Clock;
   readonly usage: UsageConfig;
   readonly report: LedgerReport;
+  /** Hears of rows when the store has them, those of dead processes too. */
+  readonly stored?: (rows: readonly UsageEvent[]) => void;
   /** For tests: files that fail, segments that are full soon, a place to die at. */
   readonly files?: SegmentFiles;
   readonly segmentBytesMax?: number;
@@ -83,7 +85,7 @@ export class UsageLedger implements Ledger {
 
   constructor(options: LedgerOptions) {
     const { clock, usage, report, store } = options;
-    const { files = nodeFiles, failpoint = () => undefined } = options;
+    const { files = nodeFiles, failpoint = () => undefined, stored = () => undefined } = options;
     this.#usage = usage;
     this.#report = report;
     this.#failpoint = failpoint;
@@ -103,6 +105,7 @@ export class UsageLedger implements Ledger {
       usage,
       folders,
       spool: this.#spool,
+      stored,
       carry: (segment) => this.#carry(segment),
       paid: (eventId) => this.#forget(eventId),
     });

@@ -1,9 +1,9 @@
 /**
  * PostgreSQL as a SQL driver, through postgres.js.
  *
- * Owns: how long a start waits for the server, running a transaction again, and the ear for other
- * nodes. Does not own: statements (`statements*.ts`), a connection (`postgres_connection.ts`), who
- * gets one (`postgres_pool.ts`).
+ * Owns: how long a start waits for the server, running a transaction again, how much of the pool
+ * what may take, and the ear for other nodes. Does not own: statements (`statements*.ts`), a
+ * connection (`postgres_connection.ts`), who gets one (`postgres_pool.ts`).
  * Invariant: every call settles within the time limits, whatever the server does. A connection
  * that may be broken is not used again, so that a server that comes back is found by itself.
  */
@@ -23,6 +23,7 @@ import type { SqlDriver, SqlQueries, SqlRow, TransactionKind } from "./sql_drive
 import type { StoreOrigin } from "./sql_change.ts";
 import { SqlStore } from "./sql_store.ts";
 import type { Store } from "./store.ts";
+import { Turns } from "./turns.ts";
 
 interface PostgresOptions {
   readonly config: DatabaseConfig;
@@ -34,6 +35,8 @@ interface PostgresOptions {
 const OPEN_WAIT_MS = 30_000;
 const OPEN_RETRY_MS = 500;
 const ATTEMPTS_MAX = 4;
+/** Connections that neither views nor changes take where there are enough. */
+const RESERVED = 2;
 
 /** Where nodes tell each other that something changed. */
 const CHANNEL = "sluice_changed";
@@ -105,25 +108,34 @@ class PostgresStore extends SqlStore implements Store {
 class PostgresDriver implements SqlDriver {
   readonly nowMs = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
   readonly announcement = `NOTIFY ${CHANNEL}`;
+  readonly views: Pick<SqlQueries, "query">;
   readonly #target: ConnectionTarget;
   readonly #pool: Pool<Connection>;
+  /** They wait for each other on the server, and would each hold a connection meanwhile. */
+  readonly #changes: Turns;
+  readonly #views: Turns;
   /** Each ends a watch. */
   readonly #watches = new Set<() => void>();
 
   constructor(target: ConnectionTarget) {
     const { config, clock } = target;
+    const refuse = (reason: "closed" | "busy") =>
+      reason === "closed"
+        ? new DatabaseError(config, "CLOSED", "the store is closed")
+        : new DatabaseError(config, "POOL_TIMEOUT", "all connections are in use (pool_size)");
+    const waiting = { waitMs: config.connectTimeoutMs, clock, refuse };
     this.#target = target;
     this.#pool = new Pool({
+      ...waiting,
       sizeMax: config.poolSize,
-      waitMs: config.connectTimeoutMs,
       idleTimeoutMs: config.idleTimeoutMs,
-      clock,
       open: () => Connection.open(target),
-      refuse: (reason) =>
-        reason === "closed"
-          ? new DatabaseError(config, "CLOSED", "the store is closed")
-          : new DatabaseError(config, "POOL_TIMEOUT", "all connections are in use (pool_size)"),
     });
+    this.#changes = new Turns({ ...waiting, sizeMax: 1 });
+    this.#views = new Turns({ ...waiting, sizeMax: Math.max(1, config.poolSize - RESERVED - 1) });
+    this.views = {
+      query: (sql, parameters) => this.#views.take(() => this.query(sql, parameters)),
+    };
   }
 
   exec(sql: string): Promise<void> {
@@ -138,11 +150,13 @@ class PostgresDriver implements SqlDriver {
     return this.transaction("latest", (queries) => queries.each(sql, parameterLists));
   }
 
+  transaction<T>(kind: TransactionKind, run: (queries: SqlQueries) => Promise<T>): Promise<T> {
+    const transact = () => this.#transact(kind, run);
+    return kind === "control" || kind === "audit" ? this.#changes.take(transact) : transact();
+  }
+
   /** Runs it again, all of it, where another transaction came in between. */
-  async transaction<T>(
-    kind: TransactionKind,
-    run: (queries: SqlQueries) => Promise<T>,
-  ): Promise<T> {
+  async #transact<T>(kind: TransactionKind, run: (queries: SqlQueries) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#use((connection) => connection.transaction(kind, run));
@@ -184,7 +198,7 @@ class PostgresDriver implements SqlDriver {
   async close(): Promise<void> {
     for (const end of this.#watches) end();
     this.#watches.clear();
-    this.#pool.close();
+    for (const turns of [this.#changes, this.#views, this.#pool]) turns.close();
   }
 
   async #use<T>(run: (connection: Connection) => Promise<T>): Promise<T> {

@@ -28,6 +28,13 @@ const LOCKS: Readonly<Record<LockName, number>> = {
   limits: 736_174_003,
 };
 
+/**
+ * Other nodes wait for these 2 s at most (`policy/lease_desk.ts`). A node that is frozen in one, and
+ * one that waits for such a node, lets go before.
+ */
+const BRIEF =
+  "SET LOCAL idle_in_transaction_session_timeout = '1s'; SET LOCAL lock_timeout = '1500ms'";
+
 /** Where a connection goes, and what it is used with. */
 export interface ConnectionTarget {
   readonly config: DatabaseConfig;
@@ -180,7 +187,10 @@ function begin(kind: TransactionKind): string {
   if (kind === "read") return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
   // Each statement sees what was committed before it began: what the lock was waited for.
   const latest = "BEGIN ISOLATION LEVEL READ COMMITTED";
-  return kind === "latest" ? latest : `${latest}; SELECT pg_advisory_xact_lock(${LOCKS[kind]})`;
+  if (kind === "latest" || kind === "audit") return latest;
+  if (kind === "brief") return `${latest}; ${BRIEF}`;
+  const lock = `SELECT pg_advisory_xact_lock(${LOCKS[kind]})`;
+  return kind === "limits" ? `${latest}; ${BRIEF}; ${lock}` : `${latest}; ${lock}`;
 }
 
 /** postgres.js takes no Uint8Array that is no Buffer. */

@@ -1,13 +1,14 @@
 /**
  * A few connections, shared by whoever needs one.
  *
- * Owns: how many there are, who waits for one and how long, and closing those that nobody needs.
- * Does not own: what a connection is.
+ * Owns: opening them, and closing those that nobody needs. Does not own: what a connection is, and
+ * who waits for one (`turns.ts`).
  * Invariant: at most `sizeMax` are open; a member is used by one at a time; who waits is answered
  * within `waitMs`.
  */
 
 import type { Clock, Timer } from "../runtime/clock.ts";
+import { Turns } from "./turns.ts";
 
 export interface PoolMember {
   readonly isUsable: boolean;
@@ -27,8 +28,6 @@ interface PoolOptions<M extends PoolMember> {
   refuse(reason: "closed" | "busy"): Error;
 }
 
-/** Who waits holds a request and its answer in memory. */
-const WAITING_MAX = 1_000;
 /** After a while a name may mean another server, and a balancer may want another connection. */
 const LIFETIME_MS = 30 * 60_000;
 
@@ -42,13 +41,12 @@ export class Pool<M extends PoolMember> {
   readonly #openedAtMs = new Map<M, number>();
   /** The last one used is the next one used, so that the others grow old. */
   readonly #idle: Idle<M>[] = [];
-  readonly #waiting: { resolve: () => void; reject: (error: Error) => void }[] = [];
-  #free: number;
+  readonly #turns: Turns;
   #isClosed = false;
 
   constructor(options: PoolOptions<M>) {
     this.#options = options;
-    this.#free = options.sizeMax;
+    this.#turns = new Turns(options);
   }
 
   /** Open ones, in use or not. */
@@ -57,20 +55,15 @@ export class Pool<M extends PoolMember> {
   }
 
   /** Runs with a member that is nobody else's until then. @throws what `open` and `run` throw */
-  async use<T>(run: (member: M) => Promise<T>): Promise<T> {
-    await this.#turn();
-    try {
+  use<T>(run: (member: M) => Promise<T>): Promise<T> {
+    return this.#turns.take(async () => {
       const member = this.#takeIdle() ?? (await this.#open());
       try {
         return await run(member);
       } finally {
         this.#putBack(member);
       }
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next.resolve();
-    }
+    });
   }
 
   /** Ends those that are not in use: what befell one of them befell all. */
@@ -85,7 +78,7 @@ export class Pool<M extends PoolMember> {
   /** Ends all of them; what is running is cut off. */
   close(): void {
     this.#isClosed = true;
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#options.refuse("closed"));
+    this.#turns.close();
     for (const { member, timer } of this.#idle.splice(0)) {
       timer.cancel();
       this.#openedAtMs.delete(member);
@@ -93,24 +86,6 @@ export class Pool<M extends PoolMember> {
     }
     for (const member of this.#openedAtMs.keys()) member.destroy();
     this.#openedAtMs.clear();
-  }
-
-  #turn(): Promise<void> {
-    const { clock, waitMs, refuse } = this.#options;
-    if (this.#isClosed) return Promise.reject(refuse("closed"));
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return Promise.resolve();
-    }
-    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(refuse("busy"));
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const entry = { resolve, reject };
-    const timer = clock.after(waitMs, () => {
-      this.#waiting.splice(this.#waiting.indexOf(entry), 1);
-      reject(refuse("busy"));
-    });
-    this.#waiting.push(entry);
-    return promise.finally(() => timer.cancel());
   }
 
   #takeIdle(): M | null {

@@ -35,6 +35,8 @@ interface ShipperOptions {
   readonly files: SegmentFiles;
   readonly folders: SpoolFolders;
   readonly spool: Spool;
+  /** The store has these rows. Completions are not told. */
+  stored(rows: readonly UsageEvent[]): void;
   /** Writes the turns that are running, and were begun in this segment, to a later one. */
   carry(segment: Segment): Promise<void>;
   /** A turn given to `owe` is stored. */
@@ -350,6 +352,7 @@ export class Shipper {
       this.#isStoreReachable = false;
       throw error;
     }
+    this.#options.stored(batch.closed);
     this.#isStoreReachable = true;
     this.#lastShippedAtMs = this.#options.clock.nowMs();
   }

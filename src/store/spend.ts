@@ -2,24 +2,20 @@
  * Sums that limits are held against: which ones a usage event adds to, how long each is needed, and
  * how large a portion a node gets of what is left.
  *
- * Owns: the names of periods and the arithmetic. Does not own: where the sums are (`sql_spend.ts`,
- * `sql_leases.ts`).
+ * Owns: the names of periods and the arithmetic. Does not own: where the sums are (`sql_spend.ts`).
  * Invariant: of what is left, no more is granted.
  */
 
 import type { UsageEvent } from "../exchange.ts";
-import type { LeaseRequest, LimitQuantity } from "./store.ts";
+import type { Lease, LeaseRequest, LimitQuantity } from "./leases.ts";
 
-const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-/** A node whose clock is behind still counts in the minute before. */
-const MINUTE_KEPT_MS = 2 * MINUTE_MS;
 /** Turns may be recorded days late, when the database was away. */
 const DAY_KEPT_MS = 7 * DAY_MS;
 /** One grant takes at most this part of what is left, so that something is left for other nodes. */
 const GRANT_PART = 8;
 
-/** A change of one sum, or of what a node has outstanding. */
+/** A change of one sum. */
 export interface SpendChange {
   readonly subject: string;
   readonly quantity: LimitQuantity;
@@ -81,34 +77,26 @@ function budgetPeriods(timeMs: number): string[] {
 /** When nothing is held against the sum of a period any more, in ms; null: never. */
 export function periodExpiryMs(period: string): number | null {
   const [kind, name = ""] = period.split(":");
-  if (kind === "minute") return (Number(name) + 1) * MINUTE_MS + MINUTE_KEPT_MS;
   if (kind === "day") return Date.parse(name) + DAY_MS + DAY_KEPT_MS;
   // The longest month has 31 days.
   return kind === "month" ? Date.parse(name) + 31 * DAY_MS + DAY_KEPT_MS : null;
 }
 
-/** Whether what is leased of it counts as used at once. */
-export function isSpentWhenLeased(quantity: LimitQuantity): boolean {
-  return quantity === "requests_per_minute" || quantity === "tokens_per_minute";
-}
-
 /**
- * How much is left under the tightest cap of a request.
- * @param outstanding of all nodes together
+ * What a request is granted, and what is left then.
+ * @param usedIn the sum of a period
+ * @param heldByOthers what other nodes hold in its period
  */
-export function leftOf(
-  request: LeaseRequest,
+export function grantOf(
+  { caps, held, wanted, least }: LeaseRequest,
   usedIn: (period: string) => number,
-  outstanding: number,
-): number {
-  const left = request.caps.map(
-    ({ period, limit }) => limit - (period === "now" ? 0 : usedIn(period)) - outstanding,
-  );
+  heldByOthers: number,
+): Lease {
   // Without a cap the request would have no end: whoever asks names at least one.
-  return Math.max(0, Math.min(...left, Number.MAX_SAFE_INTEGER));
-}
-
-/** The portion a node gets: what it wants, more while there is plenty. */
-export function grantOf(wanted: number, left: number): number {
-  return Math.min(left, Math.max(wanted, Math.floor(left / GRANT_PART)));
+  const unused = caps.map(({ period, limit }) => limit - usedIn(period));
+  const unspent = Math.min(...unused, Number.MAX_SAFE_INTEGER);
+  const left = Math.max(0, unspent - heldByOthers - held);
+  const portion = Math.max(wanted, Math.floor(left / GRANT_PART));
+  const granted = left < least ? 0 : Math.min(left, portion);
+  return { granted, left: left - granted, unspent: Math.max(0, unspent) };
 }

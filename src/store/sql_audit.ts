@@ -1,23 +1,25 @@
 /**
  * The audit over a SQL database.
  *
- * Owns: giving entries their place, reading them, reading the whole chain for its check. Does not
+ * Owns: giving entries their place, reading them, reading the chain for its check. Does not
  * own: the chain (`audit_chain.ts`).
  * Invariant: the revision `audit` is the number of the last entry, raised in the transaction that
  * writes it, and its row is the lock of the chain.
  */
 
 import type { Clock } from "../runtime/clock.ts";
-import { AuditCheck, auditHash, auditRecord, NO_HASH } from "./audit_chain.ts";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { AuditCheck, auditHash, auditRecord, beginning, NO_HASH } from "./audit_chain.ts";
+import { cutPage, decodeCursor } from "./cursor.ts";
 import * as rows from "./rows.ts";
-import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
+import type { SqlQueries, SqlRow } from "./sql_driver.ts";
 import { GET_REVISION, RAISE_REVISION } from "./statements.ts";
 import * as sql from "./statements_audit.ts";
-import type { AuditEntry, AuditPage, AuditQuery, AuditVerification } from "./store.ts";
+import type { AuditEntry, AuditPage, AuditProgress, AuditQuery } from "./store.ts";
 
-/** Entries that are read at once for the check. */
-const CHECK_PAGE = 1_000;
+/** Entries that are checked at once: a few milliseconds. */
+const CHECK_PAGE = 500;
+
+type Queries = Pick<SqlQueries, "query">;
 
 /** Appends entries in order; inside a transaction that sees what was committed before. */
 export async function appendAudit(
@@ -44,7 +46,7 @@ export async function appendAudit(
 }
 
 /** @throws GatewayError `bad_request` when the cursor is not one of ours */
-export async function listAudit(queries: SqlQueries, query: AuditQuery): Promise<AuditPage> {
+export async function listAudit(queries: Queries, query: AuditQuery): Promise<AuditPage> {
   const position =
     query.cursor === undefined
       ? undefined
@@ -53,29 +55,36 @@ export async function listAudit(queries: SqlQueries, query: AuditQuery): Promise
         );
   const statement = sql.listAudit(query, position);
   const found = await queries.query(statement.sql, statement.parameters);
-  const entries = found.slice(0, query.limit).map(rows.auditRow);
-  const last = found.length > query.limit ? entries.at(-1) : undefined;
-  return { entries, nextCursor: last === undefined ? null : encodeCursor([last.sequence]) };
+  const { entries, nextCursor } = cutPage(found, query.limit, rows.auditRow, ({ sequence }) => [
+    sequence,
+  ]);
+  return { entries, nextCursor };
 }
 
-/** Reads all of it, as of one moment. */
-export function verifyAudit(driver: SqlDriver): Promise<AuditVerification> {
-  return driver.transaction("read", async (queries) => {
-    const [revision = {}] = await queries.query(GET_REVISION, ["audit"]);
-    const check = new AuditCheck(rows.number(revision, "revision"));
-    let last = Number.MIN_SAFE_INTEGER;
-    for (;;) {
-      const page = await queries.query(sql.READ_CHAIN, [last, CHECK_PAGE]);
-      for (const row of page) {
-        try {
-          const record = rows.auditRecord(row);
-          check.add(record, rows.text(row, "hash"));
-          last = record.sequence;
-        } catch (error) {
-          return check.unreadable(error instanceof Error ? error.message : String(error));
-        }
-      }
-      if (page.length < CHECK_PAGE) return check.end();
+/** See `Store.checkAudit`. */
+export async function checkAudit(
+  queries: Queries,
+  progress: AuditProgress | null,
+): Promise<AuditProgress> {
+  const check = new AuditCheck(progress ?? beginning(await readRevision(queries)));
+  const page = await queries.query(sql.READ_CHAIN, [check.last, check.expected, CHECK_PAGE]);
+  for (const row of page) {
+    try {
+      check.add(rows.auditRecord(row), rows.text(row, "hash"));
+    } catch (error) {
+      return check.unreadable(error instanceof Error ? error.message : String(error));
     }
-  });
+  }
+  if (page.length === CHECK_PAGE) return check.progress;
+  const [stray] = await queries.query(sql.FIND_STRAY, ["audit"]);
+  return check.end(stray === undefined ? undefined : strayNumber(stray));
+}
+
+async function readRevision(queries: Queries): Promise<number> {
+  const [revision = {}] = await queries.query(GET_REVISION, ["audit"]);
+  return rows.number(revision, "revision");
+}
+
+function strayNumber({ sequence }: SqlRow): number | null {
+  return typeof sequence === "number" ? sequence : null;
 }

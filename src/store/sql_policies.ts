@@ -19,7 +19,7 @@ export async function getPolicy(queries: SqlQueries, name: string): Promise<Poli
 
 /** See `Store.getPolicyVersion`. */
 export async function getPolicyVersion(
-  queries: SqlQueries,
+  queries: Pick<SqlQueries, "query">,
   name: string,
   version: number,
 ): Promise<PolicyRow | null> {
@@ -28,7 +28,7 @@ export async function getPolicyVersion(
 
 /** See `Store.listPolicyVersions`. */
 export async function listPolicyVersions(
-  queries: SqlQueries,
+  queries: Pick<SqlQueries, "query">,
   name: string,
   limit: number,
   before: number | null,

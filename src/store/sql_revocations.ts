@@ -1,23 +1,41 @@
 /**
  * Revocations and overrides over a SQL database.
  *
- * Owns: how they are written and read. Does not own: what nodes make of them (`auth/`).
+ * Owns: how they are written, read and forgotten, the last with tokens and sums. Does not own:
+ * what nodes make of them (`auth/`).
  * Invariant: a row carries the revision that its transaction made, so that whoever has read up to a
  * revision finds what is newer by it.
  */
 
+import { changeLimits } from "../config/limits.ts";
+import type { LimitChanges } from "../exchange.ts";
 import * as rows from "./rows.ts";
 import type { Change } from "./sql_change.ts";
-import type { SqlDriver } from "./sql_driver.ts";
+import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
 import * as sql from "./statements.ts";
 import type {
   AuditEntry,
   ProjectRevocationRow,
   RevocationChanges,
   RevocationRow,
+  Store,
   TokenOverrideRow,
   TokenRow,
 } from "./store.ts";
+
+/** Few enough to take no other's time. */
+const MARKED_AT_ONCE = 1_000;
+const FORGOTTEN_AT_ONCE = 1_000;
+/** For how long an expired token is still listed. */
+const TOKEN_KEPT_MS = 30 * 86_400_000;
+
+/** What changes of a token's override, beside the entry of the audit. */
+interface OverrideChange {
+  readonly token: Pick<TokenRow, "id" | "expires_at">;
+  readonly is_active?: boolean;
+  readonly limits?: LimitChanges;
+  readonly nowMs: number;
+}
 
 /** See `Store.insertRevocation`. */
 export async function insertRevocation(
@@ -48,24 +66,49 @@ export async function revokeToken(
 /** See `Store.insertProjectRevocation`. */
 export async function insertProjectRevocation(
   change: Change,
-  row: ProjectRevocationRow,
+  row: Parameters<Store["insertProjectRevocation"]>[0],
   by: AuditEntry,
-): Promise<TokenRow[]> {
-  const { project_id, issued_before, revoked_at, expires_at } = row;
+): Promise<ProjectRevocationRow> {
+  const { project_id, revoked_at, expires_at } = row;
   const revision = await change.complete("revocations", by);
-  const parameters = [project_id, issued_before, revoked_at, expires_at, revision];
+  const issuedBefore = row.issued_before ?? (await newest(change, project_id, revoked_at));
+  const parameters = [project_id, issuedBefore, revoked_at, expires_at, revision];
   const [held = {}] = await change.queries.query(sql.INSERT_PROJECT_REVOCATION, parameters);
-  const marked = [revoked_at, project_id, rows.number(held, "issued_before")];
-  return (await change.queries.query(sql.REVOKE_TOKENS_OF_PROJECT, marked)).map(rows.tokenRow);
+  return rows.projectRevocationRow(held);
 }
 
-/** See `Store.putTokenOverride`. */
-export async function putTokenOverride(
+/** When the last token of the project was issued, on whichever node; `nowMs` at the least. */
+async function newest(change: Change, projectId: string, nowMs: number): Promise<number> {
+  const [row = {}] = await change.queries.query(sql.NEWEST_TOKEN_OF_PROJECT, [projectId]);
+  return Math.max(nowMs, Number(row["created_at"] ?? 0));
+}
+
+/** See `Store.markRevokedTokens`. */
+export async function markRevokedTokens(
+  queries: Pick<SqlQueries, "query">,
+  projectId: string,
+  nowMs: number,
+): Promise<number> {
+  const marked = await queries.query(sql.MARK_REVOKED_TOKENS, [projectId, nowMs, MARKED_AT_ONCE]);
+  return marked.length;
+}
+
+/** See `Store.changeTokenOverride`. */
+export async function changeTokenOverride(
   change: Change,
-  row: TokenOverrideRow,
+  { token, is_active, limits, nowMs }: OverrideChange,
   by: AuditEntry,
-): Promise<void> {
+): Promise<TokenOverrideRow> {
   const revision = await change.complete("revocations", by);
+  const found = await change.queries.query(sql.GET_TOKEN_OVERRIDE, [token.id]);
+  const former = rows.first(found, rows.tokenOverrideRow);
+  const row: TokenOverrideRow = {
+    jti: token.id,
+    is_active: is_active ?? former?.is_active ?? true,
+    limits: changeLimits(former?.limits ?? {}, limits ?? {}),
+    changed_at: Math.max(nowMs, (former?.changed_at ?? 0) + 1),
+    expires_at: token.expires_at,
+  };
   await change.queries.query(sql.PUT_TOKEN_OVERRIDE, [
     row.jti,
     Number(row.is_active),
@@ -74,6 +117,19 @@ export async function putTokenOverride(
     row.expires_at,
     revision,
   ]);
+  return row;
+}
+
+/** See `Store.forgetExpired`. */
+export async function forgetExpired(queries: SqlQueries, nowMs: number): Promise<number> {
+  let forgotten = 0;
+  const forget = async (statement: string, untilMs: number) => {
+    forgotten += (await queries.query(statement, [untilMs, FORGOTTEN_AT_ONCE])).length;
+  };
+  for (const statement of sql.FORGET_EXPIRED) await forget(statement, nowMs);
+  await queries.query(sql.FORGET_SPEND_OF_TOKENS, [nowMs - TOKEN_KEPT_MS, FORGOTTEN_AT_ONCE]);
+  await forget(sql.FORGET_TOKENS, nowMs - TOKEN_KEPT_MS);
+  return forgotten;
 }
 
 /** See `Store.listRevocations`. */

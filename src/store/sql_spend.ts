@@ -3,26 +3,18 @@
  *
  * Owns: the order of their transactions. Does not own: the arithmetic (`spend.ts`).
  * Invariant: the sums are those of the rows of the ledger and of what nodes reported, each once. No
- * more is granted than is left: grants are made one transaction at a time (the lock `limits`), and
- * an amount that is used moves from a lease to a sum in one transaction. Two transactions lock rows
- * in the same order: sums in that of `summed`, then a node before its leases, then tokens in the
- * order of their ids.
+ * more is granted than is left: grants are made one transaction at a time (the lock `limits`).
+ * Two transactions lock rows in the same order: a node, sums in that of `summed`, the node's
+ * leases, then tokens in the order of their ids.
  */
 
 import type { SqlValue } from "../runtime/runtime.ts";
+import type { Holding, Lease, LeaseRequest, NodeReport, TokenUse } from "./leases.ts";
 import { number, text } from "./rows.ts";
+import { grantOf, periodExpiryMs, type SpendChange, summed } from "./spend.ts";
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
-import {
-  grantOf,
-  isSpentWhenLeased,
-  leftOf,
-  periodExpiryMs,
-  type SpendChange,
-  summed,
-} from "./spend.ts";
 import { ADD_TOKEN_USE } from "./statements.ts";
 import * as sql from "./statements_spend.ts";
-import type { Lease, LeaseReport, LeaseRequest, TokenUse } from "./store.ts";
 
 /** Adds to the sums. @param changes of `summed` */
 export async function addSpend(
@@ -39,21 +31,6 @@ export async function addSpend(
   await queries.each(sql.ADD_SPEND, lists);
 }
 
-/** Takes amounts from what a node has outstanding, where it has any. Periods are of no account. */
-export async function reduceLeases(
-  queries: SqlQueries,
-  nodeId: string,
-  changes: readonly SpendChange[],
-): Promise<void> {
-  const lists = changes.map(({ subject, quantity, amount }): SqlValue[] => [
-    nodeId,
-    subject,
-    quantity,
-    amount,
-  ]);
-  await queries.each(sql.REDUCE_LEASE, lists);
-}
-
 /** See `Store.lease`. */
 export function lease(
   driver: SqlDriver,
@@ -61,102 +38,84 @@ export function lease(
   requests: readonly LeaseRequest[],
 ): Promise<Lease[]> {
   return driver.transaction("limits", async (queries) => {
-    const dead = await queries.query(sql.deleteDeadNodes(driver.nowMs));
-    const ids = dead.map((row) => [text(row, "node_id")]);
-    await queries.each(sql.DELETE_LEASES_OF_NODE, ids);
     await queries.query(sql.noteNode(driver.nowMs), [nodeId]);
-    const book = await Book.read(queries, requests);
-    const leases = requests.map((request) => book.grant(request));
-    await addSpend(queries, summed(book.spent));
-    const outstanding = summed(book.outstanding).map((change): SqlValue[] => [
-      nodeId,
-      change.subject,
-      change.quantity,
-      change.amount,
-    ]);
-    await queries.each(sql.ADD_LEASE, outstanding);
+    const gone = await queries.query(sql.deleteGoneNodes(driver.nowMs));
+    const ids = gone.map((row) => [text(row, "node_id")]);
+    await queries.each(sql.DELETE_LEASES_OF_NODE, ids);
+    const amountOf = await readAmounts(driver, queries, nodeId, requests);
+    const leases = requests.map((request) => {
+      const { subject, quantity } = request;
+      const usedIn = (period: string) => amountOf(subject, quantity, period);
+      return grantOf(request, usedIn, usedIn("held"));
+    });
+    const holdings = requests.map((request, at) => {
+      return { ...request, held: request.held + (leases[at]?.granted ?? 0) };
+    });
+    await setLeases(queries, nodeId, holdings);
     return leases;
   });
 }
 
 /** See `Store.reportLeases`. */
-export function reportLeases(
-  driver: SqlDriver,
-  nodeId: string,
-  reports: readonly LeaseReport[],
-  uses: readonly TokenUse[],
-): Promise<void> {
-  return driver.transaction("latest", async (queries) => {
-    const changes = reports.map((report) => ({ ...report, period: "total" }));
-    const used = changes.map((change) => ({ ...change, amount: change.used }));
-    await addSpend(queries, summed(used));
+export function reportLeases(driver: SqlDriver, nodeId: string, report: NodeReport): Promise<void> {
+  return driver.transaction("brief", async (queries) => {
     await queries.query(sql.noteNode(driver.nowMs), [nodeId]);
-    const done = changes.map((change) => ({ ...change, amount: change.used + change.released }));
-    await reduceLeases(queries, nodeId, summed(done));
+    const taken = await queries.query(sql.TAKE_REPORT, [report.number, nodeId]);
+    if (taken.length > 0) await addSpend(queries, usedOf(report));
+    await setLeases(queries, nodeId, report.leases);
     await queries.query(sql.DELETE_EMPTY_LEASES, [nodeId]);
-    const tokens = uses
-      .toSorted((left, right) => (left.tokenId < right.tokenId ? -1 : 1))
-      .map((use): SqlValue[] => [use.requests, use.cacheHits, use.lastUsedAt, use.tokenId]);
-    await queries.each(ADD_TOKEN_USE, tokens);
+    if (taken.length > 0) await addUses(queries, report.uses);
   });
 }
 
 /** See `Store.removeNode`. */
-export function removeNode(driver: SqlDriver, nodeId: string): Promise<void> {
-  return driver.transaction("latest", async (queries) => {
-    await queries.query(sql.DELETE_NODE, [nodeId]);
-    await queries.query(sql.DELETE_LEASES_OF_NODE, [nodeId]);
+export async function removeNode(queries: SqlQueries, nodeId: string): Promise<void> {
+  await queries.query(sql.DELETE_LEASES_OF_NOW, [nodeId]);
+}
+
+/** Sums by period, and as the period `held` what other nodes hold. */
+async function readAmounts(
+  driver: SqlDriver,
+  queries: SqlQueries,
+  nodeId: string,
+  requests: readonly LeaseRequest[],
+): Promise<(...key: string[]) => number> {
+  const asked = requests.map(({ subject, quantity, period }) => {
+    return [nodeId, subject, quantity, period];
   });
+  const rows = await queries.each(sql.readSpend(driver.nowMs), asked);
+  const amounts = new Map(
+    rows.map((row) => {
+      const key = [text(row, "subject"), text(row, "quantity"), text(row, "period")];
+      return [JSON.stringify(key), number(row, "used")];
+    }),
+  );
+  return (...key) => amounts.get(JSON.stringify(key)) ?? 0;
 }
 
-/** What is used and outstanding of what is asked for, and what is granted of it. */
-class Book {
-  /** By subject, quantity and period; the period `now` is what is outstanding. */
-  readonly #amounts = new Map<string, number>();
-  readonly spent: SpendChange[] = [];
-  readonly outstanding: SpendChange[] = [];
-
-  static async read(queries: SqlQueries, requests: readonly LeaseRequest[]): Promise<Book> {
-    const asked = requests.map(({ subject, quantity }) => [
-      keyOf(subject, quantity),
-      subject,
-      quantity,
-    ]);
-    const lists = new Map(asked.map(([key, ...list]) => [key, list]));
-    const book = new Book();
-    for (const row of await queries.each(sql.READ_SPEND, [...lists.values()])) {
-      const key = keyOf(text(row, "subject"), text(row, "quantity"), text(row, "period"));
-      book.#amounts.set(key, number(row, "used"));
-    }
-    return book;
-  }
-
-  grant(request: LeaseRequest): Lease {
-    const { subject, quantity, wanted, caps } = request;
-    const left = leftOf(
-      request,
-      (period) => this.#amount(subject, quantity, period),
-      this.#amount(subject, quantity, "now"),
-    );
-    const granted = grantOf(wanted, left);
-    const isSpent = isSpentWhenLeased(quantity);
-    const periods = isSpent ? new Set(caps.map((cap) => cap.period)) : ["now"];
-    for (const period of periods) {
-      const change = { subject, quantity, period, amount: granted };
-      (isSpent ? this.spent : this.outstanding).push(change);
-      this.#amounts.set(
-        keyOf(subject, quantity, period),
-        this.#amount(subject, quantity, period) + granted,
-      );
-    }
-    return { granted, left: left - granted };
-  }
-
-  #amount(subject: string, quantity: string, period: string): number {
-    return this.#amounts.get(keyOf(subject, quantity, period)) ?? 0;
-  }
+async function setLeases(
+  queries: SqlQueries,
+  nodeId: string,
+  holdings: readonly Holding[],
+): Promise<void> {
+  const lists = holdings.map(({ subject, quantity, period, held }): SqlValue[] => {
+    return [nodeId, subject, quantity, period, held];
+  });
+  await queries.each(sql.SET_LEASE, lists);
 }
 
-function keyOf(...parts: string[]): string {
-  return JSON.stringify(parts);
+/** What a report adds to the sums. */
+function usedOf({ leases }: Pick<NodeReport, "leases">): SpendChange[] {
+  return summed(
+    leases.map(({ subject, quantity, used }) => {
+      return { subject, quantity, period: "total", amount: used };
+    }),
+  );
+}
+
+async function addUses(queries: SqlQueries, uses: readonly TokenUse[]): Promise<void> {
+  const lists = uses
+    .toSorted((left, right) => (left.tokenId < right.tokenId ? -1 : 1))
+    .map((use): SqlValue[] => [use.requests, use.cacheHits, use.lastUsedAt, use.tokenId]);
+  await queries.each(ADD_TOKEN_USE, lists);
 }

@@ -8,39 +8,43 @@
  * Invariant: every method is one transaction; an operation of several statements says so.
  */
 
+import { changeLimits } from "../config/limits.ts";
 import { GatewayError } from "../errors.ts";
 import type { UsageEvent } from "../exchange.ts";
 import * as rows from "./rows.ts";
 import * as audit from "./sql_audit.ts";
 import { type Change, runChange, type StoreOrigin } from "./sql_change.ts";
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
+import * as pages from "./sql_pages.ts";
 import * as policies from "./sql_policies.ts";
 import * as revocations from "./sql_revocations.ts";
 import * as spend from "./sql_spend.ts";
 import * as usage from "./sql_usage.ts";
 import * as sql from "./statements.ts";
 import { LIST_SPEND } from "./statements_spend.ts";
+import type { Lease, LeaseRequest, NodeReport } from "./leases.ts";
 import type {
   AuditEntry,
   AuditPage,
+  AuditProgress,
   AuditQuery,
-  AuditVerification,
   CredentialRow,
-  Lease,
-  LeaseReport,
-  LeaseRequest,
+  NewCredential,
+  PageQuery,
   PolicyRow,
   PolicyVersion,
   ProjectRevocationRow,
   ProjectRow,
   RevocationChanges,
+  RevocationPage,
   RevocationRow,
   Revisions,
   SigningKeyRow,
   Store,
   TokenOverrideRow,
+  TokenPage,
+  TokenQuery,
   TokenRow,
-  TokenUse,
   UsagePage,
   UsageQuery,
 } from "./store.ts";
@@ -62,7 +66,7 @@ export class SqlStore implements SilentStore {
     return (await this.#driver.query(sql.LIST_PROJECTS)).map(rows.projectRow);
   }
 
-  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean> {
+  insertProject(row: ProjectRow, by: AuditEntry, credential?: NewCredential): Promise<boolean> {
     return this.#change(async (change) => {
       const inserted = await change.queries.query(sql.INSERT_PROJECT, [
         row.id,
@@ -75,6 +79,10 @@ export class SqlStore implements SilentStore {
       ]);
       if (inserted.length === 0) return false;
       await change.complete("directory", by);
+      if (credential !== undefined) {
+        await insertCredential(change, credential.row);
+        await change.record(credential.by);
+      }
       return true;
     });
   }
@@ -97,7 +105,7 @@ export class SqlStore implements SilentStore {
         Number(isActive),
         nowMs,
         isActive ? null : (found.deactivated_at ?? nowMs),
-        JSON.stringify(limits ?? found.limits),
+        JSON.stringify(changeLimits(found.limits, limits ?? {})),
         id,
       ]);
       return rows.first(updated, rows.projectRow);
@@ -125,16 +133,7 @@ export class SqlStore implements SilentStore {
   putCredential(row: CredentialRow, by: AuditEntry): Promise<void> {
     return this.#change(async (change) => {
       await change.queries.query(sql.FORGET_CREDENTIAL, [row.id, row.project_id, row.provider]);
-      await change.queries.query(sql.INSERT_CREDENTIAL, [
-        row.id,
-        row.project_id,
-        row.provider,
-        row.label,
-        row.ciphertext,
-        row.masked,
-        row.created_at,
-        row.updated_at,
-      ]);
+      await insertCredential(change, row);
       await change.complete("directory", by);
     });
   }
@@ -162,16 +161,12 @@ export class SqlStore implements SilentStore {
     });
   }
 
-  async listTokens(projectId?: string): Promise<TokenRow[]> {
-    const found =
-      projectId === undefined
-        ? await this.#driver.query(sql.LIST_TOKENS)
-        : await this.#driver.query(sql.LIST_TOKENS_OF_PROJECT, [projectId]);
-    return found.map(rows.tokenRow);
+  listTokens(query: TokenQuery): Promise<TokenPage> {
+    return pages.listTokens(this.#driver.views, query);
   }
 
   async getToken(id: string): Promise<TokenRow | null> {
-    return rows.first(await this.#driver.query(sql.GET_TOKEN, [id]), rows.tokenRow);
+    return rows.first(await this.#driver.views.query(sql.GET_TOKEN, [id]), rows.tokenRow);
   }
 
   insertToken(row: TokenRow, by: AuditEntry): Promise<void> {
@@ -197,31 +192,44 @@ export class SqlStore implements SilentStore {
     return this.#change((change) => revocations.revokeToken(change, id, nowMs, by));
   }
 
-  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void> {
-    return this.#change((change) => revocations.putTokenOverride(change, row, by));
-  }
-
-  async getTokenOverride(jti: string): Promise<TokenOverrideRow | null> {
-    const found = await this.#driver.query(sql.GET_TOKEN_OVERRIDE, [jti]);
-    return rows.first(found, rows.tokenOverrideRow);
+  changeTokenOverride(
+    token: Pick<TokenRow, "id" | "expires_at">,
+    override: Parameters<Store["changeTokenOverride"]>[1],
+    nowMs: number,
+    by: AuditEntry,
+  ): Promise<TokenOverrideRow> {
+    return this.#change((change) =>
+      revocations.changeTokenOverride(change, { ...override, token, nowMs }, by),
+    );
   }
 
   insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void> {
     return this.#change((change) => revocations.insertRevocation(change, row, by));
   }
 
-  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]> {
+  insertProjectRevocation(
+    row: Parameters<Store["insertProjectRevocation"]>[0],
+    by: AuditEntry,
+  ): Promise<ProjectRevocationRow> {
     return this.#change((change) => revocations.insertProjectRevocation(change, row, by));
+  }
+
+  markRevokedTokens(projectId: string, nowMs: number): Promise<number> {
+    return revocations.markRevokedTokens(this.#driver, projectId, nowMs);
   }
 
   listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges> {
     return revocations.listRevocations(this.#driver, afterRevision, nowMs);
   }
 
-  forgetExpired(nowMs: number): Promise<void> {
-    return this.#driver.transaction("latest", async (queries) => {
-      for (const statement of sql.FORGET_EXPIRED) await queries.query(statement, [nowMs]);
-    });
+  pageRevocations(query: PageQuery, nowMs: number): Promise<RevocationPage> {
+    return pages.pageRevocations(this.#driver.views, query, nowMs);
+  }
+
+  forgetExpired(nowMs: number): Promise<number> {
+    return this.#driver.transaction("latest", (queries) =>
+      revocations.forgetExpired(queries, nowMs),
+    );
   }
 
   async readRevisions(): Promise<Revisions> {
@@ -276,11 +284,11 @@ export class SqlStore implements SilentStore {
   }
 
   getPolicyVersion(name: string, version: number): Promise<PolicyRow | null> {
-    return policies.getPolicyVersion(this.#driver, name, version);
+    return policies.getPolicyVersion(this.#driver.views, name, version);
   }
 
   listPolicyVersions(name: string, limit: number, before: number | null): Promise<PolicyVersion[]> {
-    return policies.listPolicyVersions(this.#driver, name, limit, before);
+    return policies.listPolicyVersions(this.#driver.views, name, limit, before);
   }
 
   putPolicy(
@@ -298,12 +306,8 @@ export class SqlStore implements SilentStore {
     return spend.lease(this.#driver, nodeId, requests);
   }
 
-  reportLeases(
-    nodeId: string,
-    reports: readonly LeaseReport[],
-    uses: readonly TokenUse[],
-  ): Promise<void> {
-    return spend.reportLeases(this.#driver, nodeId, reports, uses);
+  reportLeases(nodeId: string, report: NodeReport): Promise<void> {
+    return spend.reportLeases(this.#driver, nodeId, report);
   }
 
   removeNode(nodeId: string): Promise<void> {
@@ -311,21 +315,21 @@ export class SqlStore implements SilentStore {
   }
 
   async listSpend(subject: string): ReturnType<Store["listSpend"]> {
-    return (await this.#driver.query(LIST_SPEND, [subject])).map(rows.spendRow);
+    return (await this.#driver.views.query(LIST_SPEND, [subject])).map(rows.spendRow);
   }
 
   appendAudit(entries: readonly AuditEntry[]): Promise<void> {
-    return this.#driver.transaction("latest", (queries) =>
+    return this.#driver.transaction("audit", (queries) =>
       audit.appendAudit(queries, entries, this.#origin),
     );
   }
 
   listAudit(query: AuditQuery): Promise<AuditPage> {
-    return audit.listAudit(this.#driver, query);
+    return audit.listAudit(this.#driver.views, query);
   }
 
-  verifyAudit(): Promise<AuditVerification> {
-    return audit.verifyAudit(this.#driver);
+  checkAudit(progress: AuditProgress | null): Promise<AuditProgress> {
+    return audit.checkAudit(this.#driver.views, progress);
   }
 
   insertUsage(events: readonly UsageEvent[]): Promise<string[]> {
@@ -341,7 +345,7 @@ export class SqlStore implements SilentStore {
   }
 
   listUsage(query: UsageQuery): Promise<UsagePage> {
-    return usage.listUsage(this.#driver, query);
+    return usage.listUsage(this.#driver.views, query);
   }
 
   close(): Promise<void> {
@@ -351,6 +355,19 @@ export class SqlStore implements SilentStore {
   #change<T>(run: (change: Change) => Promise<T>): Promise<T> {
     return runChange(this.#driver, this.#origin, run);
   }
+}
+
+async function insertCredential({ queries }: Change, row: CredentialRow): Promise<void> {
+  await queries.query(sql.INSERT_CREDENTIAL, [
+    row.id,
+    row.project_id,
+    row.provider,
+    row.label,
+    row.ciphertext,
+    row.masked,
+    row.created_at,
+    row.updated_at,
+  ]);
 }
 
 async function insertSigningKey(change: Change, row: SigningKeyRow): Promise<void> {

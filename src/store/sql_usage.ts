@@ -7,12 +7,11 @@
  */
 
 import type { UsageEvent } from "../exchange.ts";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { cutPage, decodeCursor } from "./cursor.ts";
 import * as rows from "./rows.ts";
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
 import { costChanges, summed } from "./spend.ts";
-import { addSpend, reduceLeases } from "./sql_spend.ts";
-import { LOCK_NODE } from "./statements_spend.ts";
+import { addSpend } from "./sql_spend.ts";
 import * as sql from "./statements_usage.ts";
 import type { UsagePage, UsageQuery } from "./store.ts";
 
@@ -27,27 +26,10 @@ export function insertUsage(driver: SqlDriver, events: readonly UsageEvent[]): P
   return driver.transaction("latest", async (queries) => {
     const inserted = await queries.each(sql.INSERT_USAGE, ordered.map(rows.usageParameters));
     const ids = inserted.map((row) => rows.text(row, "event_id"));
-    await settle(
-      queries,
-      ids.flatMap((id) => byId.get(id) ?? []),
-    );
+    const fresh = ids.flatMap((id) => byId.get(id) ?? []);
+    await addSpend(queries, summed(costChanges(fresh)));
     return ids;
   });
-}
-
-async function settle(queries: SqlQueries, events: readonly UsageEvent[]): Promise<void> {
-  await addSpend(queries, summed(costChanges(events)));
-  const nodes = Map.groupBy(
-    events.filter((event) => (event.settled_micros ?? 0) !== 0),
-    (event) => event.node_id,
-  );
-  for (const [nodeId, settled] of [...nodes].toSorted(([left], [right]) =>
-    left < right ? -1 : 1,
-  )) {
-    const totals = costChanges(settled).filter((change) => change.period === "total");
-    await queries.query(LOCK_NODE, [nodeId]);
-    await reduceLeases(queries, nodeId, summed(totals));
-  }
 }
 
 /** See `Store.completeUsage`. */
@@ -74,13 +56,19 @@ export async function findPendingUsage(
 }
 
 /** See `Store.listUsage`. @throws GatewayError `bad_request` when the cursor is not one of ours */
-export async function listUsage(queries: SqlQueries, query: UsageQuery): Promise<UsagePage> {
+export async function listUsage(
+  queries: Pick<SqlQueries, "query">,
+  query: UsageQuery,
+): Promise<UsagePage> {
   const position = query.cursor === undefined ? null : decodeCursor(query.cursor, readPosition);
   const statement = sql.listUsage(query, position);
   const found = await queries.query(statement.sql, statement.parameters);
-  const events = found.slice(0, query.limit).map(rows.usageEvent);
-  const last = found.length > query.limit ? events.at(-1) : undefined;
-  const nextCursor = last === undefined ? null : encodeCursor([last.recorded_at, last.event_id]);
+  const { entries: events, nextCursor } = cutPage(
+    found,
+    query.limit,
+    rows.usageEvent,
+    ({ recorded_at, event_id }) => [recorded_at, event_id],
+  );
   return { events, nextCursor };
 }
 

@@ -1,8 +1,9 @@
 /**
  * The store on SQLite, as seen from the main thread: every call is a message to one Worker.
  *
- * Owns: the Worker's life, the matching of answers to calls, and asking now and then whether
- * another process has changed something. Does not own: SQL, which runs in `sqlite_worker.ts`.
+ * Owns: the Worker's life, the matching of answers to calls, whose turn it is, and asking now and
+ * then whether another process has changed something. Does not own: SQL, which runs in
+ * `sqlite_worker.ts`.
  * Invariant: every call settles. When the Worker dies, what is pending is rejected, the death is
  * reported, and the next call starts another.
  */
@@ -13,9 +14,11 @@ import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { SilentStore } from "./sql_store.ts";
 import type { Store } from "./store.ts";
+import { Turns } from "./turns.ts";
 
 /** How often another process's changes are looked for. */
 const WATCH_EVERY_MS = 50;
+const VIEW_WAIT_MS = 10_000;
 
 /** What a Worker is asked, at a time of this thread's clock. */
 export type WorkerRequest = { readonly id: number; readonly nowMs: number } & WorkerTask;
@@ -46,7 +49,7 @@ interface SqliteOptions {
   readonly path: string;
   /** Of this node, for the audit. */
   readonly nodeId: string;
-  readonly clock: Pick<Clock, "nowMs" | "every">;
+  readonly clock: Pick<Clock, "nowMs" | "after" | "every">;
   /** Hears of a Worker that died. */
   report(message: string): void;
 }
@@ -151,11 +154,20 @@ class SqliteStore implements Store {
   readonly #options: SqliteOptions;
   /** Each ends a watch. */
   readonly #watches = new Set<() => void>();
+  /** One at a time, so that the node's own calls get in between. */
+  readonly #views: Turns;
   #thread: Thread | null = null;
   #isClosed = false;
 
   constructor(options: SqliteOptions) {
     this.#options = options;
+    this.#views = new Turns({
+      sizeMax: 1,
+      waitMs: VIEW_WAIT_MS,
+      clock: options.clock,
+      refuse: (reason) =>
+        new Error(reason === "closed" ? "The store is closed" : "SQLite: too many want to read"),
+    });
   }
 
   async ready(): Promise<void> {
@@ -175,15 +187,16 @@ class SqliteStore implements Store {
   putCredential = this.#operation("putCredential");
   deleteCredential = this.#operation("deleteCredential");
   replaceCredentialCiphertext = this.#operation("replaceCredentialCiphertext");
-  listTokens = this.#operation("listTokens");
-  getToken = this.#operation("getToken");
+  listTokens = this.#view("listTokens");
+  getToken = this.#view("getToken");
   insertToken = this.#operation("insertToken");
   updateToken = this.#operation("updateToken");
   revokeToken = this.#operation("revokeToken");
-  putTokenOverride = this.#operation("putTokenOverride");
-  getTokenOverride = this.#operation("getTokenOverride");
+  changeTokenOverride = this.#operation("changeTokenOverride");
   insertRevocation = this.#operation("insertRevocation");
   insertProjectRevocation = this.#operation("insertProjectRevocation");
+  markRevokedTokens = this.#operation("markRevokedTokens");
+  pageRevocations = this.#view("pageRevocations");
   listRevocations = this.#operation("listRevocations");
   forgetExpired = this.#operation("forgetExpired");
   readRevisions = this.#operation("readRevisions");
@@ -193,20 +206,20 @@ class SqliteStore implements Store {
   deleteSigningKey = this.#operation("deleteSigningKey");
   replaceSigningKeyCiphertext = this.#operation("replaceSigningKeyCiphertext");
   getPolicy = this.#operation("getPolicy");
-  getPolicyVersion = this.#operation("getPolicyVersion");
-  listPolicyVersions = this.#operation("listPolicyVersions");
+  getPolicyVersion = this.#view("getPolicyVersion");
+  listPolicyVersions = this.#view("listPolicyVersions");
   putPolicy = this.#operation("putPolicy");
   lease = this.#operation("lease");
   reportLeases = this.#operation("reportLeases");
   removeNode = this.#operation("removeNode");
-  listSpend = this.#operation("listSpend");
+  listSpend = this.#view("listSpend");
   appendAudit = this.#operation("appendAudit");
-  listAudit = this.#operation("listAudit");
-  verifyAudit = this.#operation("verifyAudit");
+  listAudit = this.#view("listAudit");
+  checkAudit = this.#view("checkAudit");
   insertUsage = this.#operation("insertUsage");
   findPendingUsage = this.#operation("findPendingUsage");
   completeUsage = this.#operation("completeUsage");
-  listUsage = this.#operation("listUsage");
+  listUsage = this.#view("listUsage");
 
   watchRevisions(listener: () => void): () => void {
     let isAsking = false;
@@ -242,19 +255,29 @@ class SqliteStore implements Store {
     const thread = this.#thread;
     this.#isClosed = true;
     for (const end of this.#watches) end();
+    this.#views.close();
     await thread?.call("close", []);
     thread?.terminate();
   }
 
   #operation<M extends keyof SilentStore>(method: M): Store[M] {
-    const send = async (...args: unknown[]) => {
-      if (this.#isClosed) throw new Error("The store is closed");
-      const thread = this.#current();
-      await thread.opened;
-      return thread.call(method, args);
-    };
+    const send = (...args: unknown[]) => this.#send(method, args);
     // The Worker calls the method of this name of a `Store`, so the answer has its type.
     return send as unknown as Store[M];
+  }
+
+  /** One of what people ask to see. */
+  #view<M extends keyof SilentStore>(method: M): Store[M] {
+    const send = (...args: unknown[]) => this.#views.take(() => this.#send(method, args));
+    // As above.
+    return send as unknown as Store[M];
+  }
+
+  async #send(method: keyof SilentStore, args: readonly unknown[]): Promise<unknown> {
+    if (this.#isClosed) throw new Error("The store is closed");
+    const thread = this.#current();
+    await thread.opened;
+    return thread.call(method, args);
   }
 
   #current(): Thread {

@@ -15,6 +15,8 @@ const HAS_TABLE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name 
 export class SqliteDriver implements SqlDriver {
   readonly nowMs = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
   readonly announcement = null;
+  /** No need to wait: everything is one by one already (`sqlite.ts`). */
+  readonly views = this;
   readonly #database: SqlDatabase;
 
   constructor(database: SqlDatabase) {

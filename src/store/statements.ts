@@ -34,9 +34,6 @@ export const DELETE_CREDENTIAL = "DELETE FROM credentials WHERE id = $1 RETURNIN
 export const REPLACE_CREDENTIAL_CIPHERTEXT =
   "UPDATE credentials SET ciphertext = $1 WHERE id = $2 AND ciphertext = $3 RETURNING id";
 
-export const LIST_TOKENS = "SELECT * FROM tokens ORDER BY created_at, id";
-export const LIST_TOKENS_OF_PROJECT =
-  "SELECT * FROM tokens WHERE project_id = $1 ORDER BY created_at, id";
 export const GET_TOKEN = "SELECT * FROM tokens WHERE id = $1";
 export const INSERT_TOKEN = `INSERT INTO tokens
   (id, project_id, label, created_at, expires_at, revoked_at,
@@ -45,8 +42,14 @@ export const INSERT_TOKEN = `INSERT INTO tokens
 export const UPDATE_TOKEN = "UPDATE tokens SET label = $1 WHERE id = $2 RETURNING *";
 export const REVOKE_TOKEN =
   "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2 RETURNING *";
-export const REVOKE_TOKENS_OF_PROJECT = `UPDATE tokens SET revoked_at = $1
-  WHERE project_id = $2 AND created_at <= $3 AND revoked_at IS NULL RETURNING *`;
+export const NEWEST_TOKEN_OF_PROJECT =
+  "SELECT MAX(created_at) AS created_at FROM tokens WHERE project_id = $1";
+/** Some of those that the project's revocation is about. */
+export const MARK_REVOKED_TOKENS = `UPDATE tokens SET revoked_at =
+  (SELECT revoked_at FROM project_revocations WHERE project_id = $1)
+  WHERE revoked_at IS NULL AND id IN (SELECT id FROM tokens WHERE project_id = $1
+  AND revoked_at IS NULL AND expires_at > $2 AND created_at <=
+  (SELECT issued_before FROM project_revocations WHERE project_id = $1) LIMIT $3) RETURNING id`;
 export const ADD_TOKEN_USE = `UPDATE tokens
   SET request_count = request_count + $1, cache_hit_count = cache_hit_count + $2,
   last_used_at = CASE WHEN last_used_at > $3 THEN last_used_at ELSE $3 END WHERE id = $4`;
@@ -64,7 +67,7 @@ export const INSERT_PROJECT_REVOCATION = `INSERT INTO project_revocations
   revoked_at = excluded.revoked_at,
   expires_at = CASE WHEN excluded.expires_at > project_revocations.expires_at
   THEN excluded.expires_at ELSE project_revocations.expires_at END,
-  revision = excluded.revision RETURNING issued_before`;
+  revision = excluded.revision RETURNING *`;
 export const PUT_TOKEN_OVERRIDE = `INSERT INTO token_overrides
   (jti, is_active, limits, changed_at, expires_at, revision) VALUES ($1, $2, $3, $4, $5, $6)
   ON CONFLICT (jti) DO UPDATE SET is_active = excluded.is_active, limits = excluded.limits,
@@ -76,13 +79,26 @@ export const LIST_PROJECT_REVOCATIONS = `SELECT * FROM project_revocations
   WHERE revision > $1 AND expires_at > $2 ORDER BY project_id`;
 export const LIST_TOKEN_OVERRIDES =
   "SELECT * FROM token_overrides WHERE revision > $1 AND expires_at > $2 ORDER BY jti";
-/** Each with the time up to which rows are forgotten. */
+
+function forget(table: string, key: string): string {
+  return `DELETE FROM ${table} WHERE (${key}) IN
+    (SELECT ${key} FROM ${table} WHERE expires_at <= $1 LIMIT $2) RETURNING 1 AS one`;
+}
+
+/** Each with the time up to which rows are forgotten, and how many at most. */
 export const FORGET_EXPIRED: readonly string[] = [
-  "DELETE FROM revocations WHERE expires_at <= $1",
-  "DELETE FROM project_revocations WHERE expires_at <= $1",
-  "DELETE FROM token_overrides WHERE expires_at <= $1",
-  "DELETE FROM spend WHERE expires_at <= $1",
+  forget("revocations", "jti"),
+  forget("project_revocations", "project_id"),
+  forget("token_overrides", "jti"),
+  forget("spend", "subject, quantity, period"),
 ];
+const EXPIRED_TOKENS =
+  "SELECT id FROM tokens WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2";
+/** With the same two. What tokens used is forgotten before them. */
+export const FORGET_SPEND_OF_TOKENS = `DELETE FROM spend WHERE subject IN
+  (SELECT 'token:' || id FROM (${EXPIRED_TOKENS}) AS expired)`;
+export const FORGET_TOKENS = `DELETE FROM tokens
+  WHERE id IN (${EXPIRED_TOKENS}) RETURNING 1 AS one`;
 
 /** By how much, and which. */
 export const RAISE_REVISION =

@@ -7,7 +7,8 @@
  * Invariant: every method is one transaction; when its promise resolves, the change is durable.
  */
 
-import type { Limits, Restrictions, UsageEvent } from "../exchange.ts";
+import type { LimitChanges, Limits, Restrictions, UsageEvent } from "../exchange.ts";
+import type { Lease, LeaseRequest, LimitQuantity, NodeReport } from "./leases.ts";
 
 /** Times are milliseconds since the epoch, ids opaque text. */
 export interface ProjectRow {
@@ -69,8 +70,30 @@ export interface TokenOverrideRow {
   jti: string;
   is_active: boolean;
   limits: Limits;
+  /** Later with every change, whatever the clocks of the nodes say. */
   changed_at: number;
   expires_at: number;
+}
+
+/** A page of a list, newest first. */
+export interface PageQuery {
+  readonly limit: number;
+  readonly cursor?: string;
+}
+
+export interface TokenQuery extends PageQuery {
+  readonly projectId?: string;
+}
+
+export interface TokenPage {
+  readonly tokens: readonly TokenRow[];
+  /** As `UsagePage.nextCursor`, here and below. */
+  readonly nextCursor: string | null;
+}
+
+export interface RevocationPage {
+  readonly revocations: readonly (RevocationRow | ProjectRevocationRow)[];
+  readonly nextCursor: string | null;
 }
 
 /** Rows that are newer than some revision, and the revision that they bring the reader to. */
@@ -120,14 +143,13 @@ export interface AuditRow extends AuditEntry {
   readonly hash: string;
 }
 
-export interface AuditQuery {
+export interface AuditQuery extends PageQuery {
   readonly actor?: string;
   readonly action?: string;
   readonly subject?: string;
+  readonly hash?: string;
   readonly sinceMs?: number;
   readonly untilMs?: number;
-  readonly limit: number;
-  readonly cursor?: string;
 }
 
 export interface AuditPage {
@@ -137,62 +159,19 @@ export interface AuditPage {
 
 /** Whether the chain is whole. */
 export interface AuditVerification {
+  /** How many were checked: all that there were at the beginning, unless it is broken. */
   readonly entries: number;
-  /** Hash of the last entry, to be noted elsewhere; null: there is none. */
+  /** Hash of the last one of them, to be noted elsewhere; null: there is none. */
   readonly head: string | null;
-  /** The first entry that does not fit, and why; null: all fit. */
-  readonly broken: { readonly sequence: number; readonly reason: string } | null;
+  /** The first entry that does not fit (null: it has no number), and why; null: all fit. */
+  readonly broken: { readonly sequence: number | null; readonly reason: string } | null;
 }
 
-/** What a limit counts. Those per minute are spent when they are leased and not given back. */
-export type LimitQuantity =
-  | "requests_per_minute"
-  | "tokens_per_minute"
-  | "concurrent_exchanges"
-  | "concurrent_sessions"
-  | "requests"
-  | "cost_micros";
-
-/** A bound on what is used in a period (`spend.period`); `now` is what is outstanding alone. */
-interface LimitCap {
-  readonly period: string;
-  readonly limit: number;
-}
-
-/** A node asks for a portion. */
-export interface LeaseRequest {
-  /** `token:<jti>` or `project:<id>`. */
-  readonly subject: string;
-  readonly quantity: LimitQuantity;
-  /** The least that helps. More may be granted while there is plenty. */
-  readonly wanted: number;
-  /** All hold. */
-  readonly caps: readonly LimitCap[];
-}
-
-export interface Lease {
-  /** From 0. */
-  readonly granted: number;
-  /** What is left after this for everybody under the tightest cap, from 0. */
-  readonly left: number;
-}
-
-/** What a node did with its leases since it last said so. */
-export interface LeaseReport {
-  readonly subject: string;
-  readonly quantity: LimitQuantity;
-  /** Spent for good: added to the sums. Only for `requests`; costs come with the usage rows. */
-  readonly used: number;
-  /** Not needed after all. */
-  readonly released: number;
-}
-
-/** A token was used since the node last said so. */
-export interface TokenUse {
-  readonly tokenId: string;
-  readonly requests: number;
-  readonly cacheHits: number;
-  readonly lastUsedAt: number;
+/** How far a check has come. */
+export interface AuditProgress extends AuditVerification {
+  /** The number of the last entry when it began, up to which it goes. */
+  readonly expected: number;
+  readonly isDone: boolean;
 }
 
 export interface SigningKeyRow {
@@ -222,14 +201,12 @@ export interface PolicyVersion extends Omit<PolicyRow, "document"> {
   is_reset: boolean;
 }
 
-export interface UsageQuery {
+export interface UsageQuery extends PageQuery {
   readonly projectId?: string;
   readonly tokenId?: string;
   readonly sessionId?: string;
   readonly sinceMs?: number;
   readonly untilMs?: number;
-  readonly limit: number;
-  readonly cursor?: string;
 }
 
 export interface UsagePage {
@@ -238,19 +215,28 @@ export interface UsagePage {
   readonly nextCursor: string | null;
 }
 
+/** A credential that is not stored yet, and what the audit says of it then. */
+export interface NewCredential {
+  readonly row: CredentialRow;
+  readonly by: AuditEntry;
+}
+
 /**
  * Methods with `by` are management changes: the change, the entry of the audit and the revision of
  * what changed are one transaction. Where nothing was changed (not found, taken, in use), nothing
  * is written.
+ *
+ * What people ask to see (lists, single rows, the check of the audit) waits where it is much, so
+ * that what the nodes ask for themselves does not.
  */
 export interface Store {
   listProjects(): Promise<ProjectRow[]>;
-  /** False: the name or id is taken. */
-  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean>;
-  /** Null: no such project. */
+  /** With a credential both are stored, or neither. False: the name or id is taken. */
+  insertProject(row: ProjectRow, by: AuditEntry, credential?: NewCredential): Promise<boolean>;
+  /** Limits that are not named stay. Null: no such project. */
   updateProject(
     id: string,
-    change: { name?: string; is_active?: boolean; limits?: Limits },
+    change: { name?: string; is_active?: boolean; limits?: LimitChanges },
     nowMs: number,
     by: AuditEntry,
   ): Promise<ProjectRow | null>;
@@ -264,7 +250,8 @@ export interface Store {
   /** Puts another ciphertext of the same secret in place, unless the row changed meanwhile. */
   replaceCredentialCiphertext(id: string, from: string, to: string): Promise<boolean>;
 
-  listTokens(projectId?: string): Promise<TokenRow[]>;
+  /** Newest first by `created_at`. */
+  listTokens(query: TokenQuery): Promise<TokenPage>;
   getToken(id: string): Promise<TokenRow | null>;
   insertToken(row: TokenRow, by: AuditEntry): Promise<void>;
   /** Null: no such token. */
@@ -275,24 +262,49 @@ export interface Store {
   ): Promise<TokenRow | null>;
   /** Revokes now; a token that is revoked already keeps its first time. Null: no such token. */
   revokeToken(id: string, nowMs: number, by: AuditEntry): Promise<TokenRow | null>;
-  /** Replaces the token's override. */
-  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void>;
-  getTokenOverride(jti: string): Promise<TokenOverrideRow | null>;
+  /**
+   * Changes the token's override: what is not named stays as it is there.
+   * @param token whose it is
+   * @returns the override as it is afterwards
+   */
+  changeTokenOverride(
+    token: Pick<TokenRow, "id" | "expires_at">,
+    change: { is_active?: boolean; limits?: LimitChanges },
+    nowMs: number,
+    by: AuditEntry,
+  ): Promise<TokenOverrideRow>;
 
   /** For a token that this store never saw. One that is revoked already keeps its first time. */
   insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void>;
   /**
-   * Revokes a project's tokens; of two times the later one holds. The tokens in the store that it
-   * is about are marked as revoked, and returned.
+   * Revokes a project's tokens; of two times the later one holds.
+   * @param row without `issued_before`: every token there is, also those of a node whose clock is
+   *   ahead
+   * @returns the revocation as it holds
    */
-  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]>;
+  insertProjectRevocation(
+    row: Omit<ProjectRevocationRow, "issued_before"> & { readonly issued_before: number | null },
+    by: AuditEntry,
+  ): Promise<ProjectRevocationRow>;
+  /**
+   * Notes with some of the tokens that a project's revocation is about, and that have not expired,
+   * that they are revoked. What they may is not decided by it.
+   * @returns how many; 0: there are no more
+   */
+  markRevokedTokens(projectId: string, nowMs: number): Promise<number>;
   /**
    * What came after `revision`; 0 for everything. Leaves out what had expired at `nowMs`. Reads the
    * revision and the rows as of one moment.
    */
   listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges>;
-  /** Deletes revocations, overrides and sums that had expired at `nowMs`. */
-  forgetExpired(nowMs: number): Promise<void>;
+  /** Newest first by `revoked_at`, without what had expired at `nowMs`. */
+  pageRevocations(query: PageQuery, nowMs: number): Promise<RevocationPage>;
+  /**
+   * Deletes some of the revocations, overrides and sums that had expired at `nowMs`, and of the
+   * tokens that had expired 30 days before it.
+   * @returns how many rows; 0: there are no more
+   */
+  forgetExpired(nowMs: number): Promise<number>;
 
   readRevisions(): Promise<Revisions>;
   /**
@@ -332,21 +344,17 @@ export interface Store {
   ): Promise<{ version: number } | "stale">;
 
   /**
-   * Grants portions to a node, in one transaction. A grant is at most `left`, at least `wanted`
-   * where that much is left, and up to an eighth of what is left.
+   * Grants portions to a node, in one transaction. A grant is nothing where less than `least` is
+   * left, else up to `wanted`, or an eighth of what is left where that is more.
+   * @param requests one entry a subject and quantity
    */
   lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]>;
   /**
-   * Takes a node's report, notes that it is alive, and adds up the use of tokens. A lease is void,
-   * and free for others, once its node was not heard of for 30 s.
-   * @param uses one entry a token
+   * Takes a node's report, and notes that it is alive. What a node holds now is free for others
+   * once it was not heard of for 30 s, and counts again when it is. What it holds of a minute stays.
    */
-  reportLeases(
-    nodeId: string,
-    reports: readonly LeaseReport[],
-    uses: readonly TokenUse[],
-  ): Promise<void>;
-  /** Forgets the node and its leases: it stopped. */
+  reportLeases(nodeId: string, report: NodeReport): Promise<void>;
+  /** Forgets what the node holds now: it stopped. */
   removeNode(nodeId: string): Promise<void>;
   /** What was used of a subject, by quantity and period. */
   listSpend(subject: string): Promise<{ quantity: LimitQuantity; period: string; used: number }[]>;
@@ -355,12 +363,16 @@ export interface Store {
   appendAudit(entries: readonly AuditEntry[]): Promise<void>;
   /** Newest first. */
   listAudit(query: AuditQuery): Promise<AuditPage>;
-  verifyAudit(): Promise<AuditVerification>;
+  /**
+   * Checks some entries of the chain; `verifyAudit` of `audit_chain.ts` checks all.
+   * @param progress what the call before returned; null begins
+   */
+  checkAudit(progress: AuditProgress | null): Promise<AuditProgress>;
 
   /**
    * Inserts those whose `event_id` is new and returns the inserted ids. Their `settled_micros` are
-   * added to the sums of their token and project (day and month of `recorded_at`, and total), and
-   * taken from what their node has outstanding, in the same transaction.
+   * added to the sums of their token and project (day and month of `recorded_at`, and total) in the
+   * same transaction. Their node says itself that it holds them no more.
    */
   insertUsage(events: readonly UsageEvent[]): Promise<string[]>;
   /** The newest `pending` row of a response of this provider; null: there is none. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { createFrontDoor, type Readiness } from "../../src/accept/front_door.ts";
+import { SIGNS_AFTER_MS } from "../../src/auth/token_ring.ts";
 import type { Connection } from "../../src/runtime/runtime.ts";
 
 const connection: Connection = {
@@ -33,7 +34,7 @@ async function answer(path: string, readiness: Readiness = "ok", method = "GET")
     new Request(`http://node:8080${path}`, { method, headers: { host: "node:8080" } }),
     connection,
   );
-  return { status: response?.status, body: await response?.text() };
+  return { status: response?.status, body: await response?.text(), headers: response?.headers };
 }
 
 describe("createFrontDoor()", () => {
@@ -43,7 +44,7 @@ describe("createFrontDoor()", () => {
     ["starting", 503],
     ["draining", 503],
   ])("answers /health/ready with the state %s and %d", async (readiness, status) => {
-    expect(await answer("/health/ready", readiness)).toEqual({
+    expect(await answer("/health/ready", readiness)).toMatchObject({
       status,
       body: JSON.stringify({
         status: readiness,
@@ -57,8 +58,11 @@ describe("createFrontDoor()", () => {
     expect((await answer("/health/live", "draining")).status).toBe(200);
   });
 
-  test("serves the signing keys", async () => {
-    expect((await answer("/.well-known/jwks.json")).body).toBe('{"keys":[]}');
+  test("serves the signing keys, and has no cache hold them until a new one signs", async () => {
+    const { body, headers } = await answer("/.well-known/jwks.json");
+    expect(body).toBe('{"keys":[]}');
+    expect(headers?.get("cache-control")).toBe("public, max-age=5");
+    expect(5_000).toBeLessThan(SIGNS_AFTER_MS);
   });
 
   test.each(["/v1/models", "/", "/health/ready/x", "/health?x=1#y", "/healthy"])(

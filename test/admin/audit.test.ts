@@ -77,4 +77,31 @@ describe("/manage/audit", () => {
     if (second !== undefined) store.audit[1] = { ...second, actor: "mallory" };
     expect((await verify()).broken).toMatchObject({ sequence: 2 });
   });
+
+  test("verify?head= finds that a hash which was noted is not there any more", async () => {
+    const { request, store } = await recorded();
+    const verify = async (head: string) =>
+      (await request("GET", `/manage/audit/verify?head=${head}`)).json();
+    const noted = store.audit[1]?.hash ?? "";
+    expect(await verify(noted)).toMatchObject({ entries: 4, broken: null });
+    // All of it anew, and whole again.
+    const [first] = store.audit.splice(0);
+    if (first !== undefined) await store.appendAudit([first, first, first, first]);
+    const { broken } = await verify(noted);
+    expect(broken.sequence).toBeNull();
+    expect(broken.reason).toContain("No entry has the hash that was noted");
+    expect((await verify("x")).error).toBe('"head" is not the hash of an entry');
+  });
+
+  test("verify by many at once reads the record once", async () => {
+    const { request, store } = await recorded();
+    const checks = () => store.calls.filter((call) => call === "checkAudit").length;
+    await request("GET", "/manage/audit/verify");
+    const ofOne = checks();
+    const many = Array.from({ length: 12 }, () => request("GET", "/manage/audit/verify"));
+    for (const answer of await Promise.all(many)) {
+      expect(await answer.json()).toMatchObject({ entries: 4, broken: null });
+    }
+    expect(checks()).toBe(2 * ofOne);
+  });
 });

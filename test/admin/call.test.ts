@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { entryFor, entryOf, newCall, refusalEntry } from "../../src/admin/call.ts";
+import { detailsOf, entryFor, entryOf, newCall, refusalEntry } from "../../src/admin/call.ts";
 
 const SECRET = "sk-proj-0123456789abcdefghij";
 
@@ -53,6 +53,27 @@ describe("entryFor()", () => {
     const by = entryOf(call, { kept: false });
     expect(entryFor(by, "project:p")).toEqual({ ...by, subject: "project:p", details: {} });
     expect(entryFor(by, "credential:c", {}, "credential.put").action).toBe("credential.put");
+  });
+});
+
+test("detailsOf() says new values, limits one by one, and no secret", () => {
+  const values = {
+    name: `shop ${SECRET}`,
+    label: null,
+    is_active: false,
+    models: ["gpt-5*", "o3"],
+    tiers: undefined,
+    limits: { session_turns: 3, requests_per_minute: null },
+    long: "x".repeat(600),
+  };
+  expect(detailsOf(values)).toEqual({
+    name: "shop [redacted]",
+    label: null,
+    is_active: false,
+    models: "gpt-5*, o3",
+    "limits.session_turns": 3,
+    "limits.requests_per_minute": null,
+    long: "x".repeat(500),
   });
 });
 

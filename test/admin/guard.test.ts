@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readJson, requireAdmin, requireKnownHost } from "../../src/admin/guard.ts";
+import { readJson, readLogin, requireAdmin, requireKnownHost } from "../../src/admin/guard.ts";
 
 function to(host: string): Request {
   return new Request("http://127.0.0.1/manage", { headers: { host } });
@@ -32,13 +32,14 @@ describe("requireKnownHost()", () => {
   });
 });
 
-describe("requireAdmin()", () => {
+describe("readLogin() and requireAdmin()", () => {
   const admins = [
     { name: "one", token: "token-1", role: "admin" },
     { name: "two", token: "token-2", role: "viewer" },
   ] as const;
-  const holderOf = (authorization: string) =>
-    requireAdmin(new Request("http://127.0.0.1", { headers: { authorization } }), admins).name;
+  const loginOf = (authorization: string) =>
+    readLogin(new Request("http://127.0.0.1", { headers: { authorization } }), admins);
+  const holderOf = (authorization: string) => requireAdmin(loginOf(authorization)).name;
 
   test("tells whose token it is", () => {
     expect([holderOf("Bearer token-1"), holderOf("bEARER token-2")]).toEqual(["one", "two"]);
@@ -57,6 +58,12 @@ describe("requireAdmin()", () => {
     expect(() => holderOf(authorization)).toThrow("Unauthorized");
   });
 
+  test("tell a wrong token from none", () => {
+    const isAttempt = (authorization: string) => loginOf(authorization).isAttempt;
+    expect(["Bearer x", "Bearer token-1"].map(isAttempt)).toEqual([true, true]);
+    expect(["", "Bearer ", "Basic token-1"].map(isAttempt)).toEqual([false, false, false]);
+  });
+
   test("looks at every token, also behind the one that matches", () => {
     const looked: string[] = [];
     const watched = admins.map(({ name, role, token }) => ({
@@ -68,9 +75,9 @@ describe("requireAdmin()", () => {
       },
     }));
     const headers = { authorization: "Bearer token-1" };
-    requireAdmin(new Request("http://127.0.0.1", { headers }), watched);
+    readLogin(new Request("http://127.0.0.1", { headers }), watched);
     expect(looked).toEqual(["one", "two"]);
-    expect(() => requireAdmin(new Request("http://127.0.0.1"), watched)).toThrow("Unauthorized");
+    expect(readLogin(new Request("http://127.0.0.1"), watched).admin).toBeNull();
     expect(looked).toEqual(["one", "two", "one", "two"]);
   });
 });

@@ -48,7 +48,7 @@ const CASES: readonly Case[] = [
     method: "GET",
     path: "/manage/sessions",
     status: 200,
-    has: ['{"sessions":[],"next_cursor":null}'],
+    has: ['{"node_id":"node-1","sessions":[],"next_cursor":null}'],
   },
   {
     what: "sessions behind a bad cursor",

@@ -67,3 +67,24 @@ test("operation() leaves a body alone that it has no use for", async () => {
   const filled = await run(empty, "/things/7", { ...JSON_BODY, body: '{"a":1}' });
   expect(filled.answer).toBe("unknown_field");
 });
+
+test("operation() names what a refused change was about by the fields that were sent", async () => {
+  const asking = operation(
+    {
+      summary: "Asks",
+      body: { required: {}, optional: { a: "text", b: "text" } },
+      answer: [200, null],
+      change: { action: "revocation.add", subject: "", asked: ["a:{a}", "b:{b}"] },
+    },
+    () => Response.json("done"),
+  );
+  const subjectOf = async (body: string, role: Role = "admin") =>
+    (await run(asking, "/things/7", { ...JSON_BODY, body }, role)).call.subject;
+  expect(await subjectOf('{"b":"2","c":1}')).toBe("b:2");
+  expect(await subjectOf('{"a":"1","b":"2"}')).toBe("a:1");
+  expect(await subjectOf('{"a":"1","b":"2"}', "viewer")).toBe("a:1");
+  for (const body of ['{"a":1}', '{"a":"x\\n"}', '{"a":" "}', "[]", "null", "{"]) {
+    expect(await subjectOf(body)).toBe("");
+    expect(await subjectOf(body, "viewer")).toBe("");
+  }
+});

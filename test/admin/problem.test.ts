@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { notFound, Problem, problemResponse } from "../../src/admin/problem.ts";
+import { KeptProblem, notFound, Problem, problemResponse } from "../../src/admin/problem.ts";
 
 describe("problemResponse()", () => {
   test("has error, code and description, the code's status and the problem's headers", async () => {
@@ -13,6 +13,16 @@ describe("problemResponse()", () => {
       description: "Do that",
     });
   });
+});
+
+test("KeptProblem says what is in force, what follows, and what to do", async () => {
+  const response = problemResponse(new KeptProblem());
+  expect(response.status).toBe(503);
+  const { error, code, description } = await response.json();
+  expect(code).toBe("store_unavailable");
+  expect(error).toContain("In force on this node");
+  expect(description).toContain("reaches the other nodes, as soon as the database answers");
+  expect(description).toContain("Should this node stop before, send it again");
 });
 
 describe("notFound()", () => {

@@ -1,9 +1,10 @@
 /** /manage/projects: projects, their credentials, and what ends with them. */
 
 import { describe, expect, test } from "bun:test";
+import { GatewayError } from "../../src/errors.ts";
 import { FakeSession, setUpAdmin } from "../support/admin.ts";
 import { usageEvent } from "../support/usage_event.ts";
-import { type Case, SECRET, testAnswers } from "../support/admin_cases.ts";
+import { auditLine, type Case, SECRET, testAnswers } from "../support/admin_cases.ts";
 
 const NOW_MS = 1_795_190_000_000;
 
@@ -89,7 +90,7 @@ const CASES: readonly Case[] = [
     body: { name: "a".repeat(201) },
     status: 400,
     has: ["at most 200"],
-    audit: ["project.create  refused"],
+    audit: [`project.create project_name:${"a".repeat(201)} refused`],
   },
   {
     what: "a name that is no string",
@@ -107,7 +108,7 @@ const CASES: readonly Case[] = [
     body: { name: "default" },
     status: 409,
     has: ["conflict"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:default refused"],
   },
   {
     what: "a misspelt field",
@@ -116,7 +117,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", apikey: SECRET },
     status: 400,
     has: ['Unknown field \\"apikey\\"', "name, api_key, provider"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "a field of every object",
@@ -125,7 +126,7 @@ const CASES: readonly Case[] = [
     body: JSON.parse('{"name":"a","constructor":1}'),
     status: 400,
     has: ["Unknown field"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "an unknown provider",
@@ -134,7 +135,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", api_key: SECRET, provider: "nope" },
     status: 400,
     has: ["openai, anthropic"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "a provider without a key",
@@ -143,7 +144,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", provider: "openai" },
     status: 400,
     has: ["means nothing without"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "a masked key",
@@ -152,7 +153,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", api_key: "sk-p****ghij" },
     status: 400,
     has: ["masked_key", "whole key"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "llm-proxy's masked key",
@@ -289,7 +290,7 @@ const CASES: readonly Case[] = [
     body: { name: "a", limits: { session_turns: 0 } },
     status: 400,
     has: ["limits.session_turns must be a whole number from 1"],
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:a refused"],
   },
   {
     what: "revoke_tokens of an active project",
@@ -307,7 +308,7 @@ const CASES: readonly Case[] = [
     body: { is_active: false, revoke_tokens: true },
     status: 200,
     has: ['"is_active":false'],
-    audit: ["tokens.revoke project:default done", "project.update project:default done"],
+    audit: ["project.update project:default done", "tokens.revoke project:default done"],
   },
 ];
 
@@ -359,12 +360,58 @@ describe("/manage/projects", () => {
     expect((await request("PATCH", "/manage/projects/default", { name: "web" })).status).toBe(409);
   });
 
-  test("a deactivation is in force even where the store fails", async () => {
-    const { request, store, directory } = await setUpAdmin();
+  test("a deactivation holds while the store fails, and is stored and audited after", async () => {
+    const { request, store, directory, pending, errors } = await setUpAdmin();
     store.failWith = new Error("disk full");
-    const answer = await request("PATCH", "/manage/projects/default", { is_active: false });
-    expect(answer.status).toBe(500);
+    const path = "/manage/projects/default";
+    const fields = { is_active: false, revoke_tokens: true, name: "other" };
+    const answer = await request("PATCH", path, fields);
+    expect([answer.status, (await answer.json()).code]).toEqual([503, "store_unavailable"]);
     expect(directory.isActive("default")).toBe(false);
+    expect(pending.size).toBe(2);
+    expect(errors.length).toBeGreaterThan(0);
+    const again = await request("PATCH", path, { is_active: true });
+    expect([again.status, (await again.json()).error]).toEqual([
+      503,
+      "A revocation or deactivation of it waits to be stored before",
+    ]);
+    store.failWith = null;
+    await directory.reload();
+    expect(directory.isActive("default")).toBe(false);
+    await pending.flush();
+    expect(store.projects.get("default")).toMatchObject({ is_active: false, name: "default" });
+    const done = store.audit.filter(({ outcome }) => outcome === "done").map(auditLine);
+    expect(done.toSorted()).toEqual([
+      "project.update project:default done",
+      "tokens.revoke project:default done",
+    ]);
+    expect((await request("PATCH", path, { is_active: true })).status).toBe(200);
+    expect(directory.isActive("default")).toBe(true);
+  });
+
+  test("a deactivation stands where the name that came with it is taken elsewhere", async () => {
+    const { request, store, directory } = await setUpAdmin();
+    const update = store.updateProject.bind(store);
+    store.updateProject = (id, change, nowMs, by) =>
+      change.name === undefined
+        ? update(id, change, nowMs, by)
+        : Promise.reject(new GatewayError("bad_request", { message: "Taken", status: 409 }));
+    const path = "/manage/projects/default";
+    const answer = await request("PATCH", path, { is_active: false, name: "taken" });
+    expect([answer.status, (await answer.json()).code]).toEqual([409, "conflict"]);
+    expect(store.projects.get("default")?.is_active).toBe(false);
+    expect(directory.project("default")?.is_active).toBe(false);
+  });
+
+  test("the audit says what was changed to what", async () => {
+    const { request, store } = await setUpAdmin();
+    const limits = { session_turns: 5, requests_per_minute: null };
+    await request("PATCH", "/manage/projects/default", { name: "shop", limits });
+    await request("PATCH", "/manage/projects/default", { is_active: false });
+    expect(store.audit.map(({ details }) => details)).toEqual([
+      { name: "shop", "limits.session_turns": 5, "limits.requests_per_minute": null },
+      { is_active: false },
+    ]);
   });
 
   test("nothing else reaches the node's memory that the store refused", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { spendOf } from "../../src/admin/spend.ts";
-import type { LimitQuantity } from "../../src/store/store.ts";
+import type { LimitQuantity } from "../../src/store/leases.ts";
 
 const NOW_MS = Date.parse("2026-01-31T23:59:59Z");
 

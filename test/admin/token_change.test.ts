@@ -1,7 +1,7 @@
 /** Overrides: what is taken from a token after it was signed, and given back. */
 
 import { describe, expect, test } from "bun:test";
-import { FakeSession, setUpAdmin } from "../support/admin.ts";
+import { FakeSession, setUpAdmin, setUpAdminOver } from "../support/admin.ts";
 
 const NOW_MS = 1_795_190_000_000;
 const SIGNED = { limits: { requests_per_minute: 10 }, max_requests: 100 };
@@ -51,19 +51,21 @@ describe("changeToken()", () => {
   });
 
   test("takes rights away before it is stored, and gives them back after", async () => {
-    const { change, revocations, bearer, store, id } = await minted();
+    const { change, revocations, bearer, store, id, pending } = await minted();
     await change({ limits: { requests_per_minute: 5, session_turns: 2 } });
-    store.putTokenOverride = () => Promise.reject(new Error("disk full"));
+    store.changeTokenOverride = () => Promise.reject(new Error("disk full"));
     const both = { requests_per_minute: 3, session_turns: null };
-    expect((await change({ is_active: false, limits: both })).status).toBe(500);
+    expect((await change({ limits: both })).status).toBe(500);
+    expect((await change({ is_active: false })).status).toBe(503);
     expect(revocations.isRevoked(bearer)).toBe(true);
     expect(revocations.overrideOf(id)?.limits).toEqual({
       requests_per_minute: 3,
       session_turns: 2,
     });
-    Reflect.deleteProperty(store, "putTokenOverride");
-    await change({ is_active: false });
-    store.putTokenOverride = () => Promise.reject(new Error("disk full"));
+    Reflect.deleteProperty(store, "changeTokenOverride");
+    expect((await change({ is_active: false })).status).toBe(200);
+    await pending.flush();
+    store.changeTokenOverride = () => Promise.reject(new Error("disk full"));
     expect((await change({ is_active: true })).status).toBe(500);
     expect(revocations.isRevoked(bearer)).toBe(true);
   });
@@ -85,6 +87,22 @@ describe("changeToken()", () => {
       "The token is expired and stays so",
     ]);
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("of two at once on different nodes neither is lost", async () => {
+    const { change, store, clock, id, path, revocations, bearer } = await minted();
+    const other = await setUpAdminOver(store, clock);
+    const limits = { requests_per_minute: 3 };
+    const narrowed = other.request("PATCH", path, { limits });
+    expect((await change({ is_active: false })).status).toBe(200);
+    expect((await narrowed).status).toBe(200);
+    expect(store.overrides.get(id)).toMatchObject({ is_active: false, limits });
+    await revocations.load(store);
+    await other.revocations.load(store);
+    for (const node of [revocations, other.revocations]) {
+      expect(node.isRevoked(bearer)).toBe(true);
+      expect(node.overrideOf(id)?.limits).toEqual(limits);
+    }
   });
 
   test("a change that is refused changes nothing", async () => {

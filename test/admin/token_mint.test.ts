@@ -23,6 +23,15 @@ describe("mintToken()", () => {
     };
     expect((await tokens.verify(token)).restrictions).toEqual(expected);
     expect(store.tokens.get(id)).toMatchObject(expected);
+    expect(store.audit.at(-1)?.details).toEqual({
+      project_id: "default",
+      expires_at: new Date(NOW_MS + 3_600_000).toISOString(),
+      models: "gpt-5*",
+      endpoints: "/v1/responses",
+      tiers: "flex",
+      "limits.requests_per_minute": 60,
+      "limits.max_requests": 10,
+    });
     const shown = await (await request("GET", `/manage/tokens/${id}`)).json();
     expect([shown.limits, shown.max_requests]).toEqual([{ requests_per_minute: 60 }, 10]);
   });

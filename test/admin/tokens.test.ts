@@ -8,7 +8,7 @@ const NOW_MS = 1_795_190_000_000;
 
 const MINT = { method: "POST", path: "/manage/tokens" };
 const FOR_AN_HOUR = { project_id: "default", duration_minutes: 60 };
-const REFUSED = { status: 400, audit: ["token.mint  refused"] };
+const REFUSED = { status: 400, audit: ["token.mint project:default refused"] };
 const TOKEN = "tok_00000000000000000000000000000001";
 const TOKEN_PATH = `/manage/tokens/${TOKEN}`;
 const CHANGE = { method: "PATCH", path: TOKEN_PATH };
@@ -48,15 +48,16 @@ const CASES: readonly Case[] = [
     what: "a token without a project",
     ...MINT,
     body: { duration_minutes: 60 },
-    ...REFUSED,
+    status: 400,
+    audit: ["token.mint  refused"],
     has: ["project_id"],
   },
   {
     what: "a token of no project",
     ...MINT,
     body: { project_id: "nope", duration_minutes: 60 },
-    ...REFUSED,
     status: 404,
+    audit: ["token.mint project:nope refused"],
   },
   ...[0, 0.5, -1, "60", null].map((duration_minutes) => ({
     what: `a token for ${JSON.stringify(duration_minutes)} minutes`,
@@ -278,11 +279,53 @@ describe("/manage/tokens", () => {
     });
   });
 
-  test("DELETE takes effect even where the store fails, and says that it failed", async () => {
-    const { request, id, revocations, store } = await minted();
-    store.revokeToken = () => Promise.reject(new Error("disk full"));
-    expect((await request("DELETE", `/manage/tokens/${id}`)).status).toBe(500);
+  test.each([
+    ["fails", () => Promise.reject(new Error("disk full"))],
+    ["does not answer", () => new Promise<never>(() => {})],
+  ])("DELETE holds while the store %s, also without having seen the token", async (_, answer) => {
+    const { request, id, revocations, store, clock, pending } = await minted();
+    const { getToken, revokeToken } = store;
+    Object.assign(store, { getToken: answer, revokeToken: answer });
+    const response = request("DELETE", `/manage/tokens/${id}`);
+    for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+    clock.advance(500);
+    for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
     expect(revocations.isRevoked(bearer(id))).toBe(true);
+    clock.advance(2_000);
+    expect((await response).status).toBe(503);
+    expect(pending.size).toBe(1);
+    Object.assign(store, { getToken, revokeToken });
+  });
+
+  test("PATCH is_active false holds while the store fails, and is audited once after", async () => {
+    const { request, id, revocations, store, pending } = await minted();
+    store.failWith = new Error("away");
+    const fields = { is_active: false, label: "later" };
+    expect((await request("PATCH", `/manage/tokens/${id}`, fields)).status).toBe(503);
+    expect(revocations.isRevoked(bearer(id))).toBe(true);
+    const active = await request("PATCH", `/manage/tokens/${id}`, { is_active: true });
+    expect(active.status).toBe(500);
+    store.failWith = null;
+    await revocations.reload(store);
+    expect(revocations.isRevoked(bearer(id))).toBe(true);
+    await pending.flush();
+    expect(store.overrides.get(id)?.is_active).toBe(false);
+    expect(store.tokens.get(id)?.label).not.toBe("later");
+    const done = store.audit.filter(({ action }) => action === "token.update");
+    expect(done.map(({ outcome }) => outcome)).toEqual(["done"]);
+    expect((await request("PATCH", `/manage/tokens/${id}`, { is_active: true })).status).toBe(200);
+    expect(revocations.isRevoked(bearer(id))).toBe(false);
+  });
+
+  test("no token is minted for a project while the revocation of its others waits", async () => {
+    const { request, store, pending } = await setUpAdmin();
+    const insert = store.insertProjectRevocation.bind(store);
+    store.insertProjectRevocation = () => Promise.reject(new Error("disk full"));
+    await request("POST", "/manage/projects/default/tokens/revoke");
+    const mint = () => request(MINT.method, MINT.path, FOR_AN_HOUR);
+    expect((await mint()).status).toBe(503);
+    store.insertProjectRevocation = insert;
+    await pending.flush();
   });
 
   test("an expired token is listed as inactive", async () => {

@@ -127,6 +127,23 @@ describe("Directory.project()", () => {
   });
 });
 
+describe("Directory.suspend()", () => {
+  test("deactivates a project ahead of the store, and no reload undoes it", async () => {
+    const { directory, store, ended } = await setUp();
+    const settle = directory.suspend("p");
+    expect([directory.isActive("p"), ended]).toEqual([false, [["p"]]]);
+    await directory.reload();
+    expect(directory.isActive("p")).toBe(false);
+    expect(directory.project("p")?.is_active).toBe(false);
+    expect(directory.projects().map(({ is_active }) => is_active)).toEqual([true, false]);
+    settle();
+    expect(directory.isActive("p")).toBe(false);
+    await store.updateProject("p", { is_active: true }, NOW_MS, BY_ADMIN);
+    await directory.reload();
+    expect(directory.isActive("p")).toBe(true);
+  });
+});
+
 describe("Directory.reload()", () => {
   test("tells of projects that another node deactivated or deleted", async () => {
     const { directory, store, ended } = await setUp();
@@ -150,6 +167,24 @@ describe("Directory.reload()", () => {
     store.failWith = new Error("database is gone");
     await expect(directory.reload()).rejects.toThrow("database is gone");
     expect(directory.isActive("p")).toBe(true);
+  });
+
+  test("leaves the newer rows where two of them overlap", async () => {
+    const { directory, store } = await setUp();
+    const held = Promise.withResolvers<void>();
+    const read = store.listCredentials.bind(store);
+    store.listCredentials = async () => {
+      store.listCredentials = read;
+      const rows = await read();
+      await held.promise;
+      return rows;
+    };
+    const older = directory.reload();
+    await store.updateProject("p", { is_active: false }, NOW_MS, BY_ADMIN);
+    await directory.reload();
+    held.resolve();
+    await older;
+    expect(directory.isActive("p")).toBe(false);
   });
 
   test("does not undo a change that was told while it was reading", async () => {

@@ -22,6 +22,7 @@ async function setUp() {
   const reads: string[] = [];
   const failures: string[] = [];
   const times: number[] = [];
+  let reached = 0;
   /** Parts whose reading fails. */
   const failing = new Set<string>();
   let held: Promise<void> | null = null;
@@ -42,6 +43,7 @@ async function setUp() {
     },
     onFailure: (error) => failures.push(String(error)),
     onDatabaseTime: (nowMs) => times.push(nowMs),
+    onReached: () => void (reached += 1),
   });
   await settle();
   const advance = async (durationMs: number) => {
@@ -50,7 +52,8 @@ async function setUp() {
   };
   const taken = () => reads.splice(0);
   const hold = (until: Promise<void> | null) => void (held = until);
-  return { clock, store, follower, failures, times, failing, advance, taken, hold };
+  const reachedCount = () => reached;
+  return { clock, store, follower, failures, times, failing, advance, taken, hold, reachedCount };
 }
 
 describe("startFollowing()", () => {
@@ -75,10 +78,8 @@ describe("startFollowing()", () => {
   test("reads at a notification, without waiting for the interval", async () => {
     const { store, taken } = await setUp();
     taken();
-    await store.putTokenOverride(
-      { jti: "a", is_active: true, limits: {}, changed_at: 0, expires_at: DAY_MS },
-      BY_ADMIN,
-    );
+    const token = { id: "a", expires_at: DAY_MS };
+    await store.changeTokenOverride(token, { is_active: true }, 0, BY_ADMIN);
     await settle();
     expect(taken()).toEqual(["revocations"]);
   });
@@ -105,6 +106,64 @@ describe("startFollowing()", () => {
     await settle();
     expect(taken()).toEqual(["revocations"]);
     expect(looks() - before).toBe(1);
+  });
+
+  test("tells the middle of a round trip as the database's time, of quick ones alone", async () => {
+    const { clock, store, times, advance } = await setUp();
+    times.length = 0;
+    const answer = await store.readRevisions();
+    const takes = (durationMs: number) => {
+      store.readRevisions = async () => {
+        await Promise.resolve();
+        clock.advance(durationMs);
+        return { ...answer, nowMs: 5_000_000 };
+      };
+    };
+    takes(400);
+    await advance(500);
+    expect(times).toEqual([5_000_200]);
+    takes(1_001);
+    await advance(500);
+    expect(times).toEqual([5_000_200]);
+  });
+
+  test("looks every 200 ms while the database is away, and for 5 s after", async () => {
+    const { store, advance, follower, clock } = await setUp();
+    const looks = async (durationMs: number) => {
+      const before = store.calls.filter((call) => call === "readRevisions").length;
+      for (let passedMs = 0; passedMs < durationMs; passedMs += 50) await advance(50);
+      return store.calls.filter((call) => call === "readRevisions").length - before;
+    };
+    expect(await looks(1_000)).toBe(2);
+    store.failWith = new Error("away");
+    await advance(500);
+    const whileAway = await looks(2_000);
+    store.failWith = null;
+    const after = await looks(4_000);
+    for (const [found, seconds] of [
+      [whileAway, 2],
+      [after, 4],
+    ] as const) {
+      expect(found).toBeGreaterThanOrEqual(seconds * 5);
+      expect(found).toBeLessThanOrEqual(seconds * 7);
+    }
+    await advance(2_000);
+    expect(await looks(1_000)).toBe(2);
+    store.failWith = new Error("away");
+    await advance(500);
+    follower.stop();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("tells that the database answers, also where a part cannot be read", async () => {
+    const { store, failing, advance, reachedCount } = await setUp();
+    failing.add("directory");
+    store.revisions.directory += 1;
+    await advance(500);
+    expect(reachedCount()).toBe(2);
+    store.failWith = new Error("away");
+    await advance(500);
+    expect(reachedCount()).toBe(2);
   });
 
   test("reads everything every minute, whatever the revisions say", async () => {
@@ -167,7 +226,7 @@ describe("startFollowing()", () => {
     await advance(500);
     expect(follower.stalenessMs()).toBe(10_500);
     failing.clear();
-    await advance(500);
+    await advance(200);
     expect(follower.stalenessMs()).toBe(0);
   });
 
@@ -226,6 +285,7 @@ describe("startFollowing()", () => {
         throw error;
       },
       onDatabaseTime: () => {},
+      onReached: () => {},
     });
     await settle();
     const bearer = (tokenId: string) => ({ tokenId, projectId: "default", issuedAtMs: 0 });

@@ -95,14 +95,39 @@ describe("rotateEncryption() with configured keys", () => {
       signing_keys: { rotated: 1, current: 0, failed: 0 },
       failures: [],
       unused_key_ids: ["a", "c"],
+      kept_key_id: null,
     });
     expect(await expectReadable([KEY_B])).toEqual(new Set(["b"]));
-    expect(store.audit.at(-1)).toMatchObject({
-      ...BY,
-      subject: "encryption_key:b",
-      details: { key_made: false, credentials_rotated: 2, signing_keys_rotated: 1, failed: 0 },
-    });
+    const subject = "encryption_key:b";
+    expect(store.audit.slice(-2)).toMatchObject([
+      { ...BY, subject, details: { phase: "begun", key_made: false } },
+      {
+        ...BY,
+        subject,
+        details: {
+          phase: "ended",
+          key_made: false,
+          credentials_rotated: 2,
+          signing_keys_rotated: 1,
+          failed: 0,
+          keys_removed: null,
+        },
+      },
+    ]);
     expect(clock.waits).toEqual([]);
+  });
+
+  test("is in the audit before anything changes, and does nothing where it cannot be", async () => {
+    await putCredential("c1", new Cipher([KEY_A]));
+    const replace = store.replaceCredentialCiphertext.bind(store);
+    store.replaceCredentialCiphertext = (id, from, to) => {
+      expect(store.audit.at(-1)).toMatchObject({ details: { phase: "begun" } });
+      return replace(id, from, to);
+    };
+    expect((await rotate([KEY_B, KEY_A])).credentials.rotated).toBe(1);
+    store.appendAudit = () => Promise.reject(new Error("store away"));
+    await expect(rotate([KEY_C, KEY_B])).rejects.toThrow("store away");
+    expect(await expectReadable([KEY_B])).toEqual(new Set(["b"]));
   });
 
   test("changes nothing where everything is under the newest key", async () => {
@@ -181,7 +206,7 @@ describe("rotateEncryption() with keys made in data_dir", () => {
   const fileIds = () => readEncryptionKeys(dataDir).map(({ id }) => id);
   const rotate = (cipher: Cipher) => rotateEncryption({ store, cipher, clock, dataDir })(BY);
 
-  test("makes a key, is on the disk before it is used, and removes the one before", async () => {
+  test("makes a key that is on the disk before it is used, and keeps the one before", async () => {
     const cipher = openCipher();
     const [former = ""] = fileIds();
     await putCredential("c1", cipher);
@@ -193,10 +218,58 @@ describe("rotateEncryption() with keys made in data_dir", () => {
     };
     const report = await rotate(cipher);
     const [made = "", ...rest] = fileIds();
-    expect([made === former, rest]).toEqual([false, []]);
+    expect([made === former, rest]).toEqual([false, [former]]);
     expect(report).toMatchObject({ key_id: made, key_source: "data_dir", key_made: true });
-    expect(report.unused_key_ids).toEqual([former]);
+    expect([report.unused_key_ids, report.kept_key_id]).toEqual([[], former]);
     expect(await expectReadable(readEncryptionKeys(dataDir))).toEqual(new Set([made]));
+  });
+
+  test("removes with the next rotation the key that it kept", async () => {
+    await putCredential("c1", openCipher());
+    const [first = ""] = fileIds();
+    await rotate(openCipher());
+    const [second = ""] = fileIds();
+    const report = await rotate(openCipher());
+    const [third = "", ...rest] = fileIds();
+    expect([new Set([first, second, third]).size, rest]).toEqual([3, [second]]);
+    expect(report).toMatchObject({ key_id: third, key_made: true, kept_key_id: second });
+    expect(report.unused_key_ids).toEqual([first]);
+    expect(store.audit.at(-1)).toMatchObject({
+      subject: `encryption_key:${third}`,
+      details: { phase: "ended", key_made: true, keys_removed: first },
+    });
+    expect(await expectReadable(readEncryptionKeys(dataDir))).toEqual(new Set([third]));
+  });
+
+  test("loses nothing that is stored after it under the key before: the next one moves it", async () => {
+    const former = new Cipher(loadEncryptionKeys(dataDir));
+    await putCredential("c1", former);
+    await rotate(openCipher());
+    const ids = fileIds();
+    await putCredential("late", former);
+    expect(await expectReadable(readEncryptionKeys(dataDir))).toEqual(new Set(ids));
+    const report = await rotate(openCipher());
+    expect(report).toMatchObject({ key_id: ids[0], key_made: false, kept_key_id: ids[1] });
+    expect(report.credentials).toEqual({ rotated: 1, current: 1, failed: 0 });
+    expect(fileIds()).toEqual(ids);
+  });
+
+  test("makes no key that the audit does not name, and none where there is no audit", async () => {
+    openCipher();
+    const ids = fileIds();
+    const append = store.appendAudit.bind(store);
+    store.appendAudit = () => {
+      expect(fileIds()).toEqual(ids);
+      return Promise.reject(new Error("store away"));
+    };
+    await expect(rotate(openCipher())).rejects.toThrow("store away");
+    expect(fileIds()).toEqual(ids);
+    store.appendAudit = append;
+    const { key_id } = await rotate(openCipher());
+    expect(store.audit.at(-2)).toMatchObject({
+      subject: `encryption_key:${key_id}`,
+      details: { phase: "begun", key_made: true },
+    });
   });
 
   test("is completed by the next run when it was cut short, without another key", async () => {
@@ -216,9 +289,10 @@ describe("rotateEncryption() with keys made in data_dir", () => {
       key_id: made,
       key_made: false,
       credentials: { rotated: 2, current: 1, failed: 0 },
-      unused_key_ids: [former],
+      unused_key_ids: [],
+      kept_key_id: former,
     });
-    expect(fileIds()).toEqual([made]);
+    expect(fileIds()).toEqual([made, former]);
     expect(await expectReadable(readEncryptionKeys(dataDir))).toEqual(new Set([made]));
   });
 

@@ -123,10 +123,33 @@ describe("Revocations.override()", () => {
     revocations.override(overrideRow({ expires_at, is_active: false, changed_at: 1 }));
     expect([isRevoked("a"), told]).toEqual([true, [["a"]]]);
     revocations.override(overrideRow({ expires_at }));
+    expect(isRevoked("a")).toBe(true);
+    revocations.override(overrideRow({ expires_at, changed_at: 2 }));
     expect(isRevoked("a")).toBe(false);
     clock.advance(2 * MINUTE_MS);
     revocations.revoke([]);
     expect(revocations.overrideOf("a")).toBeNull();
+  });
+});
+
+describe("Revocations.suspend()", () => {
+  test("deactivates a token ahead of the store, and no reload undoes it", async () => {
+    const { nowMs, revocations, told, isRevoked } = setUp();
+    const store = new MemoryStore();
+    const token = { id: "a", expires_at: nowMs + MINUTE_MS };
+    await store.changeTokenOverride(token, { limits: { session_turns: 2 } }, nowMs, BY_ADMIN);
+    const first = revocations.suspend("a", token.expires_at);
+    const second = revocations.suspend("a", token.expires_at);
+    expect([isRevoked("a"), told]).toEqual([true, [["a"]]]);
+    await revocations.reload(store);
+    expect(isRevoked("a")).toBe(true);
+    first();
+    second();
+    expect(isRevoked("a")).toBe(true);
+    expect(revocations.overrideOf("a")?.limits).toEqual({ session_turns: 2 });
+    await store.changeTokenOverride(token, { is_active: true }, nowMs, BY_ADMIN);
+    await revocations.reload(store);
+    expect(isRevoked("a")).toBe(false);
   });
 });
 
@@ -136,9 +159,8 @@ describe("Revocations.load()", () => {
     const expires_at = nowMs + MINUTE_MS;
     await store.insertRevocation({ jti: "a", revoked_at: nowMs - 30, expires_at }, BY_ADMIN);
     await store.insertProjectRevocation(projectRow(nowMs - 20, expires_at), BY_ADMIN);
-    const changed_at = nowMs - 10;
-    const row = overrideRow({ jti: "b", is_active: false, changed_at, expires_at });
-    await store.putTokenOverride(row, BY_ADMIN);
+    const token = { id: "b", expires_at };
+    await store.changeTokenOverride(token, { is_active: false }, nowMs - 10, BY_ADMIN);
   }
 
   test("takes what could still verify, leeway included", async () => {
@@ -176,7 +198,7 @@ describe("Revocations.load()", () => {
     revocations.override(override);
     revocations.revokeProject(project);
     await store.insertRevocation(token, BY_ADMIN);
-    await store.putTokenOverride(override, BY_ADMIN);
+    await store.changeTokenOverride({ id: "c", expires_at }, {}, nowMs, BY_ADMIN);
     await store.insertProjectRevocation(project, BY_ADMIN);
     await revocations.load(store);
     await revocations.reload(store);

@@ -63,6 +63,14 @@ describe("sluice audit verify", () => {
     expect(ran.err).toStartWith("error: The audit is broken at entry 5: hash does not fit\n");
   });
 
+  test("--head asks for a hash that was noted, and says when it is gone", async () => {
+    const gone = { ...whole, broken: { sequence: null, reason: "No entry has the hash" } };
+    const path = `GET audit/verify?head=${whole.head}`;
+    const ran = await runAgainst({ [path]: gone }, ["audit", "verify", "--head", whole.head]);
+    expect(ran.code).toBe(1);
+    expect(ran.err).toStartWith("error: The audit is broken: No entry has the hash\n");
+  });
+
   test("--json exits as without it", async () => {
     for (const [answer, code] of [
       [whole, 0],

@@ -1,7 +1,7 @@
 /** `sluice check` on files of its own. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -66,6 +66,13 @@ describe("sluice check", () => {
     expect(code).toBe(1);
     expect(err).toContain(`${file}:4: service_tier_policy.rules[0].force_tier: is required`);
     expect((await check(text.replace("force", "filter"))).code).toBe(0);
+  });
+
+  test("runs no $(command)", async () => {
+    const trace = join(folder, "ran");
+    const text = `providers: [{ name: main, type: openai, api_key: "$(touch ${trace}; echo k)" }]`;
+    expect((await check(text)).code).toBe(0);
+    expect(existsSync(trace)).toBe(false);
   });
 
   test("of a file that is not there ends with 1 and says so", async () => {

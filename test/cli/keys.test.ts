@@ -9,7 +9,8 @@ const REPORT = {
   credentials: COUNTS,
   signing_keys: { rotated: 0, current: 1, failed: 0 },
   failures: [],
-  unused_key_ids: ["k1"],
+  unused_key_ids: ["k0"],
+  kept_key_id: "k1",
 };
 
 describe("sluice keys generate", () => {
@@ -28,7 +29,7 @@ describe("sluice keys rotate", () => {
   const rotate = (report: object, ...more: string[]) =>
     runAgainst({ "POST keys/rotate": report }, ["keys", "rotate", ...more]);
 
-  test("says what was moved and which key was removed", async () => {
+  test("says what was moved, which key was removed and which one stays for now", async () => {
     const { code, out, err } = await rotate(REPORT);
     expect([code, err]).toEqual([0, ""]);
     expect(out).toBe(
@@ -36,22 +37,34 @@ describe("sluice keys rotate", () => {
         "Made encryption key k2 in data_dir",
         "Under key k2: 3 moved, 1 were before, 0 failed of the credentials",
         "Under key k2: 0 moved, 1 were before, 0 failed of the signing keys",
-        "Removed from data_dir: k1",
+        "Removed from data_dir: k0",
+        "Not needed any more, kept in data_dir until the next rotation: k1",
         "",
       ].join("\n"),
     );
   });
 
+  test("says that it completed the rotation before, instead of making a key", async () => {
+    const { out } = await rotate({ ...REPORT, key_made: false, unused_key_ids: [] });
+    expect(out).toStartWith("Made no key: the rotation before was not complete, and goes on\n");
+    expect(out).not.toContain("Removed");
+  });
+
   test("names configured keys that may go, or how to bring a newer one", async () => {
-    const configured = { ...REPORT, key_source: "configuration", key_made: false };
-    expect((await rotate(configured)).out).toContain("take them out of encryption_keys: k1\n");
+    const configured = {
+      ...REPORT,
+      key_source: "configuration",
+      key_made: false,
+      kept_key_id: null,
+    };
+    expect((await rotate(configured)).out).toContain("take them out of encryption_keys: k0\n");
     const alone = { ...configured, unused_key_ids: [] };
     expect((await rotate(alone)).out).toContain("sluice keys generate");
   });
 
   test("exits 1 and lists what cannot be read", async () => {
     const failures = [{ kind: "credential", id: "c1", reason: "it was altered" }];
-    const report = { ...REPORT, failures, unused_key_ids: [] };
+    const report = { ...REPORT, failures, unused_key_ids: [], kept_key_id: null };
     const { code, out, err } = await rotate(report);
     expect(code).toBe(1);
     expect(err).toContain("cannot be read");

@@ -153,4 +153,37 @@ describe("startNode()", () => {
       await node.stop(0);
     });
   });
+
+  test("forgets what was revoked an hour after its token could last verify", async () => {
+    const node = await start();
+    const revokeOne = async () => {
+      const minute = { project_id: "default", duration_minutes: 1 };
+      const { id } = await (await send(node, "POST", "tokens", minute)).json();
+      expect((await send(node, "DELETE", `tokens/${id}`)).status).toBe(204);
+      return String(id);
+    };
+    const kept = async () => {
+      await manage(node, "/manage/revocations");
+      const database = openSqlite(join(dataDir, "sluice.db"));
+      const rows = database.query("SELECT jti FROM revocations", []);
+      database.close();
+      return rows.map(({ jti }) => String(jti));
+    };
+    const early = await revokeOne();
+    clock.advance(5_400_000);
+    const late = await revokeOne();
+    expect((await kept()).toSorted()).toEqual([early, late].toSorted());
+    clock.advance(1_800_000);
+    for (let round = 0; round < 100 && (await kept()).length > 1; round += 1);
+    expect(await kept()).toEqual([late]);
+    await node.stop(0);
+  });
 });
+
+function send(node: RunningNode, method: string, path: string, body?: object): Promise<Response> {
+  return fetch(`${node.adminUrl}/manage/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${node.adminToken}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}

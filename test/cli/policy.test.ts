@@ -55,7 +55,7 @@ describe("sluice policy show and set", () => {
     const { sluice } = await setUpCli();
     expect((await sluice(["policy", "set", file, "--if-version", "0"])).code).toBe(0);
     const stale = await sluice(["policy", "set", file, "--if-version", "0"]);
-    expect([stale.code, stale.err.includes("not the version")]).toEqual([1, true]);
+    expect([stale.code, stale.err.includes("not at the version")]).toEqual([1, true]);
     expect((await sluice(["policy", "reset", "--if-version", "7"])).code).toBe(1);
     expect((await sluice(["policy", "restore", "1", "--if-version", "1"])).code).toBe(0);
     expect((await sluice(["policy", "set", file, "--if-version", "x"])).code).toBe(2);

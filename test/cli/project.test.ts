@@ -24,9 +24,7 @@ describe("sluice project", () => {
     expect([deleted.code, deleted.out]).toEqual([0, `Deleted project ${id}\n`]);
     const gone = await sluice(["project", "show", id]);
     expect([gone.code, gone.out]).toEqual([1, ""]);
-    expect(gone.err).toBe(
-      `error: Project "${id}" not found\nGET /manage/projects lists what there is\n`,
-    );
+    expect(gone.err).toBe(`error: Project "${id}" not found\nWhat there is: sluice project list\n`);
   });
 
   test("create takes a key from standard input and prints it masked", async () => {
@@ -87,18 +85,22 @@ describe("sluice project create", () => {
 });
 
 describe("sluice project update", () => {
-  const answers = { "GET projects/p1": PROJECT, "PATCH projects/p1": PROJECT };
+  const answers = { "PATCH projects/p1": PROJECT };
   const update = (...args: string[]) => runAgainst(answers, ["project", "update", "p1", ...args]);
 
   test("changes the limits that are named and keeps the others", async () => {
-    const limits = { session_turns: 3, tokens_per_minute: 9 };
-    const added = await update("--limit", "tokens_per_minute=9");
-    expect(added.calls).toEqual([["GET projects/p1"], ["PATCH projects/p1", { limits }]]);
-    const removed = await update("--no-limit", "session_turns");
-    expect(removed.calls.at(-1)).toEqual(["PATCH projects/p1", { limits: {} }]);
+    const { calls } = await update("--limit", "tokens_per_minute=9", "--no-limit", "session_turns");
+    const limits = { tokens_per_minute: 9, session_turns: null };
+    expect(calls).toEqual([["PATCH projects/p1", { limits }]]);
   });
 
-  test("sends the other fields without asking for limits", async () => {
+  test("without an option sends nothing", async () => {
+    const { code, calls, err } = await update();
+    expect([code, calls]).toEqual([2, []]);
+    expect(err).toContain("Nothing to change: name at least one option");
+  });
+
+  test("sends the other fields", async () => {
     const { calls } = await update("--name", "site", "--activate", "--revoke-tokens");
     const body = { name: "site", is_active: true, revoke_tokens: true };
     expect(calls).toEqual([["PATCH projects/p1", body]]);

@@ -25,6 +25,10 @@ describe("pathOf()", () => {
   test("keeps an id one segment", () => {
     expect(pathOf("tokens", ["../projects?x"])).toBe("tokens/..%2Fprojects%3Fx");
   });
+
+  test("refuses a token where its id belongs, so that it is sent nowhere", () => {
+    expect(() => pathOf("tokens", ["sk-sluice-x.y.z"])).toThrow("not its id, such as tok_…");
+  });
 });
 
 describe("showOne()", () => {

@@ -21,6 +21,7 @@ describe("sluice revocation add", () => {
   });
 
   test.each<[string[], string]>([
+    [["--jti", `sk-sluice-${"x".repeat(400)}`], "not its id"],
     [[], "--jti"],
     [["--jti", "a", "--project", "b"], "--jti"],
     [["--jti", "a", "--issued-before", "1"], "goes with --project"],

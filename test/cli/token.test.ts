@@ -39,10 +39,10 @@ describe("sluice token", () => {
   });
 
   test.each([
-    [["--minutes", "999999999"], '"duration_minutes" is out of range', "1 to 525600"],
-    [["--project", "../tokens"], "not found", "/manage/projects"],
-    [["--model", "gpt-*-5"], "only at the end", "Known fields"],
-  ])("mint %p fails with the API's words and advice", async (more, words, advice) => {
+    [["--minutes", "999999999"], "--minutes is out of range", "1 to 525600"],
+    [["--project", "../tokens"], "not found", "sluice project list"],
+    [["--model", "gpt-*-5"], "only at the end", ""],
+  ])("mint %p fails with the API's reason in the command's words", async (more, words, advice) => {
     const { sluice } = await setUpCli();
     const { code, out, err } = await sluice(["token", "mint", ...more]);
     expect([code, out]).toEqual([1, ""]);

@@ -39,7 +39,7 @@ export function configurationTable(): string {
   const missing = all.filter(({ available }) => !available).map(({ path }) => `${path}.`);
   const rows = all
     .filter(({ path, available }) => available && !missing.some((one) => path.startsWith(one)))
-    .filter(({ path }) => !/^(apis|default_api|cors)\b/.test(path))
+    .filter(({ path }) => !/^(apis|default_api)\b/.test(path))
     // They have a section of their own.
     .filter(({ path }) => !path.startsWith("service_tier_policy."))
     // A provider's own timeouts, retry and circuit breaker are those of the top level again.

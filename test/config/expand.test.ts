@@ -26,6 +26,7 @@ test("expand() does not expand what a variable holds", () => {
 
 test("expand() sees a command only as the whole value", () => {
   expect(expand("$(cat key $HOME)", env)).toEqual({ kind: "command", command: "cat key $HOME" });
+  expect(expand("$(cat a\ncat b)\n", env)).toEqual({ kind: "command", command: "cat a\ncat b" });
 });
 
 test.each([
@@ -39,6 +40,7 @@ test.each([
   ["$A", "write ${A} for the variable A, or $$A for the text itself"],
   ["cost: 5$", "a $ by itself must be written $$"],
   ["$9", "a $ by itself must be written $$"],
+  ["$( )", "$(command) must be the whole value; write $$( for the text itself"],
   ["Bearer $(date)", "$(command) must be the whole value; write $$( for the text itself"],
 ])("expand() refuses %p", (text, message) => {
   expect(expand(text, env)).toEqual({ kind: "problem", message });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { narrowLimits, parseLimits } from "../../src/config/limits.ts";
+import { changeLimits, narrowLimits, parseLimits } from "../../src/config/limits.ts";
 
 describe("parseLimits()", () => {
   test("takes known limits, and null for none", () => {
@@ -19,6 +19,13 @@ describe("parseLimits()", () => {
   ])("refuses %p", (value, reason) => {
     expect(() => parseLimits(value)).toThrow(reason);
   });
+});
+
+test("changeLimits() sets what is named, takes away what is null, and keeps the rest", () => {
+  const limits = { max_requests: 5, session_turns: 9, tokens_per_minute: 100 };
+  const changes = { max_requests: 7, session_turns: null, session_seconds: null };
+  expect(changeLimits(limits, changes)).toEqual({ max_requests: 7, tokens_per_minute: 100 });
+  expect(() => changeLimits(limits, { max_requests: 0 })).toThrow("whole number from 1");
 });
 
 describe("narrowLimits()", () => {

@@ -20,6 +20,12 @@ auth: required
 auth_keys: [client-1]
 auth_header: X-Key
 headers: {strip: [X-A], inject: {X-B: b}}
+allowed_origins:
+  - https://App.Example.com:443
+  - https://*.preview.example.com
+  - http://[::1]:3000
+required_headers: [X-Team, "x-mode: a", "X-Mode:  b: c "]
+param_whitelist: {model: [gpt-*, o3], stream: "true"}
 timeouts: {dial: 1s, idle: 0}
 retry: {attempts: 1}
 inject_stream_usage: false
@@ -43,6 +49,19 @@ connection: {max_idle: 5, idle_timeout: 10}`;
       authValue: null,
       headersStrip: ["x-a"],
       headersInject: { "x-b": "b" },
+      allowedOrigins: [
+        "https://app.example.com",
+        "https://*.preview.example.com",
+        "http://[::1]:3000",
+      ],
+      requiredHeaders: new Map([
+        ["x-team", []],
+        ["x-mode", ["a", "b: c"]],
+      ]),
+      paramWhitelist: new Map([
+        ["model", [{ pattern: "gpt-*" }, { pattern: "o3" }]],
+        ["stream", [{ pattern: "true" }]],
+      ]),
       timeouts: { dialMs: 1_000, idleMs: 0, writeMs: 120_000 },
       retry: { attempts: 1, on: ["connect", "timeout", "429", "5xx"] },
       injectStreamUsage: false,
@@ -74,6 +93,15 @@ connection: {max_idle: 5, idle_timeout: 10}`;
     ["health_check: {headers: ['no colon']}", "health_check.headers[0]: must be a header line"],
     ["allowed_endpoints: [v1]", "allowed_endpoints[0]: must be a path beginning with /"],
     ["allowed_origins: ['a.example']", "allowed_origins[0]: must be an origin like"],
+    ["allowed_origins: ['https://a.example/']", "allowed_origins[0]: must be an origin like"],
+    ["allowed_origins: ['https://a*.example']", "allowed_origins[0]: must be an origin like"],
+    ["allowed_origins: ['https://u@a.example']", "allowed_origins[0]: must be an origin like"],
+    ["allowed_origins: ['https://a.example:99999']", "allowed_origins[0]: must be an origin"],
+    ["required_headers: [x-a: b]", 'required_headers[0]: must be a header name, or "name: value"'],
+    ["required_headers: ['x-a:']", "required_headers[0]: must be a header name"],
+    ["required_headers: ['a b']", "required_headers[0]: must be a header name"],
+    ["param_whitelist: {model: ['gpt-[']}", "param_whitelist.model[0]: must be a pattern"],
+    ["param_whitelist: {model: {a: b}}", "param_whitelist.model: must be a pattern"],
     ["egress_proxy: socks5://a:1", "egress_proxy: must be a URL beginning with http://"],
     ["credential_kind: token", "credential_kind: must be one of api_key, oauth"],
     ["x_forwarded_for: keep", "x_forwarded_for: must be one of strip, pass, append"],

@@ -143,6 +143,37 @@ providers:
     expect(providerOf(`type: openai\n${keys}`)).toMatchObject({ apiKeys: [], authValue: "" });
   });
 
+  test("takes a $(command) wherever a credential is expected", () => {
+    const command = { command: "cat x", ttlMs: 60_000 };
+    const keys = providerOf("type: openai\napi_keys: [{key: $(cat x)}]\napi_key: [a, $(cat x)]");
+    expect(keys.apiKeys.map(({ key }) => key)).toEqual([command, "a", command]);
+    expect(providerOf("type: openai\napi_key: $(cat x)").apiKeys).toEqual([
+      { key: command, weight: 1 },
+    ]);
+    expect(providerOf("type: openai\nauth_value: $(cat x)").authValue).toEqual(command);
+  });
+
+  test("gives every $(command) of a provider its credential_ttl", () => {
+    const keys = "type: openai\ncredential_ttl: 5m\napi_key:";
+    expect(providerOf(`${keys} $(a)`).apiKeys[0]?.key).toEqual({ command: "a", ttlMs: 300_000 });
+    expect(warningsOf("providers: [{type: openai, api_key: a, credential_ttl: 5m}]")).toEqual([
+      "1 providers[0].credential_ttl: is not used: it is about a $(command), and there is none",
+    ]);
+    expect(warningsOf("providers: [{type: openai, api_key: $(a), credential_ttl: 5m}]")).toEqual(
+      [],
+    );
+  });
+
+  test.each([
+    ["type: anthropic\napi_key: $(a)", "oauth"],
+    ["type: anthropic\nauth_value: $(a)", "oauth"],
+    ["type: anthropic\napi_key: $(a)\ncredential_kind: api_key", "api_key"],
+    ["type: anthropic\napi_key: a", "api_key"],
+    ["type: openai\napi_key: $(a)", "api_key"],
+  ] as const)("%p is a credential of kind %s", (keys, kind) => {
+    expect(providerOf(keys).credentialKind).toBe(kind);
+  });
+
   test("a missing or null api_key leaves the credential to the project", () => {
     expect(providerOf("type: openai\napi_key:")).toMatchObject({ apiKeys: [], authValue: null });
   });
@@ -212,17 +243,18 @@ apis:
     });
   });
 
-  test("refuses the restrictions that are not there yet, with one message a key", () => {
+  test("keeps to the parameters, origins and headers that the file names", () => {
     const restricted = `${lists}    param_whitelist: {model: [gpt-4o, gpt-4.1-*]}
     allowed_origins: [https://app.example.com]
     required_headers: [origin]
 `;
-    const later = "is not available in this version yet";
-    expect(problemsOf(restricted)).toEqual([
-      `10 apis.openai.param_whitelist: ${later}`,
-      `11 apis.openai.allowed_origins: ${later}`,
-      `12 apis.openai.required_headers: ${later}`,
-    ]);
+    const [api] = configOf(restricted).providers;
+    expect(api).toMatchObject({
+      allowedOrigins: ["https://app.example.com"],
+      requiredHeaders: new Map([["origin", []]]),
+    });
+    const patterns = api?.paramWhitelist.get("model")?.map(({ pattern }) => pattern);
+    expect(patterns).toEqual(["gpt-4o", "gpt-4.1-*"]);
   });
 
   test("misses the keys that llm-proxy requires", () => {

@@ -22,6 +22,18 @@ describe("ROOT_KEYS", () => {
     ],
     ["limits: {sessions: auto}", { limits: { sessionsMax: null } }],
     ["limits: {sessions: 0}", { limits: { sessionsMax: 0 } }],
+    [
+      "cors: {allowed_origins: ['https://A.example'], allowed_headers: [X-A], max_age: 1m}",
+      {
+        cors: {
+          allowedOrigins: ["https://a.example"],
+          allowedMethods: [],
+          allowedHeaders: ["x-a"],
+          allowCredentials: false,
+          maxAgeMs: 60_000,
+        },
+      },
+    ],
     ["graceful_shutdown_timeout: 5", { gracefulShutdownTimeoutMs: 5_000 }],
     ["retry: {attempts: 3}", { retry: { attempts: 3 } }],
     [
@@ -73,6 +85,15 @@ describe("ROOT_KEYS", () => {
     ["health_check: {enabled: 1}", "health_check.enabled: must be true or false"],
     ["circuit_breaker: {failures: 0}", "circuit_breaker.failures: must be a whole number from 1"],
     ["cors: {allowed_origins: [example.com]}", "cors.allowed_origins[0]: must be an origin like"],
+    ["cors: {allowed_methods: [get]}", "cors.allowed_methods[0]: must be an HTTP method"],
+    [
+      "cors: {allowed_origins: ['*'], allow_credentials: true}",
+      "cors.allow_credentials: cannot be true where allowed_origins has *",
+    ],
+    [
+      "cors: {allow_credentials: true}\nproviders: [{type: openai, allowed_origins: ['*']}]",
+      "cors.allow_credentials: cannot be true where allowed_origins has *",
+    ],
     ["service_tier_policy: {rules: [{action: pass}]}", "rules[0].service_tier: is missing"],
     ["service_tier_policy: {unknown_tier: block}", "service_tier_policy.rules: is missing"],
     [

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import { looksSecret, passwordsOf } from "../../src/config/secret_text.ts";
+import { looksSecret, partsOf, passwordsOf } from "../../src/config/secret_text.ts";
 
 test.each([
   "sk-proj-abcdef",
@@ -21,6 +21,15 @@ test.each(["info", "70000", "task-force", "https://api.openai.com/v1", "risk_fre
     expect(looksSecret(text)).toBe(false);
   },
 );
+
+test("partsOf() gives a secret, and what stands behind its scheme or id by itself", () => {
+  expect(partsOf("Bearer 0123456789abcdef")).toEqual([
+    "Bearer 0123456789abcdef",
+    "0123456789abcdef",
+  ]);
+  expect(partsOf("k1:0123456789abcdef")).toEqual(["k1:0123456789abcdef", "0123456789abcdef"]);
+  expect(partsOf("sk-1")).toEqual(["sk-1"]);
+});
 
 test("passwordsOf() gives the password as written and decoded", () => {
   expect(passwordsOf(new URL("http://u:a%40b@h"))).toEqual(["a%40b", "a@b"]);

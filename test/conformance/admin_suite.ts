@@ -48,7 +48,7 @@ const STEPS: readonly Step[] = [
     send: "POST /manage/projects",
     body: { name: "web" },
     status: 409,
-    audit: ["project.create  refused"],
+    audit: ["project.create project_name:web refused"],
   },
   {
     send: "POST /manage/projects/<web>/credentials",
@@ -69,7 +69,10 @@ const STEPS: readonly Step[] = [
   },
   {
     send: "PATCH /manage/projects/<web>",
-    body: { name: "shop", limits: { budget_micros_total: 5_000_000 } },
+    body: {
+      name: "shop",
+      limits: { budget_micros_total: 5_000_000, requests_per_minute: null },
+    },
     status: 200,
     has: ['"name":"shop"', '"limits":{"budget_micros_total":5000000}'],
     audit: ["project.update project:prj_* done"],
@@ -245,7 +248,7 @@ const STEPS: readonly Step[] = [
     body: { project_id: "<web>", duration_minutes: 60 },
     status: 403,
     has: ["project_inactive"],
-    audit: ["token.mint  refused"],
+    audit: ["token.mint project:prj_* refused"],
   },
   {
     send: "POST /manage/projects",

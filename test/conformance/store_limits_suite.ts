@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import type { LeaseRequest, LimitQuantity, Store } from "../../src/store/store.ts";
+import type { LeaseRequest, LimitQuantity } from "../../src/store/leases.ts";
+import type { Store } from "../../src/store/store.ts";
 import { Prng } from "../support/prng.ts";
 import { usageEvent } from "../support/usage_event.ts";
 import { by, type OpenedStore, type OpenStore, token } from "./store_fixtures.ts";

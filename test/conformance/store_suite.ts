@@ -20,6 +20,7 @@ import {
   token,
 } from "./store_fixtures.ts";
 import { limitsSuite } from "./store_limits_suite.ts";
+import { listsSuite } from "./store_lists_suite.ts";
 import { policiesSuite } from "./store_policies_suite.ts";
 
 /** Runs the suite as `name`. */
@@ -52,6 +53,21 @@ export function storeSuite(name: string, openStore: OpenStore): void {
         expect(await store.listProjects()).toContainEqual(project("p1"));
       });
 
+      test("insertProject() stores a credential with its project, or neither", async () => {
+        const row = credential("c0", { project_id: "p0" });
+        expect(await store.insertProject(project("p0"), by(), { row, by: by() })).toBe(true);
+        expect(await store.listCredentials()).toEqual([row]);
+        const other = { row: credential("c9", { project_id: "p9" }), by: by() };
+        expect(await store.insertProject(project("p0"), by(), other)).toBe(false);
+        // The id of another one.
+        const same = { row: credential("c0", { project_id: "p9" }), by: by() };
+        const refused = store.insertProject(project("p9"), by(), same);
+        expect(await refused.catch(() => "refused")).toBe("refused");
+        expect((await store.listProjects()).map(({ id }) => id)).not.toContain("p9");
+        expect(await store.listCredentials()).toEqual([row]);
+        await store.deleteProject("p0", by());
+      });
+
       test("updateProject() changes what is given and keeps when it was deactivated", async () => {
         const renamed = await store.updateProject("p1", { name: "new" }, 2000, by());
         expect(renamed).toEqual(project("p1", { name: "new", updated_at: 2000 }));
@@ -64,7 +80,12 @@ export function storeSuite(name: string, openStore: OpenStore): void {
         const limits = { budget_micros_per_day: 5_000_000, requests_per_minute: 60 };
         const limited = await store.updateProject("p1", { limits }, 5000, by());
         expect(limited).toMatchObject({ limits, name: "new" });
-        expect(await store.updateProject("p1", { limits: {} }, 5000, by())).toEqual(
+        const less = { requests_per_minute: null };
+        expect(await store.updateProject("p1", { limits: less }, 5000, by())).toMatchObject({
+          limits: { budget_micros_per_day: 5_000_000 },
+        });
+        const none = { budget_micros_per_day: null };
+        expect(await store.updateProject("p1", { limits: none }, 5000, by())).toEqual(
           project("p1", { name: "new", updated_at: 5000 }),
         );
         expect(await store.updateProject("none", { name: "x" }, 2000, by())).toBeNull();
@@ -99,7 +120,7 @@ export function storeSuite(name: string, openStore: OpenStore): void {
         expect(await store.deleteProject("p1", by())).toBe("deleted");
         expect(await store.deleteProject("p1", by())).toBe("not_found");
         expect(await store.listCredentials()).toEqual([]);
-        expect(await store.listTokens()).toEqual([]);
+        expect(await store.listTokens({ limit: 9 })).toEqual({ tokens: [], nextCursor: null });
         await store.insertProject(project("p2"), by());
         await store.insertUsage([usageEvent(1, { project_id: "p2" })]);
         expect(await store.deleteProject("p2", by())).toBe("in_use");
@@ -153,7 +174,7 @@ export function storeSuite(name: string, openStore: OpenStore): void {
     });
 
     fresh("tokens", () => {
-      test("tokens are listed by project, read and relabelled", async () => {
+      test("tokens are read and relabelled", async () => {
         await store.insertProject(project("p1"), by());
         await store.insertToken(token("t1"), by());
         const full = token("t2", {
@@ -165,9 +186,6 @@ export function storeSuite(name: string, openStore: OpenStore): void {
           limits: { max_requests: 5, budget_micros_total: 9_007_199_254_740_991 },
         });
         await store.insertToken(full, by());
-        await store.insertToken(token("t3", { project_id: "default" }), by());
-        expect((await store.listTokens("p1")).map((row) => row.id)).toEqual(["t1", "t2"]);
-        expect(await store.listTokens()).toHaveLength(3);
         expect(await store.getToken("t2")).toEqual(full);
         expect(await store.getToken("none")).toBeNull();
         expect(await store.updateToken("t1", { label: "one" }, by())).toMatchObject({
@@ -340,6 +358,7 @@ export function storeSuite(name: string, openStore: OpenStore): void {
   controlSuite(`${name}: control`, openStore);
   limitsSuite(`${name}: limits`, openStore);
   policiesSuite(`${name}: policies`, openStore);
+  listsSuite(`${name}: lists`, openStore);
 }
 
 async function allPages(store: Store, query: UsageQuery): Promise<string[]> {

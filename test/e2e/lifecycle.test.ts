@@ -178,6 +178,26 @@ providers: [{ name: openai, type: openai, api_key: ${key} }]
 });
 
 describe("draining", () => {
+  test.each([
+    ["in one piece", {}],
+    ["as a stream", { stream: true }],
+  ])("gives a request that runs its answer %s", async (_title, more) => {
+    const node = await startNode({ config: openaiConfig(provider.url) });
+    const headers = { authorization: `Bearer ${await node.mint()}`, "x-mock": "delay=400ms" };
+    const body = JSON.stringify({ model: "gpt-5.5", input: "Go", ...more });
+    const answer = fetch(`${node.url}/v1/responses`, { method: "POST", headers, body });
+    await node.logged(({ event }) => event === "ready");
+    await Bun.sleep(150);
+    node.kill("SIGTERM");
+    const { status, text } = await answer.then(async (one) => ({
+      status: one.status,
+      text: await one.text(),
+    }));
+    expect([status, text.includes('"completed"')]).toEqual([200, true]);
+    expect(await node.exited).toBe(0);
+    await cleanUp(node.dataDir);
+  });
+
   test.each(["SIGTERM", "SIGINT"] as const)(
     "%s lets a running turn finish and closes idle sessions with 1012",
     async (signal) => {
@@ -263,6 +283,15 @@ test("a log that nobody reads stops nothing; log_lines_dropped says what is miss
   await cleanUp(dataDir);
 }, 30_000);
 
+test("an admin token that can be guessed is a configuration_warning at start", async () => {
+  const tokens = "admin_tokens: [{ name: alice, token: short-token-123, role: viewer }]";
+  const node = await startNode({ config: openaiConfig(provider.url, tokens) });
+  const warning = node.log.find(({ event }) => event === "configuration_warning");
+  expect(warning?.["reason"]).toContain("alice is shorter than 16 characters");
+  expect(node.log.some((line) => JSON.stringify(line).includes("short-token"))).toBe(false);
+  await node.stop();
+});
+
 test("a wrong admin token is refused, logged and counted", async () => {
   const node = await startNode({ config: openaiConfig(provider.url) });
   const answer = await fetch(`${node.adminUrl}/manage/tokens`, {
@@ -273,7 +302,7 @@ test("a wrong admin token is refused, logged and counted", async () => {
     path: "/manage/tokens",
   });
   const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
-  expect(metrics).toContain("sluice_admin_refusals_total{} 1");
+  expect(metrics).toContain('sluice_admin_refusals_total{code="unauthorized"} 1');
   await node.stop();
 });
 

@@ -7,7 +7,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { PostgresServer } from "../support/postgres_server.ts";
+import { IS_OURS, PostgresServer } from "../support/postgres_server.ts";
 import {
   cleanUp,
   metricsText,
@@ -162,6 +162,8 @@ describe.each([
   test("a project's sessions at the other end with it, and it can come back", async () => {
     const { id } = JSON.parse(await sluice(here, "project", "create", "team", "--json"));
     const token = await sluice(here, "token", "mint", "--project", id);
+    // The other hears of the project a moment later.
+    while ((await post(there, token)).status === 403) await Bun.sleep(10);
     const client = await connect(there.url, "/v1/responses", headers(token));
     expect((await manage(here, "PATCH", `projects/${id}`, { is_active: false })).status).toBe(200);
     expect(await ending(client)).toEqual(["project_inactive", 1008]);
@@ -280,4 +282,130 @@ describe.each([
       await successor?.stop();
     }
   }, 30_000);
+});
+
+/** What takes a right away, each from a token of its own, and the status that it answers with. */
+async function takings(node: Node): Promise<{ token: string; subject: string; call: Call }[]> {
+  const project = async (name: string) => (await made(node, "projects", { name })).id;
+  const mint = (project_id: string) =>
+    made(node, "tokens", { project_id, duration_minutes: 60 }) as Promise<Minted>;
+  const [leaked, left] = [await project("leaked"), await project("left")];
+  const [one, other, off] = [await mint("default"), await mint("default"), await mint("default")];
+  const [ofLeaked, ofLeft] = [await mint(leaked), await mint(left)];
+  const call = (token: string, subject: string, method: string, path: string, body?: object) => ({
+    token,
+    subject,
+    call: () => manage(node, method, path, body),
+  });
+  const isOff = { is_active: false };
+  return [
+    call(one.token, `token:${one.id}`, "DELETE", `tokens/${one.id}`),
+    call(other.token, `token:${other.id}`, "POST", "revocations", { jti: other.id }),
+    call(off.token, `token:${off.id}`, "PATCH", `tokens/${off.id}`, isOff),
+    call(ofLeaked.token, `project:${leaked}`, "POST", `projects/${leaked}/tokens/revoke`),
+    call(ofLeft.token, `project:${left}`, "PATCH", `projects/${left}`, isOff),
+  ];
+}
+
+type Call = () => Promise<Response>;
+
+interface Minted {
+  readonly id: string;
+  readonly token: string;
+}
+
+async function made(node: Node, path: string, body: object): Promise<{ id: string }> {
+  const answer = await manage(node, "POST", path, body);
+  if (answer.status !== 201) throw new Error(await answer.text());
+  return answer.json();
+}
+
+/** What each token is answered with at a node, once that is all of this, or a second is over. */
+async function answersAt(
+  node: Node,
+  tokens: readonly string[],
+  expected: readonly string[],
+): Promise<string[]> {
+  const deadlineMs = performance.now() + 1_000;
+  for (;;) {
+    const codes = await Promise.all(
+      tokens.map(async (token) => {
+        const answer = await post(node, token);
+        return answer.status === 200 ? "accepted" : String((await answer.json()).error.code);
+      }),
+    );
+    if (String(codes) === String(expected) || performance.now() > deadlineMs) return codes;
+    await Bun.sleep(20);
+  }
+}
+
+describe.skipIf(!IS_OURS)("two nodes on one PostgreSQL that is away", () => {
+  const REFUSED = [
+    "token_revoked",
+    "token_revoked",
+    "token_revoked",
+    "token_revoked",
+    "project_inactive",
+  ];
+
+  test.each([
+    ["stopped", () => server.halt(), () => server.resume()],
+    ["frozen", async () => server.freeze(), async () => server.thaw()],
+  ])(
+    "%s: what is taken away holds here at once, there when it is back, and is audited once",
+    async (_, leave, comeBack) => {
+      const pair = await onPostgres();
+      const [here, there] = pair.nodes;
+      try {
+        const all = await takings(here);
+        const tokens = all.map(({ token }) => token);
+        const accepted = tokens.map(() => "accepted");
+        for (const node of pair.nodes) {
+          expect(await answersAt(node, tokens, accepted)).toEqual(accepted);
+        }
+        await leave();
+        const answers = Promise.all(all.map(({ call }) => call()));
+        expect(await answersAt(here, tokens, REFUSED)).toEqual(REFUSED);
+        for (const answer of await answers) {
+          expect([answer.status, (await answer.json()).code]).toEqual([503, "store_unavailable"]);
+        }
+        const startMs = performance.now();
+        const wrong = await fetch(`${here.adminUrl}/manage/status`, {
+          headers: { authorization: "Bearer wrong" },
+        });
+        expect([wrong.status, performance.now() - startMs < 1_000]).toEqual([401, true]);
+        expect(await metricsText(here)).toContain("sluice_changes_pending 5");
+        await comeBack();
+        expect(await answersAt(there, tokens, REFUSED)).toEqual(REFUSED);
+        const { entries } = await (await manage(there, "GET", "audit?limit=1000")).json();
+        const written = entries
+          .filter((one: { action: string }) => !/create|mint|login|traffic/.test(one.action))
+          .map((one: { subject: string; outcome: string }) => `${one.subject} ${one.outcome}`);
+        expect(written.toSorted()).toEqual(all.map(({ subject }) => `${subject} done`).toSorted());
+        expect(await metricsText(here)).toContain("sluice_changes_pending 0");
+      } finally {
+        await Promise.all(pair.nodes.map((node) => node.stop()));
+        await Promise.all(pair.folders.map(cleanUp));
+      }
+    },
+    60_000,
+  );
+
+  test("a node that stops with something unwritten says how much is lost", async () => {
+    const pair = await onPostgres();
+    const [node] = pair.nodes;
+    try {
+      const token = await node.mint();
+      await server.halt();
+      expect((await manage(node, "DELETE", `tokens/${tokenId(token)}`)).status).toBe(503);
+      node.kill("SIGTERM");
+      const lost = await node.logged((line) => String(line["reason"]).includes("are lost"));
+      expect(lost["reason"]).toBe("1 revocations and deactivations were not stored and are lost");
+      await node.exited;
+    } finally {
+      await server.resume();
+      await Promise.all(pair.nodes.map((one) => one.stop()));
+      await Promise.all(pair.folders.map(cleanUp));
+    }
+  }, 60_000);
 });

@@ -4,7 +4,7 @@ import type { ErrorCode } from "../../src/errors.ts";
 import { Account, capsOf } from "../../src/policy/account.ts";
 import { refusalOf } from "../../src/policy/limit_refusal.ts";
 import type { LimitName } from "../../src/exchange.ts";
-import type { LimitQuantity } from "../../src/store/store.ts";
+import type { LimitQuantity } from "../../src/store/leases.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 21, 12, 0, 15, 500);
 
@@ -15,6 +15,12 @@ interface Case {
   readonly code: ErrorCode;
   readonly message: string;
   readonly headers?: Record<string, string>;
+}
+
+/** Nothing is left, and nobody holds anything. */
+function spent(account: Account): Account {
+  account.credit(account.statement(NOW_MS), { granted: 0, left: 0, unspent: 0 }, NOW_MS);
+  return account;
 }
 
 const NO_RETRY = { "x-should-retry": "false" };
@@ -34,16 +40,6 @@ test.each<Case>([
     code: "rate_limited",
     message: "The token's limit of 1000 tokens a minute is reached. There is more in 45 s",
     headers: { "retry-after": "45" },
-  },
-  {
-    quantity: "tokens_per_minute",
-    limits: { tokens_per_minute: 1000 },
-    amount: 1001,
-    code: "rate_limited",
-    message:
-      "The token's limit of 1000 tokens a minute is reached: this request may take 1001. " +
-      "Send less, or ask for less output",
-    headers: NO_RETRY,
   },
   {
     quantity: "concurrent_exchanges",
@@ -96,7 +92,7 @@ test.each<Case>([
     headers: NO_RETRY,
   },
 ])("refusalOf() says $message", ({ quantity, limits, amount, code, message, headers }) => {
-  const account = new Account("token:t1", quantity, capsOf(quantity, limits));
+  const account = spent(new Account("token:t1", quantity, capsOf(quantity, limits)));
   const error = refusalOf(account, amount ?? 1, NOW_MS);
   expect(error.code).toBe(code);
   expect(error.message).toBe(message);
@@ -104,8 +100,26 @@ test.each<Case>([
   expect(error.subject).toBe("token:t1");
 });
 
+test.each([
+  ["requests", { max_requests: 7 }, "quota of 7 requests in total"],
+  ["cost_micros", { budget_micros_total: 50 }, "budget of 50 micro-dollars"],
+] as const)(
+  "refusalOf() of %s that are only held says when to try again",
+  (quantity, limits, name) => {
+    const account = new Account("token:t1", quantity, capsOf(quantity, limits));
+    account.credit(account.statement(NOW_MS), { granted: 0, left: 0, unspent: 1 }, NOW_MS);
+    const error = refusalOf(account, 1, NOW_MS);
+    expect(error.code).toBe("rate_limited");
+    expect(error.message).toBe(
+      `The token's ${name} is set aside for what runs now. Try again in 3 s`,
+    );
+    expect(error.headers).toEqual({ "retry-after": "3" });
+  },
+);
+
 test("refusalOf() names the project where the limit is the project's", () => {
-  const account = new Account("project:p", "requests", capsOf("requests", { max_requests: 1 }));
+  const caps = capsOf("requests", { max_requests: 1 });
+  const account = spent(new Account("project:p", "requests", caps));
   expect(refusalOf(account, 1, NOW_MS).message).toBe(
     "The project's quota of 1 requests in total is used up",
   );

@@ -68,7 +68,11 @@ test.each([
 ] as const)("reserve() refuses with %s beyond %p", async (code, limits, words) => {
   const world = new LimiterWorld();
   const limiter = world.limiter();
-  expect(await admittedOf(world, limiter, token(limits), 5)).toHaveLength(3);
+  const admitted = await admittedOf(world, limiter, token(limits), 5);
+  expect(admitted).toHaveLength(3);
+  if (!("concurrent_exchanges" in limits)) {
+    for (const reservation of admitted) reservation.settle(10, 100);
+  }
   const pending = refusal(() => limiter.reserve(token(limits), EXCHANGE));
   await world.settle();
   const error = await pending;
@@ -104,7 +108,7 @@ test("reserve() takes no tokens and no budget for an exchange that bills nothing
   const limiter = world.limiter();
   const free = { kind: "exchange", tokens: 0, costMicros: 0 } as const;
   const subjects = token({ budget_micros_total: 100, tokens_per_minute: 10, max_requests: 3 });
-  await world.admitted(limiter, subjects);
+  (await world.admitted(limiter, subjects)).settle(10, 100);
   await world.admitted(limiter, subjects, free);
   expect(await world.reserve(limiter, subjects)).toBe("budget_exhausted");
   await world.admitted(limiter, subjects, free);
@@ -164,7 +168,7 @@ test("settle() frees the place, keeps the request and gives back what was not us
     budget_micros_total: 150,
   });
   const first = await world.admitted(limiter, subjects);
-  expect(await world.reserve(limiter, subjects)).toBe("budget_exhausted");
+  expect(await world.reserve(limiter, subjects)).toBe("rate_limited");
   first.settle(4, 20);
   first.settle(0, 0);
   first.release();
@@ -224,7 +228,7 @@ test("a budget holds with what usage rows add to it, and is free again the next 
   for (const cost of [120, 130]) {
     const reservation = await world.admitted(limiter, subjects);
     reservation.settle(1, cost);
-    world.leases.ship("n1", "token:t1", cost, [DAY]);
+    world.ship(limiter, cost, [DAY]);
   }
   await world.pass(5_000);
   expect(world.leases.held("token:t1", "cost_micros")).toBe(0);
@@ -281,14 +285,143 @@ test("rates() has the tightest limit of the subjects", async () => {
 test("a limiter gives back what it did not need for two seconds", async () => {
   const world = new LimiterWorld();
   const limiter = world.limiter();
-  const subjects = token({ concurrent_exchanges: 80 });
-  const reservation = await world.admitted(limiter, subjects);
-  expect(world.leases.held("token:t1", "concurrent_exchanges")).toBe(10);
+  const subjects = token({ concurrent_exchanges: 24 });
+  const all = await admittedOf(world, limiter, subjects, 3);
+  const held = () => world.leases.held("token:t1", "concurrent_exchanges");
+  expect(held()).toBe(5);
+  for (const reservation of all) reservation.settle(null, null);
   await world.pass(1_000);
-  expect(world.leases.held("token:t1", "concurrent_exchanges")).toBe(10);
+  expect(held()).toBe(5);
   await world.pass(2_000);
-  expect(world.leases.held("token:t1", "concurrent_exchanges")).toBe(1);
-  reservation.settle(null, null);
+  expect(held()).toBe(0);
+});
+
+test("a limiter keeps a little for a slow client for 15 s, while there is plenty", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ max_requests: 800 });
+  for (let at = 0; at < 40; at++) {
+    (await world.admitted(limiter, subjects)).settle(1, 1);
+    await world.pass(3_000);
+    expect(world.leases.held("token:t1", "requests")).toBeLessThanOrEqual(100);
+  }
+  // Without it, nearly every request would ask.
+  expect(world.leases.asked.length).toBeLessThan(14);
+  await world.pass(15_000);
+  expect(world.leases.held("token:t1", "requests")).toBe(0);
+});
+
+test("a limiter gives back what it did not need of the running minute", async () => {
+  const world = new LimiterWorld();
+  const subjects = token({ requests_per_minute: 100 });
+  for (let at = 0; at < 12; at++) {
+    const reservation = await world.admitted(world.limiter(`n${at}`), subjects);
+    reservation.settle(1, 1);
+  }
+  await world.pass(20_000);
+  expect(await admittedOf(world, world.limiter("last"), subjects, 100)).toHaveLength(88);
+});
+
+test("reserve() says that a budget is only held where waiting helps", async () => {
+  const world = new LimiterWorld();
+  const other = world.limiter("n2");
+  const limiter = world.limiter();
+  const subjects = token({ budget_micros_total: 400, max_requests: 4 });
+  const running = await admittedOf(world, other, subjects, 4);
+  expect(running).toHaveLength(4);
+  const pending = refusal(() => limiter.reserve(subjects, EXCHANGE));
+  await world.settle();
+  const error = await pending;
+  expect([error.code, error.headers]).toEqual(["rate_limited", { "retry-after": "3" }]);
+  running.pop()?.release();
+  for (const reservation of running) reservation.settle(1, 0);
+  await world.pass(3_000);
+  await world.admitted(limiter, subjects);
+});
+
+test("reserve() takes nothing in vain of a budget that is too small for it", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ budget_micros_total: 400 });
+  await world.admitted(world.limiter("n2"), subjects, { ...EXCHANGE, costMicros: 250 });
+  const large = { ...EXCHANGE, costMicros: 300 };
+  expect(await world.reserve(limiter, subjects, large)).toBe("rate_limited");
+  expect(world.leases.held("token:t1", "cost_micros", "n1")).toBe(0);
+});
+
+test("reserve() lets a request have the whole minute that may take more tokens", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ tokens_per_minute: 1_000 });
+  const picture = { kind: "exchange", tokens: 60_000, costMicros: 1 } as const;
+  const reservation = await world.admitted(limiter, subjects, picture);
+  expect(await world.reserve(limiter, subjects)).toBe("rate_limited");
+  reservation.settle(400, 1);
+  await world.admitted(limiter, subjects);
+  // It has less than the whole minute now.
+  expect(await world.reserve(limiter, subjects, picture)).toBe("rate_limited");
+});
+
+test("settle() of turns dearer than reserved keeps within the budget, one at a time", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ budget_micros_total: 10_000 });
+  const small = { kind: "exchange", tokens: 1, costMicros: 10 } as const;
+  let spent = 0;
+  let late = 0;
+  for (let at = 0; at < 100; at++) {
+    const reservation = await world.reserve(limiter, subjects, small);
+    if (typeof reservation === "string") break;
+    reservation.settle(1, 1_000);
+    spent += 1_000;
+    // Rows arrive one turn late.
+    world.ship(limiter, late, ["total"]);
+    late = 1_000;
+    await world.settle();
+  }
+  expect(spent).toBe(10_000);
+});
+
+test("settle() for more than is leased is told before others are granted it", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ budget_micros_total: 1_000 });
+  const small = { kind: "exchange", tokens: 1, costMicros: 10 } as const;
+  (await world.admitted(limiter, subjects, small)).settle(1, 900);
+  await world.settle();
+  expect(world.leases.held("token:t1", "cost_micros")).toBeGreaterThanOrEqual(900);
+  const large = { ...small, costMicros: 101 };
+  expect(await world.reserve(world.limiter("n2"), subjects, large)).toBe("rate_limited");
+});
+
+test("stored() counts what was settled on this node, once, and no more than that", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const subjects = token({ budget_micros_total: 1_000 });
+  const held = () => world.leases.held("token:t1", "cost_micros");
+  const first = await world.admitted(limiter, subjects);
+  await world.pass(3_000);
+  // From before there was a budget, and of another node.
+  world.ship(limiter, 70, ["total"]);
+  world.ship(limiter, 50, ["total"], { nodeId: "n2" });
+  first.settle(1, 80);
+  await world.pass(20_000);
+  expect(held()).toBe(80);
+  world.ship(limiter, 80, ["total"]);
+  await world.pass(3_000);
+  expect(held()).toBe(0);
+});
+
+test("a limit that comes back finds what still runs of it", async () => {
+  const world = new LimiterWorld();
+  const limiter = world.limiter();
+  const limits = { concurrent_exchanges: 2 };
+  const running = await admittedOf(world, limiter, token(limits), 2);
+  limiter.reserve(token({ max_requests: 5 }), EXCHANGE);
+  await world.pass(3_000);
+  expect(world.leases.held("token:t1", "concurrent_exchanges")).toBe(2);
+  expect(await world.reserve(limiter, token(limits))).toBe("rate_limited");
+  for (const reservation of running) reservation.settle(1, 1);
   await world.pass(3_000);
   expect(world.leases.held("token:t1", "concurrent_exchanges")).toBe(0);
 });
@@ -308,7 +441,8 @@ test("a limiter counts the uses of tokens, and tells the store once a second", a
   const startMs = Date.UTC(2026, 10, 21, 12);
   expect(world.leases.uses).toEqual([
     { tokenId: "t1", requests: 2, cacheHits: 1, lastUsedAt: startMs + 10 },
-    { tokenId: "t2", requests: 2, cacheHits: 0, lastUsedAt: startMs + 1_010 },
+    { tokenId: "t2", requests: 1, cacheHits: 0, lastUsedAt: startMs + 10 },
+    { tokenId: "t2", requests: 1, cacheHits: 0, lastUsedAt: startMs + 1_010 },
   ]);
 });
 

@@ -43,7 +43,7 @@ describe("gemini.credentialHeaders()", () => {
     ["AIza1", "query_key", "x-goog-api-key", "AIza1"],
     ["ya29.1", "authorization", "authorization", "Bearer ya29.1"],
   ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
-    expect(gemini.credentialHeaders(key, style)).toEqual([[name, value]]);
+    expect(gemini.credentialHeaders(key, style, "api_key")).toEqual([[name, value]]);
   });
 });
 

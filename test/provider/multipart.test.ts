@@ -26,6 +26,12 @@ function find(chunks: readonly Uint8Array[], names = ["model"], valueBytesMax = 
 }
 
 describe("MultipartFields", () => {
+  test("oversized is every field whose value was too long to be kept", () => {
+    const { values, oversized } = find([utf8.encode(MODEL + END)], ["model"], 8);
+    expect([[...values], [...oversized]]).toEqual([[], ["model"]]);
+    expect([...find([utf8.encode(MODEL + END)], ["model"], 9).oversized]).toEqual([]);
+  });
+
   test.each([
     ["before the file", MODEL + FILE + END],
     ["after the file", FILE + MODEL + END],

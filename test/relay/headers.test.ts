@@ -11,7 +11,7 @@ import {
   upstreamHeaders,
   upstreamUpgradeHeaders,
 } from "../../src/relay/headers.ts";
-import type { HeaderPair, HeaderPolicy } from "../../src/relay/headers.ts";
+import type { CredentialPolicy, HeaderPair, HeaderPolicy } from "../../src/relay/headers.ts";
 import { providerConfig } from "../support/provider_config.ts";
 
 function up(
@@ -91,7 +91,7 @@ describe("upstreamHeaders()", () => {
     ["a,oauth-2025-04-20 ,b", "a,oauth-2025-04-20 ,b"],
   ])("adds the beta that a credential needs to the client's %p", (listed, sent) => {
     const client: Record<string, string> = listed === undefined ? {} : { "anthropic-beta": listed };
-    const credential = anthropic.credentialHeaders("sk-ant-oat01", "authorization");
+    const credential = anthropic.credentialHeaders("sk-ant-oat01", "authorization", "oauth");
     expect(up(client, {}, credential)["anthropic-beta"]).toBe(sent);
   });
 
@@ -156,7 +156,13 @@ describe("upstreamUpgradeHeaders()", () => {
 
 describe("credentialHeaders()", () => {
   const key = "sk-1";
-  test.each<[string, Partial<HeaderPolicy>, HeaderPair[]]>([
+  const policy = (changes: Partial<CredentialPolicy> = {}): CredentialPolicy => ({
+    ...providerConfig(),
+    authValue: null,
+    ...changes,
+  });
+
+  test.each<[string, Partial<CredentialPolicy>, HeaderPair[]]>([
     ["asks the family", {}, [["authorization", "Bearer sk-1"]]],
     ["auth_header replaces the name", { authHeader: "x-key" }, [["x-key", "sk-1"]]],
     [
@@ -168,13 +174,13 @@ describe("credentialHeaders()", () => {
     ["both", { authHeader: "x-key", authValue: "z" }, [["x-key", "z"]]],
     ["an empty auth_value injects nothing", { authValue: "" }, []],
   ])("%s", (_title, changes, expected) => {
-    expect(
-      credentialHeaders(providerConfig(changes), openai, key, "authorization", "prj_1"),
-    ).toEqual(expected);
+    expect(credentialHeaders(policy(changes), openai, key, "authorization", "prj_1")).toEqual(
+      expected,
+    );
   });
 
   test("mirrors the place where Anthropic's client put its key", () => {
-    const provider = providerConfig({ type: "anthropic" });
+    const provider = policy({ type: "anthropic" });
     const pairs = credentialHeaders(provider, anthropic, key, "x_api_key", "prj_1");
     expect(pairs).toEqual([["x-api-key", key]]);
   });
@@ -186,7 +192,7 @@ describe("credentialHeaders()", () => {
   ])("refuses when %s, without the key in the message", (_title, bad) => {
     let message = "";
     try {
-      credentialHeaders(providerConfig(), openai, bad, "authorization", "prj_1");
+      credentialHeaders(policy(), openai, bad, "authorization", "prj_1");
     } catch (thrown) {
       if (thrown instanceof GatewayError && thrown.code === "upstream_auth_failed") {
         ({ message } = thrown);
@@ -198,8 +204,8 @@ describe("credentialHeaders()", () => {
   });
 
   test("an empty key, or none on a forward provider, injects nothing", () => {
-    expect(credentialHeaders(providerConfig(), openai, "", "authorization", "prj_1")).toEqual([]);
-    const provider = providerConfig({ type: "forward" });
+    expect(credentialHeaders(policy(), openai, "", "authorization", "prj_1")).toEqual([]);
+    const provider = policy({ type: "forward" });
     expect(credentialHeaders(provider, openai, null, "authorization", "prj_1")).toEqual([]);
   });
 });

@@ -18,7 +18,7 @@ const OTHER: Upstream = {
 };
 
 let clock: FakeClock;
-let changes: [HealthChange, string | null][];
+let changes: [HealthChange, Upstream["apiKey"]][];
 let health: Health;
 
 beforeEach(() => {
@@ -95,6 +95,16 @@ describe("Health", () => {
     health.answered(ONE, 429, "20");
     health.answered(ONE, 200, null);
     expect(health.rests(ONE)).toBe(false);
+  });
+
+  test("a key whose command printed none rests until the command ran again", () => {
+    const command = { command: "print-key", ttlMs: 60_000 };
+    const upstream = { ...ONE, apiKey: command };
+    health.lacksCredential(upstream);
+    const same = { ...ONE, apiKey: { ...command } };
+    expect([upstream, same, ONE].map((one) => health.rests(one))).toEqual([true, false, false]);
+    clock.advance(5_000);
+    expect(health.rests(upstream)).toBe(false);
   });
 
   test("what a project's own key is refused is held against nobody", () => {

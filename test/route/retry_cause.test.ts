@@ -20,7 +20,7 @@ describe("causeOfError()", () => {
     ["upstream_unreachable", "connect"],
     ["upstream_closed", "connect"],
     ["upstream_timeout", "timeout"],
-    ["upstream_auth_failed", null],
+    ["upstream_auth_failed", "connect"],
     ["token_revoked", null],
   ] as const)("of %s is %p", (code, cause) => {
     expect(causeOfError(new GatewayError(code))).toBe(cause);

@@ -5,7 +5,9 @@ import {
   auditHash,
   auditRecord,
   type AuditRecord,
+  beginning,
   NO_HASH,
+  verifyAudit,
 } from "../../src/store/audit_chain.ts";
 
 interface Stored {
@@ -29,10 +31,11 @@ function chain(length: number): Stored[] {
   return stored;
 }
 
-function check(stored: readonly Stored[], expected: number) {
-  const found = new AuditCheck(expected);
+function check(stored: readonly Stored[], expected: number, stray?: number | null) {
+  const found = new AuditCheck(beginning(expected));
   for (const each of stored) found.add(each.record, each.hash);
-  return found.end();
+  const { entries, head, broken } = found.end(stray);
+  return { entries, head, broken };
 }
 
 describe("auditHash()", () => {
@@ -98,24 +101,61 @@ describe("AuditCheck", () => {
   ])("finds that %j were removed", (removed, sequence, reason) => {
     const stored = chain(5).filter((each) => !removed.includes(each.record.sequence));
     expect(check(stored, 5)).toMatchObject({
-      entries: 5 - removed.length,
+      entries: sequence - 1,
       broken: { sequence, reason },
     });
   });
 
-  test("finds an entry that was put in, before the first and after the last", () => {
+  test("finds an entry that was put in: before, between, after and without a number", () => {
     expect(check(chain(6), 5).broken).toMatchObject({ sequence: 6 });
     const early = { record: record(0), hash: auditHash(NO_HASH, record(0)) };
     expect(check([early, ...chain(5)], 5).broken).toMatchObject({ sequence: 0 });
+    const between = { record: record(2.5), hash: "x" };
+    const stored = chain(5).toSpliced(2, 0, between);
+    expect(check(stored, 5).broken).toMatchObject({ sequence: 2.5 });
+    expect(check(chain(5), 5, 9).broken).toMatchObject({ sequence: 9 });
+    expect(check(chain(5), 5, null).broken).toEqual({
+      sequence: null,
+      reason: "An entry without a number was put in by something else than sluice",
+    });
+  });
+
+  test("goes on where another check of the chain stopped", () => {
+    const stored = chain(5);
+    let progress = beginning(5);
+    for (const each of stored) {
+      const found = new AuditCheck(progress);
+      found.add(each.record, each.hash);
+      progress = structuredClone(found.progress);
+    }
+    expect(new AuditCheck(progress).end()).toEqual({
+      ...progress,
+      entries: 5,
+      broken: null,
+      isDone: true,
+    });
   });
 
   test("unreadable() breaks the chain at the next entry, unless it was broken before", () => {
-    const found = new AuditCheck(5);
+    const found = new AuditCheck(beginning(5));
     for (const each of chain(2)) found.add(each.record, each.hash);
     const broken = { sequence: 3, reason: "no number" };
-    expect(found.unreadable("no number")).toMatchObject({ entries: 2, broken });
-    const before = new AuditCheck(5);
+    expect(found.unreadable("no number")).toMatchObject({ entries: 2, broken, isDone: true });
+    const before = new AuditCheck(beginning(5));
     before.add(record(2), "x");
     expect(before.unreadable("no number").broken).toMatchObject({ sequence: 1 });
   });
+});
+
+test("verifyAudit() asks until the check is done", async () => {
+  const steps = [1, 2, 3].map((entries) => ({ ...beginning(3), entries, isDone: entries === 3 }));
+  const asked: unknown[] = [];
+  const verified = await verifyAudit({
+    async checkAudit(progress) {
+      asked.push(progress);
+      return steps[asked.length - 1] ?? beginning(0);
+    },
+  });
+  expect(asked).toEqual([null, steps[0], steps[1]]);
+  expect(verified).toEqual({ entries: 3, head: null, broken: null });
 });

@@ -11,6 +11,7 @@ import {
   loadEncryptionKeys,
   lockEncryptionKeys,
   makeDataDir,
+  makeEncryptionKey,
   readAdminAccess,
   readEncryptionKeys,
   removeEncryptionKeys,
@@ -106,12 +107,13 @@ test("readEncryptionKeys() makes no key: one that is gone is not replaced by ano
   expect(readEncryptionKeys(dataDir)).toEqual(keys);
 });
 
-test("addEncryptionKey() puts a new key first, removeEncryptionKeys() never takes that one", () => {
+test("addEncryptionKey() puts a key first, removeEncryptionKeys() never takes that one", () => {
   const [first] = loadEncryptionKeys(dataDir);
-  addEncryptionKey(dataDir);
-  addEncryptionKey(dataDir);
+  const [second, third] = [makeEncryptionKey(), makeEncryptionKey()];
+  addEncryptionKey(dataDir, second);
+  addEncryptionKey(dataDir, third);
   const keys = readEncryptionKeys(dataDir);
-  expect(keys[2]).toEqual(first);
+  expect(keys).toEqual([third, second, ...(first === undefined ? [] : [first])]);
   expect(new Set(keys.map(({ id }) => id)).size).toBe(3);
   expect(modeOf(join(dataDir, "encryption.key"))).toBe(0o600);
   expect(readdirSync(dataDir)).toEqual(["encryption.key"]);

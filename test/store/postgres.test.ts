@@ -3,13 +3,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 
 import { systemClock } from "../../src/runtime/clock.ts";
+import { verifyAudit } from "../../src/store/audit_chain.ts";
 import { type Migration, migrate, migrationStatus, MIGRATIONS } from "../../src/store/migrate.ts";
 import { openPostgres, openPostgresStore } from "../../src/store/postgres.ts";
 import type { SqlDriver } from "../../src/store/sql_driver.ts";
-import { by } from "../conformance/store_fixtures.ts";
+import type { Store } from "../../src/store/store.ts";
+import { by, project } from "../conformance/store_fixtures.ts";
 import { LOCALHOST_CERTIFICATE, OTHER_CERTIFICATE } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { databaseConfig, IS_OURS, PostgresServer } from "../support/postgres_server.ts";
+import { usageEvent } from "../support/usage_event.ts";
 
 let server: PostgresServer;
 let url: string;
@@ -337,6 +340,69 @@ describe("watchRevisions()", () => {
     await store.insertRevocation({ jti: "b", revoked_at: 1, expires_at: 2 }, by());
     await changed;
     await store.close();
+  });
+});
+
+describe("a pool of five", () => {
+  let config: ReturnType<typeof databaseConfig>;
+  beforeAll(async () => {
+    config = databaseConfig(await server.createDatabase(), { connectTimeoutMs: 20_000 });
+    const driver = await openPostgres({ config, clock: systemClock, report });
+    await migrate(driver, 0);
+    await driver.close();
+  });
+
+  /** What the follower, the limits and the ledger ask for, all at once. */
+  async function nodeWorks(store: Store): Promise<void> {
+    await store.readRevisions();
+    await store.listRevocations(0, 0);
+    await store.listProjects();
+    await store.lease("node_1", []);
+    await store.insertUsage([usageEvent(1)]);
+  }
+
+  function openStore(): Promise<Store> {
+    const ours = { ...config, poolSize: 5, connectTimeoutMs: 1_000 };
+    return openPostgresStore({ config: ours, clock: new FakeClock(), nodeId: "node_1", report });
+  }
+
+  test("keeps two for the node while viewers check a long audit and list", async () => {
+    const store = await openStore();
+    for (let part = 0; part < 20; part += 1) {
+      await store.appendAudit(Array.from({ length: 1_000 }, () => by()));
+    }
+    const lock = await openPostgres({ config, clock: systemClock, report });
+    let views: Promise<unknown>[] = [];
+    await lock.transaction("latest", async (queries) => {
+      // None of them ends until it is released.
+      await queries.exec("LOCK TABLE audit, tokens IN ACCESS EXCLUSIVE MODE");
+      views = Array.from({ length: 12 }, () => [
+        verifyAudit(store),
+        store.listAudit({ limit: 9 }),
+        store.listTokens({ limit: 9 }),
+      ]).flat();
+      await nodeWorks(store);
+    });
+    await nodeWorks(store);
+    const [verified] = await Promise.all(views);
+    expect(verified).toMatchObject({ entries: 20_000, broken: null });
+    await Promise.all([store.close(), lock.close()]);
+  });
+
+  test("keeps four for the rest while its changes wait for another node's", async () => {
+    const store = await openStore();
+    const other = await openPostgres({ config, clock: systemClock, report });
+    let changes: Promise<unknown>[] = [];
+    await other.transaction("control", async () => {
+      changes = Array.from({ length: 12 }, (_, index) => [
+        store.insertProject(project(`p${index}`), by()),
+        store.appendAudit([by()]),
+      ]).flat();
+      await nodeWorks(store);
+      await store.listAudit({ limit: 1 });
+    });
+    expect((await Promise.all(changes)).filter((inserted) => inserted === true)).toHaveLength(12);
+    await Promise.all([store.close(), other.close()]);
   });
 });
 

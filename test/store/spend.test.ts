@@ -9,7 +9,7 @@ import {
   subjectsOf,
   summed,
 } from "../../src/store/spend.ts";
-import type { LeaseRequest } from "../../src/store/store.ts";
+import type { LeaseRequest } from "../../src/store/leases.ts";
 import { usageEvent } from "../support/usage_event.ts";
 
 const DAY_MS = 86_400_000;

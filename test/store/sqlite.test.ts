@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { verifyAudit } from "../../src/store/audit_chain.ts";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
 import { by } from "../conformance/store_fixtures.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -108,6 +109,54 @@ test("an error inside a transaction leaves nothing of it, and the next one commi
   await store.close();
 });
 
+test("what people ask to see leaves room for what the node asks for itself", async () => {
+  const store = await openSqliteStore(options());
+  for (let part = 0; part < 20; part += 1) {
+    await store.appendAudit(Array.from({ length: 1_000 }, () => by()));
+  }
+  let verified: unknown = null;
+  const verifying = verifyAudit(store).then((found) => (verified = found));
+  let answers = 0;
+  while (verified === null) {
+    await store.readRevisions();
+    answers += 1;
+  }
+  await verifying;
+  expect(verified).toMatchObject({ entries: 20_000, broken: null });
+  expect(answers).toBeGreaterThan(20);
+  let listed = 0;
+  const lists = Array.from({ length: 12 }, async () => {
+    await store.listAudit({ limit: 1_000 });
+    listed += 1;
+  });
+  await store.readRevisions();
+  expect(listed).toBeLessThan(3);
+  await Promise.all(lists);
+  await store.close();
+}, 60_000);
+
+test.each([["NULL"], ["'text'"], ["-1"], ["1e300"]])(
+  "an entry of the audit whose number is %s is found, and no page shows it",
+  async (sequence) => {
+    const store = await openSqliteStore(options());
+    await store.appendAudit([by("a"), by("b")]);
+    const database = openSqlite(join(folder, "sluice.db"));
+    const columns = "recorded_at, node_id, actor, action, subject, outcome, request_id";
+    const rest = `${columns}, client_address, details, hash`;
+    database.exec(`INSERT INTO audit (sequence, ${rest})
+      SELECT ${sequence}, ${rest} FROM audit WHERE sequence = 1`);
+    database.close();
+    const { broken, entries } = await verifyAudit(store);
+    expect([entries, broken?.reason]).toEqual([
+      2,
+      expect.stringContaining("was put in by something else than sluice"),
+    ]);
+    const page = await store.listAudit({ limit: 2 });
+    expect(page.entries.map((entry) => entry.action)).toEqual(["b", "a"]);
+    await store.close();
+  },
+);
+
 test("watchRevisions() calls when another connection has written, and only then", async () => {
   const clock = new FakeClock();
   const store = await openSqliteStore({ ...options(), clock });
@@ -168,7 +217,7 @@ test("two processes on one database lose nothing of each other", async () => {
     expect(await child.exited).toBe(0);
   }
   const store = await openSqliteStore(options());
-  const verified = await store.verifyAudit();
+  const verified = await verifyAudit(store);
   expect(verified).toMatchObject({ entries: 2 * 2 * rounds, broken: null });
   expect((await store.listRevocations(0, 0)).tokens).toHaveLength(2 * rounds);
   expect((await store.readRevisions()).revocations).toBe(1 + 2 * rounds);

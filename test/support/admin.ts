@@ -5,7 +5,9 @@
 
 import { type AdminHandler, createAdminHandler } from "../../src/admin/api.ts";
 import type { AdminOptions, LiveSession } from "../../src/admin/context.ts";
+import { RefusalAudit } from "../../src/admin/refusal_audit.ts";
 import { endWhenRefused } from "../../src/auth/authenticate.ts";
+import { PendingChanges } from "../../src/auth/pending.ts";
 import type { AdminConfig, ProviderConfig } from "../../src/config/config.ts";
 import type { GatewayError } from "../../src/errors.ts";
 import { CurrentPolicy } from "../../src/policy/current_policy.ts";
@@ -63,6 +65,8 @@ export interface AdminSetup<S extends Store = MemoryStore> extends Identity<S> {
   readonly handle: AdminHandler;
   readonly sessions: FakeSession[];
   readonly errors: unknown[];
+  readonly pending: PendingChanges;
+  readonly refusalAudit: RefusalAudit;
   /** Sends a request with the admin token; `body` as JSON. */
   request(method: string, path: string, body?: unknown, sender?: Sender): Promise<Response>;
 }
@@ -84,6 +88,9 @@ export async function setUpAdminOver<S extends Store>(
   await tierPolicy.load(store);
   const sessions: FakeSession[] = [];
   const errors: unknown[] = [];
+  const onFailure = (error: unknown) => errors.push(error);
+  const pending = new PendingChanges({ store, clock, onFailure });
+  const refusalAudit = new RefusalAudit({ store, clock, onFailure });
   endWhenRefused(identity.revocations, identity.directory, {
     endWhere(matches, error) {
       const ending = sessions.filter((session) => matches(session));
@@ -95,6 +102,9 @@ export async function setUpAdminOver<S extends Store>(
     ...identity,
     tierPolicy,
     sessions: { list: () => sessions, get: (id) => sessions.find((one) => one.id === id) },
+    nodeId: "node-1",
+    pending,
+    refusalAudit,
     admins: ADMINS,
     rotateEncryption: async (by) => {
       await store.appendAudit([by]);
@@ -107,7 +117,7 @@ export async function setUpAdminOver<S extends Store>(
     health: (probe) => Response.json({ status: "ok", probe }),
     metrics: () => "sluice_up 1\n",
     status: () => ({ database: "sqlite" }),
-    onUnauthorized: () => {},
+    onRefused: () => {},
     onError: (error) => errors.push(error),
     ...change,
   });
@@ -124,7 +134,7 @@ export async function setUpAdminOver<S extends Store>(
       }),
       { remoteAddress: sender.address ?? CLIENT_ADDRESS },
     );
-  return { ...identity, handle, sessions, errors, request };
+  return { ...identity, handle, sessions, errors, pending, refusalAudit, request };
 }
 
 /** A provider whose own key must show up nowhere. */

@@ -23,6 +23,20 @@ export class LimiterWorld {
     return new Limiter({ nodeId, leases, clock, onStoreDown, report });
   }
 
+  /** Usage rows of a token arrive in the store, in the periods that they count for. */
+  ship(
+    limiter: Limiter,
+    costMicros: number,
+    periods: readonly string[],
+    { nodeId = "n1", tokenId = "t1" } = {},
+  ): void {
+    const subject = `token:${tokenId}`;
+    const change = { subject, quantity: "cost_micros", amount: costMicros } as const;
+    this.leases.spend.add(periods.map((period) => ({ ...change, period })));
+    const row = { node_id: nodeId, project_id: "p", token_id: tokenId };
+    limiter.stored([{ ...row, settled_micros: costMicros }]);
+  }
+
   /** Lets calls to the store and what waits for them finish. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 20; turn++) {

@@ -1,13 +1,20 @@
 /** The audit of a store, in memory; see `memory_store.ts`. */
 
 import type { Clock } from "../../src/runtime/clock.ts";
-import { AuditCheck, auditHash, auditRecord, NO_HASH } from "../../src/store/audit_chain.ts";
+import {
+  AuditCheck,
+  auditHash,
+  auditRecord,
+  beginning,
+  NO_HASH,
+} from "../../src/store/audit_chain.ts";
+import { cutPage, decodeCursor } from "../../src/store/cursor.ts";
 import type {
   AuditEntry,
   AuditPage,
+  AuditProgress,
   AuditQuery,
   AuditRow,
-  AuditVerification,
 } from "../../src/store/store.ts";
 
 export class MemoryAudit {
@@ -28,27 +35,32 @@ export class MemoryAudit {
   }
 
   list(query: AuditQuery): AuditPage {
-    const rows = this.rows.filter((row) => isAskedFor(row, query)).toReversed();
-    const start = query.cursor === undefined ? 0 : Number(query.cursor);
-    const end = start + query.limit;
-    return {
-      entries: rows.slice(start, end),
-      nextCursor: end < rows.length ? String(end) : null,
-    };
+    const { cursor, limit } = query;
+    const before = cursor === undefined ? Infinity : decodeCursor(cursor, ([at]) => Number(at));
+    const rows = this.rows.filter((row) => row.sequence < before && isAskedFor(row, query));
+    return cutPage(
+      rows.toReversed(),
+      limit,
+      (row) => row,
+      ({ sequence }) => [sequence],
+    );
   }
 
-  verify(): AuditVerification {
-    const check = new AuditCheck(this.rows.length);
-    for (const { hash, details, ...row } of this.rows) {
-      check.add({ ...row, details: JSON.stringify(details) }, hash);
-    }
-    return check.end();
+  /** One entry at a time, so that others get in between. */
+  check(progress: AuditProgress | null): AuditProgress {
+    const check = new AuditCheck(progress ?? beginning(this.rows.length));
+    const next = this.rows[check.last];
+    if (next === undefined || check.last === check.expected) return check.end();
+    const { hash, details, ...row } = next;
+    check.add({ ...row, details: JSON.stringify(details) }, hash);
+    return check.progress;
   }
 }
 
 function isAskedFor(row: AuditRow, query: AuditQuery): boolean {
   if (query.actor !== undefined && row.actor !== query.actor) return false;
   if (query.action !== undefined && row.action !== query.action) return false;
+  if (query.hash !== undefined && row.hash !== query.hash) return false;
   if (query.subject !== undefined && row.subject !== query.subject) return false;
   if (query.sinceMs !== undefined && row.recorded_at < query.sinceMs) return false;
   return query.untilMs === undefined || row.recorded_at < query.untilMs;

@@ -6,8 +6,9 @@ import type {
   LeaseReport,
   LeaseRequest,
   LimitQuantity,
+  NodeReport,
   TokenUse,
-} from "../../src/store/store.ts";
+} from "../../src/store/leases.ts";
 import type { FakeClock } from "./fake_clock.ts";
 import { MemorySpend } from "./memory_spend.ts";
 
@@ -18,35 +19,31 @@ export class MemoryLeases implements LeaseSource {
   readonly reports: LeaseReport[] = [];
   readonly uses: TokenUse[] = [];
   readonly removed: string[] = [];
-  /** `hanging` calls go on with `resume`. */
-  mode: "up" | "failing" | "hanging" = "up";
+  /** `hanging` calls go on with `resume`; of `lost` ones only the answer is. */
+  mode: "up" | "failing" | "hanging" | "lost" = "up";
   #hanging: (() => void)[] = [];
 
   constructor(clock: FakeClock) {
     this.spend = new MemorySpend(clock);
   }
 
-  async lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {
+  lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]> {
     this.asked.push(requests);
-    await this.#pass();
-    return this.spend.lease(nodeId, requests);
+    return this.#call(() => this.spend.lease(nodeId, requests));
   }
 
-  async reportLeases(
-    nodeId: string,
-    reports: readonly LeaseReport[],
-    uses: readonly TokenUse[],
-  ): Promise<void> {
-    await this.#pass();
-    this.reports.push(...reports);
-    this.uses.push(...uses);
-    this.spend.report(nodeId, reports);
+  reportLeases(nodeId: string, report: NodeReport): Promise<void> {
+    return this.#call(() => {
+      this.reports.push(...report.leases);
+      if (this.spend.report(nodeId, report)) this.uses.push(...report.uses);
+    });
   }
 
-  async removeNode(nodeId: string): Promise<void> {
-    await this.#pass();
-    this.removed.push(nodeId);
-    this.spend.removeNode(nodeId);
+  removeNode(nodeId: string): Promise<void> {
+    return this.#call(() => {
+      this.removed.push(nodeId);
+      this.spend.removeNode(nodeId);
+    });
   }
 
   /** The database is there again. */
@@ -55,23 +52,19 @@ export class MemoryLeases implements LeaseSource {
     for (const go of this.#hanging.splice(0)) go();
   }
 
-  /** A usage row arrived in the periods that it counts for. */
-  ship(nodeId: string, subject: string, costMicros: number, periods: readonly string[]): void {
-    const quantity = "cost_micros";
-    this.spend.add(periods.map((period) => ({ subject, quantity, period, amount: costMicros })));
-    this.spend.reduce(nodeId, subject, quantity, costMicros);
-  }
-
-  /** Outstanding, of one node or all. */
+  /** What one node holds, or all. */
   held(subject: string, quantity: LimitQuantity, nodeId?: string): number {
-    return this.spend.leases.reduce((sum, held) => {
-      const isIt = held.subject === subject && held.quantity === quantity;
-      return isIt && (nodeId ?? held.nodeId) === held.nodeId ? sum + held.outstanding : sum;
+    return this.spend.leases.reduce((sum, one) => {
+      const isIt = one.subject === subject && one.quantity === quantity;
+      return isIt && (nodeId ?? one.nodeId) === one.nodeId ? sum + one.held : sum;
     }, 0);
   }
 
-  async #pass(): Promise<void> {
+  async #call<T>(run: () => T): Promise<T> {
     if (this.mode === "hanging") await new Promise<void>((go) => this.#hanging.push(go));
     if (this.mode === "failing") throw new Error("The database is away");
+    const answer = run();
+    if (this.mode === "lost") throw new Error("The connection was lost");
+    return answer;
   }
 }

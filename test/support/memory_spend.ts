@@ -1,34 +1,27 @@
 /** Sums, leases and nodes of a store, in memory; see `memory_store.ts`. */
 
 import type { Clock } from "../../src/runtime/clock.ts";
-import {
-  grantOf,
-  isSpentWhenLeased,
-  leftOf,
-  periodExpiryMs,
-  type SpendChange,
-} from "../../src/store/spend.ts";
 import type {
+  Holding,
   Lease,
-  LeaseReport,
   LeaseRequest,
   LimitQuantity,
-  Store,
-} from "../../src/store/store.ts";
+  NodeReport,
+} from "../../src/store/leases.ts";
+import { grantOf, periodExpiryMs, type SpendChange } from "../../src/store/spend.ts";
+import type { Store } from "../../src/store/store.ts";
 
 const NODE_DEAD_MS = 30_000;
 
-interface Held {
+interface Held extends Holding {
   readonly nodeId: string;
-  readonly subject: string;
-  readonly quantity: LimitQuantity;
-  outstanding: number;
 }
 
 export class MemorySpend {
   readonly sums: SpendChange[] = [];
-  readonly leases: Held[] = [];
+  leases: Held[] = [];
   readonly seenAtMs = new Map<string, number>();
+  readonly #reports = new Map<string, number>();
   readonly #clock: Pick<Clock, "nowMs">;
 
   constructor(clock: Pick<Clock, "nowMs">) {
@@ -36,29 +29,34 @@ export class MemorySpend {
   }
 
   lease(nodeId: string, requests: readonly LeaseRequest[]): Lease[] {
-    for (const [id, seenAtMs] of [...this.seenAtMs]) {
-      if (this.#clock.nowMs() - seenAtMs >= NODE_DEAD_MS) this.removeNode(id);
-    }
     this.seenAtMs.set(nodeId, this.#clock.nowMs());
-    return requests.map((request) => this.#grant(nodeId, request));
+    return requests.map((request) => {
+      const { subject, quantity, period, held } = request;
+      const usedIn = (name: string) => this.used(subject, quantity, name);
+      const others = this.leases.filter((one) => {
+        const isIt = one.subject === subject && one.quantity === quantity && one.period === period;
+        return isIt && one.nodeId !== nodeId && (period !== "now" || this.#isAlive(one.nodeId));
+      });
+      const lease = grantOf(request, usedIn, total(others.map((one) => one.held)));
+      this.#hold({ nodeId, subject, quantity, period, held: held + lease.granted });
+      return lease;
+    });
   }
 
-  report(nodeId: string, reports: readonly LeaseReport[]): void {
+  /** Whether it was a new one. */
+  report(nodeId: string, { number, leases }: NodeReport): boolean {
     this.seenAtMs.set(nodeId, this.#clock.nowMs());
-    for (const { subject, quantity, used, released } of reports) {
-      this.reduce(nodeId, subject, quantity, used + released);
-      if (used > 0) this.add([{ subject, quantity, period: "total", amount: used }]);
+    const isNew = this.#reports.get(nodeId) !== number;
+    this.#reports.set(nodeId, number);
+    for (const { subject, quantity, period, held, used } of leases) {
+      this.#hold({ nodeId, subject, quantity, period, held });
+      if (isNew && used > 0) this.add([{ subject, quantity, period: "total", amount: used }]);
     }
+    return isNew;
   }
 
   removeNode(nodeId: string): void {
-    this.seenAtMs.delete(nodeId);
-    for (const held of this.leases) if (held.nodeId === nodeId) held.outstanding = 0;
-  }
-
-  reduce(nodeId: string, subject: string, quantity: LimitQuantity, amount: number): void {
-    const held = this.#held(nodeId, subject, quantity);
-    held.outstanding = Math.max(0, held.outstanding - amount);
+    this.leases = this.leases.filter((one) => one.nodeId !== nodeId || one.period !== "now");
   }
 
   add(changes: readonly SpendChange[]): void {
@@ -89,29 +87,18 @@ export class MemorySpend {
     this.sums.splice(0, this.sums.length, ...this.sums.filter(isKept));
   }
 
-  #grant(nodeId: string, request: LeaseRequest): Lease {
-    const { subject, quantity, wanted, caps } = request;
-    const isAlike = (held: Held) => held.subject === subject && held.quantity === quantity;
-    const outstanding = total(this.leases.filter(isAlike).map((held) => held.outstanding));
-    const left = leftOf(request, (period) => this.used(subject, quantity, period), outstanding);
-    const granted = grantOf(wanted, left);
-    if (isSpentWhenLeased(quantity)) {
-      const periods = new Set(caps.map((cap) => cap.period));
-      this.add([...periods].map((period) => ({ subject, quantity, period, amount: granted })));
-    } else {
-      this.#held(nodeId, subject, quantity).outstanding += granted;
-    }
-    return { granted, left: left - granted };
+  #isAlive(nodeId: string): boolean {
+    return this.#clock.nowMs() - (this.seenAtMs.get(nodeId) ?? -Infinity) < NODE_DEAD_MS;
   }
 
-  #held(nodeId: string, subject: string, quantity: LimitQuantity): Held {
-    const isIt = (held: Held) =>
-      held.nodeId === nodeId && held.subject === subject && held.quantity === quantity;
-    const found = this.leases.find(isIt);
-    if (found !== undefined) return found;
-    const held = { nodeId, subject, quantity, outstanding: 0 };
-    this.leases.push(held);
-    return held;
+  #hold(held: Held): void {
+    this.leases = this.leases.filter(
+      (one) =>
+        one.nodeId !== held.nodeId ||
+        one.subject !== held.subject ||
+        one.quantity !== held.quantity,
+    );
+    if (held.held !== 0) this.leases.push(held);
   }
 }
 

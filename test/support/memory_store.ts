@@ -4,36 +4,39 @@
  * Several nodes over one of it are nodes over one database.
  */
 
+import { changeLimits } from "../../src/config/limits.ts";
 import type { UsageEvent } from "../../src/exchange.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
+import type { Lease, LeaseRequest, NodeReport } from "../../src/store/leases.ts";
 import type {
   AuditEntry,
   AuditPage,
+  AuditProgress,
   AuditQuery,
   AuditRow,
-  AuditVerification,
   CredentialRow,
-  Lease,
-  LeaseReport,
-  LeaseRequest,
+  NewCredential,
+  PageQuery,
   PolicyRow,
   PolicyVersion,
   ProjectRevocationRow,
   ProjectRow,
   RevocationChanges,
+  RevocationPage,
   RevocationRow,
   Revisions,
   SigningKeyRow,
   Store,
   TokenOverrideRow,
+  TokenPage,
+  TokenQuery,
   TokenRow,
-  TokenUse,
   UsagePage,
   UsageQuery,
 } from "../../src/store/store.ts";
 import { MemoryAudit } from "./memory_audit.ts";
 import { MemoryPolicies } from "./memory_policies.ts";
-import { MemoryRevocations } from "./memory_revocations.ts";
+import { MemoryRevocations, pageOfTokens } from "./memory_revocations.ts";
 import { MemorySpend } from "./memory_spend.ts";
 import { MemoryUsage } from "./memory_usage.ts";
 
@@ -86,11 +89,14 @@ export class MemoryStore implements Store {
     return this.#run("listProjects", () => [...this.projects.values()]);
   }
 
-  insertProject(row: ProjectRow, by: AuditEntry): Promise<boolean> {
+  insertProject(row: ProjectRow, by: AuditEntry, credential?: NewCredential): Promise<boolean> {
     return this.#run("insertProject", () => {
       if (this.projects.has(row.id) || this.#named(row.name) !== undefined) return false;
       this.projects.set(row.id, structuredClone(row));
       this.#changed("directory", by);
+      if (credential === undefined) return true;
+      this.credentials.set(credential.row.id, { ...credential.row });
+      this.#audit.append([credential.by]);
       return true;
     });
   }
@@ -104,7 +110,8 @@ export class MemoryStore implements Store {
     return this.#run("updateProject", () => {
       const row = this.projects.get(id);
       if (row === undefined) return null;
-      Object.assign(row, structuredClone(change), { updated_at: nowMs });
+      const limits = changeLimits(row.limits, change.limits ?? {});
+      Object.assign(row, change, { limits, updated_at: nowMs });
       if (row.is_active) row.deactivated_at = null;
       else row.deactivated_at ??= nowMs;
       this.#changed("directory", by);
@@ -159,12 +166,8 @@ export class MemoryStore implements Store {
     });
   }
 
-  listTokens(projectId?: string): Promise<TokenRow[]> {
-    return this.#run("listTokens", () =>
-      [...this.tokens.values()].filter(
-        (row) => projectId === undefined || row.project_id === projectId,
-      ),
-    );
+  listTokens(query: TokenQuery): Promise<TokenPage> {
+    return this.#run("listTokens", () => pageOfTokens([...this.tokens.values()], query));
   }
 
   getToken(id: string): Promise<TokenRow | null> {
@@ -201,32 +204,51 @@ export class MemoryStore implements Store {
     });
   }
 
-  putTokenOverride(row: TokenOverrideRow, by: AuditEntry): Promise<void> {
-    return this.#run("putTokenOverride", () => {
-      this.revoked.override(row, this.#changed("revocations", by));
-    });
-  }
-
-  getTokenOverride(jti: string): Promise<TokenOverrideRow | null> {
-    return this.#run("getTokenOverride", () => this.revoked.overrideOf(jti));
+  changeTokenOverride(
+    token: Pick<TokenRow, "id" | "expires_at">,
+    change: Parameters<Store["changeTokenOverride"]>[1],
+    nowMs: number,
+    by: AuditEntry,
+  ): Promise<TokenOverrideRow> {
+    return this.#run("changeTokenOverride", () =>
+      this.revoked.override(token, change, nowMs, this.#changed("revocations", by)),
+    );
   }
 
   insertRevocation(row: RevocationRow, by: AuditEntry): Promise<void> {
     return this.#run("insertRevocation", () => this.#revoke(row, by));
   }
 
-  insertProjectRevocation(row: ProjectRevocationRow, by: AuditEntry): Promise<TokenRow[]> {
+  insertProjectRevocation(
+    row: Parameters<Store["insertProjectRevocation"]>[0],
+    by: AuditEntry,
+  ): Promise<ProjectRevocationRow> {
     return this.#run("insertProjectRevocation", () => {
-      const issuedBefore = this.revoked.revokeProject(row, this.#changed("revocations", by));
-      const revoked = [...this.tokens.values()].filter(
+      const times = this.#tokensOf(row.project_id).map((token) => token.created_at);
+      const issued_before = row.issued_before ?? Math.max(row.revoked_at, ...times);
+      return this.revoked.revokeProject(
+        { ...row, issued_before },
+        this.#changed("revocations", by),
+      );
+    });
+  }
+
+  markRevokedTokens(projectId: string, nowMs: number): Promise<number> {
+    return this.#run("markRevokedTokens", () => {
+      const { issued_before = -1, revoked_at = null } = this.revoked.projects.get(projectId) ?? {};
+      const revoked = this.#tokensOf(projectId).filter(
         (token) =>
-          token.project_id === row.project_id &&
-          token.created_at <= issuedBefore &&
+          token.created_at <= issued_before &&
+          token.expires_at > nowMs &&
           token.revoked_at === null,
       );
-      for (const token of revoked) token.revoked_at = row.revoked_at;
-      return revoked;
+      for (const token of revoked) token.revoked_at = revoked_at;
+      return revoked.length;
     });
+  }
+
+  pageRevocations(query: PageQuery, nowMs: number): Promise<RevocationPage> {
+    return this.#run("pageRevocations", () => this.revoked.page(query, nowMs));
   }
 
   listRevocations(afterRevision: number, nowMs: number): Promise<RevocationChanges> {
@@ -236,10 +258,10 @@ export class MemoryStore implements Store {
     });
   }
 
-  forgetExpired(nowMs: number): Promise<void> {
+  forgetExpired(nowMs: number): Promise<number> {
     return this.#run("forgetExpired", () => {
-      this.revoked.forgetExpired(nowMs);
       this.spend.forgetExpired(nowMs);
+      return this.revoked.forgetExpired(nowMs);
     });
   }
 
@@ -313,14 +335,10 @@ export class MemoryStore implements Store {
     return this.#run("lease", () => this.spend.lease(nodeId, requests));
   }
 
-  reportLeases(
-    nodeId: string,
-    reports: readonly LeaseReport[],
-    uses: readonly TokenUse[],
-  ): Promise<void> {
+  reportLeases(nodeId: string, report: NodeReport): Promise<void> {
     return this.#run("reportLeases", () => {
-      this.spend.report(nodeId, reports);
-      for (const use of uses) {
+      const isNew = this.spend.report(nodeId, report);
+      for (const use of isNew ? report.uses : []) {
         const row = this.tokens.get(use.tokenId);
         if (row === undefined) continue;
         row.request_count += use.requests;
@@ -346,8 +364,8 @@ export class MemoryStore implements Store {
     return this.#run("listAudit", () => this.#audit.list(query));
   }
 
-  verifyAudit(): Promise<AuditVerification> {
-    return this.#run("verifyAudit", () => this.#audit.verify());
+  checkAudit(progress: AuditProgress | null): Promise<AuditProgress> {
+    return this.#run("checkAudit", () => this.#audit.check(progress));
   }
 
   insertUsage(events: readonly UsageEvent[]): Promise<string[]> {
@@ -379,6 +397,10 @@ export class MemoryStore implements Store {
 
   #named(name: string): ProjectRow | undefined {
     return [...this.projects.values()].find((row) => row.name === name);
+  }
+
+  #tokensOf(projectId: string): TokenRow[] {
+    return [...this.tokens.values()].filter((row) => row.project_id === projectId);
   }
 
   #revoke(row: RevocationRow, by: AuditEntry): void {

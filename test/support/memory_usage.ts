@@ -1,7 +1,7 @@
 /** The usage of a store with what it changes of the sums, in memory; see `memory_store.ts`. */
 
 import type { UsageEvent } from "../../src/exchange.ts";
-import { costChanges, subjectsOf, summed } from "../../src/store/spend.ts";
+import { costChanges, summed } from "../../src/store/spend.ts";
 import type { UsagePage, UsageQuery } from "../../src/store/store.ts";
 import type { MemorySpend } from "./memory_spend.ts";
 
@@ -18,11 +18,6 @@ export class MemoryUsage {
     const fresh = [...byId.values()].reverse().filter((event) => !this.rows.has(event.event_id));
     for (const event of fresh) this.rows.set(event.event_id, structuredClone(event));
     this.#spend.add(summed(costChanges(fresh)));
-    for (const event of fresh) {
-      for (const subject of subjectsOf(event)) {
-        this.#spend.reduce(event.node_id, subject, "cost_micros", event.settled_micros ?? 0);
-      }
-    }
     return fresh.map((event) => event.event_id);
   }
 

@@ -24,6 +24,7 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway_admission.ts",
     "gateway_arrival.ts",
     "gateway_http.ts",
+    "gateway_preflight.ts",
     "gateway_request.ts",
     "gateway_session.ts",
     "gateway_tier.ts",
