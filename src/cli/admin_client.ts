@@ -236,8 +236,8 @@ export function segment(text: string): string {
 export function idOf(text: string): string {
   if (!text.startsWith(TOKEN_PREFIX)) return text;
   throw new UsageError(
-    `This is a token (${TOKEN_PREFIX}…), not its id, such as tok_…: see \`sluice token list\`, or ` +
-      "the jti in the token's middle part, which is base64url of JSON",
+    `This is a token (${TOKEN_PREFIX}…), not its id (tok_…): see \`sluice token list\`, ` +
+      "or the jti in the token's middle part, which is base64url of JSON",
   );
 }
 

@@ -43,8 +43,8 @@ export function requireBounded(
   if (!escapesLimits || !isLimited) return;
   throw new GatewayError("endpoint_not_allowed", {
     message:
-      `${name} hands out a key of the provider's, for which no limit of this token or its project ` +
-      "would hold. Use a token without limits, or connect through sluice",
+      `${name} hands out a key of the provider's, for which no limit of this token or its ` +
+      "project would hold. Use a token without limits, or connect through sluice",
   });
 }
 

@@ -241,7 +241,7 @@ describe("rotateEncryption() with keys made in data_dir", () => {
     expect(await expectReadable(readEncryptionKeys(dataDir))).toEqual(new Set([third]));
   });
 
-  test("loses nothing that is stored after it under the key before: the next one moves it", async () => {
+  test("loses nothing stored after it under the key before: the next one moves it", async () => {
     const former = new Cipher(loadEncryptionKeys(dataDir));
     await putCredential("c1", former);
     await rotate(openCipher());

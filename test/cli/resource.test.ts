@@ -27,7 +27,7 @@ describe("pathOf()", () => {
   });
 
   test("refuses a token where its id belongs, so that it is sent nowhere", () => {
-    expect(() => pathOf("tokens", ["sk-sluice-x.y.z"])).toThrow("not its id, such as tok_…");
+    expect(() => pathOf("tokens", ["sk-sluice-x.y.z"])).toThrow("not its id (tok_…)");
   });
 });
 

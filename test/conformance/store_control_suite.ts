@@ -223,7 +223,7 @@ export function controlSuite(name: string, openStore: OpenStore): void {
         });
       });
 
-      test("changeTokenOverride() merges, and each change is later than the one before", async () => {
+      test("changeTokenOverride() merges; each change is later than the one before", async () => {
         const of = { id: "o", expires_at: 9000 };
         const sent = { is_active: false, limits: { max_requests: 1, session_turns: 9 } };
         const first = await store.changeTokenOverride(of, sent, 5, by());
@@ -392,7 +392,7 @@ export function controlSuite(name: string, openStore: OpenStore): void {
         expect((await verifyAudit(store)).broken).toBeNull();
       });
 
-      test("verifyAudit() reads a chain of several pages, up to its end at the beginning", async () => {
+      test("verifyAudit() reads a chain of several pages, up to where it ended", async () => {
         const entries = Array.from({ length: 1_938 }, (_, index) => by(`many ${index}`));
         await store.appendAudit(entries);
         const begun = await store.checkAudit(null);

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import type { LeaseRequest, LimitQuantity } from "../../src/store/leases.ts";
+import type { LeaseRequest } from "../../src/store/leases.ts";
 import type { Store } from "../../src/store/store.ts";
 import { Prng } from "../support/prng.ts";
 import { usageEvent } from "../support/usage_event.ts";
@@ -13,15 +13,28 @@ const NOON_MS = 1_795_190_800_000;
 const DAY = "day:2026-11-20";
 const MONTH = "month:2026-11";
 
-function budget(subject: string, limit: number, wanted: number, period = "total"): LeaseRequest {
-  return { subject, quantity: "cost_micros", wanted, caps: [{ period, limit }] };
+/** @param held by the node that asks */
+function budget(subject: string, limit: number, wanted: number, held = 0): LeaseRequest {
+  const caps = [{ period: "total", limit }];
+  return { subject, quantity: "cost_micros", period: "now", held, wanted, least: 1, caps };
 }
 
 /** What is left of a cap for everybody, found out by a node that takes nothing. */
 async function leftOf(store: Store, request: LeaseRequest): Promise<number> {
-  const [lease] = await store.lease("probe", [{ ...request, wanted: 0 }]);
-  await store.removeNode("probe");
-  return (lease?.granted ?? NaN) + (lease?.left ?? NaN);
+  const asked = { ...request, held: 0, wanted: 0, least: Number.MAX_SAFE_INTEGER };
+  const [lease] = await store.lease("probe", [asked]);
+  return lease?.left ?? NaN;
+}
+
+/** A node says what it holds of something. */
+async function report(
+  store: Store,
+  nodeId: string,
+  { subject, quantity, period }: LeaseRequest,
+  { number = 1, held = 0, used = 0 },
+): Promise<void> {
+  const leases = [{ subject, quantity, period, held, used }];
+  await store.reportLeases(nodeId, { number, leases, uses: [] });
 }
 
 async function spent(store: Store, subject: string): Promise<Record<string, number>> {
@@ -109,13 +122,31 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
     });
 
     test("lease() grants what is wanted, more while there is plenty, at most all", async () => {
-      const ask = async (wanted: number) =>
-        (await store.lease("node_1", [budget("token:g1", 800, wanted)]))[0];
-      expect(await ask(10)).toEqual({ granted: 100, left: 700 });
-      expect(await ask(300)).toEqual({ granted: 300, left: 400 });
-      expect(await ask(390)).toEqual({ granted: 390, left: 10 });
-      expect(await ask(50)).toEqual({ granted: 10, left: 0 });
-      expect(await ask(1)).toEqual({ granted: 0, left: 0 });
+      const ask = async (wanted: number, held: number) =>
+        (await store.lease("node_1", [budget("token:g1", 800, wanted, held)]))[0];
+      expect(await ask(10, 0)).toEqual({ granted: 100, left: 700, unspent: 800 });
+      expect(await ask(300, 100)).toEqual({ granted: 300, left: 400, unspent: 800 });
+      expect(await ask(390, 400)).toEqual({ granted: 390, left: 10, unspent: 800 });
+      expect(await ask(50, 790)).toEqual({ granted: 10, left: 0, unspent: 800 });
+      expect(await ask(1, 800)).toEqual({ granted: 0, left: 0, unspent: 800 });
+    });
+
+    test("lease() grants nothing where less is left than helps", async () => {
+      const request = { ...budget("token:g5", 100, 200), least: 101 };
+      expect(await store.lease("node_1", [request])).toEqual([
+        { granted: 0, left: 100, unspent: 100 },
+      ]);
+      expect(await leftOf(store, request)).toBe(100);
+    });
+
+    test("lease() goes by what the node says that it holds", async () => {
+      const request = budget("token:g6", 800, 100);
+      await store.lease("node_1", [request]);
+      // Its answer was lost.
+      expect(await store.lease("node_1", [request])).toMatchObject([{ granted: 100, left: 700 }]);
+      expect(await leftOf(opened.other, request)).toBe(700);
+      await store.lease("node_1", [{ ...request, held: 900 }]);
+      expect(await leftOf(opened.other, request)).toBe(0);
     });
 
     test("lease() holds all caps of a request, and what was used before", async () => {
@@ -129,43 +160,41 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
           { period: MONTH, limit: 500 },
         ],
       };
-      expect(await store.lease("node_1", [request])).toEqual([{ granted: 60, left: 0 }]);
+      const [lease] = await store.lease("node_1", [request]);
+      expect(lease).toEqual({ granted: 60, left: 0, unspent: 60 });
       const overspent = budget("project:g2", 30, 5);
-      expect(await store.lease("node_1", [overspent])).toEqual([{ granted: 0, left: 0 }]);
+      const nothing = { granted: 0, left: 0, unspent: 0 };
+      expect(await store.lease("node_1", [overspent])).toEqual([nothing]);
     });
 
-    test("lease() counts what is now outstanding alone for concurrency", async () => {
+    test("lease() counts what is held now for concurrency", async () => {
       const request: LeaseRequest = {
-        subject: "token:g3",
+        ...budget("token:g3", 0, 2),
         quantity: "concurrent_sessions",
-        wanted: 2,
         caps: [{ period: "now", limit: 3 }],
       };
-      expect(await store.lease("node_1", [request])).toEqual([{ granted: 2, left: 1 }]);
-      expect(await opened.other.lease("node_2", [request])).toEqual([{ granted: 1, left: 0 }]);
-      const report = { subject: "token:g3", quantity: request.quantity, used: 0, released: 2 };
-      await store.reportLeases("node_1", [report], []);
+      expect(await store.lease("node_1", [request])).toMatchObject([{ granted: 2, left: 1 }]);
+      expect(await opened.other.lease("node_2", [request])).toMatchObject([{ granted: 1, left: 0 }]);
+      await report(store, "node_1", request, { held: 0 });
       expect(await leftOf(store, request)).toBe(2);
     });
 
-    test("lease() spends what is per minute at once, and it is forgotten later", async () => {
-      const period = `minute:${Math.floor(NOON_MS / 60_000)}`;
-      const request: LeaseRequest = {
-        subject: "token:g4",
-        quantity: "tokens_per_minute",
-        wanted: 600,
-        caps: [{ period, limit: 1000 }],
+    test("lease() counts what is held of a minute in it alone, whatever became of the node", async () => {
+      const minute = Math.floor(NOON_MS / 60_000);
+      const ask = (number: number, wanted: number): LeaseRequest => {
+        const period = `minute:${number}`;
+        const caps = [{ period, limit: 1000 }];
+        const request = budget("token:g4", 0, wanted);
+        return { ...request, quantity: "tokens_per_minute", period, caps };
       };
-      expect(await store.lease("node_1", [request, request])).toEqual([
-        { granted: 600, left: 400 },
-        { granted: 400, left: 0 },
-      ]);
-      await store.removeNode("node_1");
-      expect(await spent(store, "token:g4")).toEqual({ [`tokens_per_minute ${period}`]: 1000 });
-      await store.forgetExpired(NOON_MS + 2 * 60_000);
-      expect(await leftOf(store, request)).toBe(0);
-      await store.forgetExpired(NOON_MS + 4 * 60_000);
-      expect(await store.listSpend("token:g4")).toEqual([]);
+      const [lease] = await store.lease("gone", [ask(minute, 600)]);
+      expect(lease).toEqual({ granted: 600, left: 400, unspent: 1000 });
+      await store.removeNode("gone");
+      await opened.exec("UPDATE nodes SET seen_at = seen_at - 40000 WHERE node_id = 'gone'");
+      expect(await leftOf(opened.other, ask(minute, 0))).toBe(400);
+      expect(await leftOf(opened.other, ask(minute + 1, 0))).toBe(1000);
+      await store.lease("gone", [ask(minute + 1, 200)]);
+      expect(await leftOf(opened.other, ask(minute + 1, 0))).toBe(800);
     });
 
     test("lease() by four nodes at once never grants more than there is", async () => {
@@ -193,67 +222,81 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
       expect(granted).toBe(limit);
     });
 
-    test("insertUsage() takes what was settled from what the node has outstanding", async () => {
+    test("insertUsage() leaves what is held to the node that holds it", async () => {
       const request = budget("project:u1", 1000, 200);
       await store.lease("node_1", [request]);
       const row = { project_id: "u1", node_id: "node_1" };
       await store.insertUsage([usageEvent(40, { ...row, settled_micros: 150 })]);
+      expect(await leftOf(store, request)).toBe(650);
+      await report(store, "node_1", request, { held: 50 });
       expect(await leftOf(store, request)).toBe(800);
-      await store.insertUsage([usageEvent(41, { ...row, settled_micros: 250 })]);
-      expect(await leftOf(store, request)).toBe(600);
-      await store.insertUsage([usageEvent(42, { ...row, node_id: "gone", settled_micros: 100 })]);
-      expect(await leftOf(store, request)).toBe(500);
     });
 
-    test("reportLeases() gives back what is released and adds up what is used", async () => {
-      const quantity: LimitQuantity = "requests";
-      const caps = [{ period: "total", limit: 100 }];
-      const request = { subject: "token:q1", quantity, wanted: 40, caps };
-      await store.lease("node_1", [request]);
-      const report = { subject: "token:q1", quantity, used: 7, released: 3 };
-      await store.reportLeases("node_1", [report], []);
+    test("reportLeases() says what is held, and adds up what is used", async () => {
+      const request = { ...budget("token:q1", 100, 40), quantity: "requests" } as const;
+      await store.lease("node_q", [request]);
+      await report(store, "node_q", request, { held: 30, used: 7 });
       expect(await spent(store, "token:q1")).toEqual({ "requests total": 7 });
       expect(await leftOf(store, request)).toBe(63);
-      await store.removeNode("node_1");
+      await store.removeNode("node_q");
       expect(await leftOf(store, request)).toBe(93);
-      await store.reportLeases("node_1", [report], []);
+      await report(store, "node_q", request, { number: 2, used: 7 });
       expect(await leftOf(store, request)).toBe(86);
+    });
+
+    test("reportLeases() counts once what comes twice, and goes by what is held now", async () => {
+      await store.insertToken(token("twice", { project_id: "default" }), by());
+      const request = { ...budget("token:q2", 100, 40), quantity: "requests" } as const;
+      const uses = [{ tokenId: "twice", requests: 2, cacheHits: 1, lastUsedAt: 5000 }];
+      const { subject, quantity, period } = request;
+      for (const held of [30, 20, 25]) {
+        const leases = [{ subject, quantity, period, held, used: 7 }];
+        await store.reportLeases("node_t", { number: 4, leases, uses });
+        await opened.other.lease("node_t", []);
+        expect(await leftOf(store, request)).toBe(93 - held);
+      }
+      // Also after it was given up for a while.
+      await opened.exec("UPDATE nodes SET seen_at = seen_at - 600000 WHERE node_id = 'node_t'");
+      expect(await leftOf(store, request)).toBe(93);
+      await report(store, "node_t", request, { number: 4, held: 10, used: 7 });
+      expect(await leftOf(store, request)).toBe(83);
+      expect(await store.getToken("twice")).toMatchObject({ request_count: 2, cache_hit_count: 1 });
     });
 
     test("reportLeases() adds up the use of tokens", async () => {
       await store.insertToken(token("use", { project_id: "default" }), by());
       const use = { tokenId: "use", requests: 3, cacheHits: 1, lastUsedAt: 5000 };
       const late = { ...use, requests: 2, cacheHits: 0, lastUsedAt: 4000 };
-      await store.reportLeases("node_1", [], [use, { ...use, tokenId: "unknown" }]);
-      await opened.other.reportLeases("node_2", [], [late]);
+      const uses = [use, { ...use, tokenId: "unknown" }];
+      await store.reportLeases("node_u1", { number: 1, leases: [], uses });
+      await opened.other.reportLeases("node_u2", { number: 1, leases: [], uses: [late] });
       const counted = { request_count: 5, cache_hit_count: 1, last_used_at: 5000 };
       expect(await store.getToken("use")).toMatchObject(counted);
     });
 
-    test("the leases of a node that was not seen for 30 s are void", async () => {
+    test("what a node holds is void while it is not seen for 30 s", async () => {
       const request = budget("project:d1", 1000, 400);
       await store.lease("dead", [request]);
       const ago = (ms: number) =>
         opened.exec(`UPDATE nodes SET seen_at = seen_at - ${ms} WHERE node_id = 'dead'`);
       await ago(20_000);
       expect(await leftOf(store, request)).toBe(600);
-      await opened.other.reportLeases("dead", [], []);
+      await opened.other.reportLeases("dead", { number: 1, leases: [], uses: [] });
       await ago(20_000);
       expect(await leftOf(store, request)).toBe(600);
       await ago(10_000);
       expect(await leftOf(store, request)).toBe(1000);
-      const row = { project_id: "d1", node_id: "dead", settled_micros: 300 };
-      await store.insertUsage([usageEvent(50, row)]);
-      const report = { ...request, used: 0, released: 100 };
-      await store.reportLeases("dead", [report], []);
-      expect(await leftOf(store, request)).toBe(700);
+      await report(store, "dead", request, { number: 2, held: 250 });
+      expect(await leftOf(store, request)).toBe(750);
     });
 
-    test("a node that comes back after it was given up starts without leases", async () => {
+    test("a node is forgotten after a day, with all that it held", async () => {
       const request = budget("project:d2", 1000, 400);
       await store.lease("back", [request]);
-      await opened.exec("UPDATE nodes SET seen_at = seen_at - 31000 WHERE node_id = 'back'");
-      expect(await store.lease("back", [request])).toEqual([{ granted: 400, left: 600 }]);
+      await opened.exec("UPDATE nodes SET seen_at = seen_at - 86400000 WHERE node_id = 'back'");
+      expect(await leftOf(store, request)).toBe(1000);
+      await store.reportLeases("back", { number: 1, leases: [], uses: [] });
+      expect(await leftOf(store, request)).toBe(1000);
     });
 
     test("deleteProject() forgets the sums of the project and its tokens", async () => {
@@ -261,10 +304,10 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
       const times = { created_at: 1, updated_at: 1, deactivated_at: null };
       await store.insertProject({ ...row, ...times }, by());
       await store.insertToken(token("x2", { project_id: "x1" }), by());
-      const report = { quantity: "requests", used: 1, released: 0 } as const;
+      const said = { quantity: "requests", period: "now", held: 0, used: 1 } as const;
       const subjects = ["project:x1", "token:x2", "token:x3"];
-      const reports = subjects.map((subject) => ({ subject, ...report }));
-      await store.reportLeases("node_1", reports, []);
+      const leases = subjects.map((subject) => ({ subject, ...said }));
+      await store.reportLeases("node_x", { number: 1, leases, uses: [] });
       await store.deleteProject("x1", by());
       const left = await Promise.all(subjects.map((subject) => store.listSpend(subject)));
       expect(left.map((rows) => rows.length)).toEqual([0, 0, 1]);

@@ -95,7 +95,7 @@ export function listsSuite(name: string, openStore: OpenStore): void {
         expect(ours).toEqual(expected.filter((row) => row.project_id === "p1"));
       });
 
-      test("pageRevocations() gives what is in force once, newest first, page by page", async () => {
+      test("pageRevocations() gives what is in force once, newest first, in pages", async () => {
         for (const [jti, revoked_at] of Object.entries({ a: 2, b: 1, c: 2, d: 3 })) {
           await store.insertRevocation({ jti, revoked_at, expires_at: 9000 }, by());
         }
@@ -135,7 +135,7 @@ export function listsSuite(name: string, openStore: OpenStore): void {
         expect(second.tokens.map((row) => row.created_at)).toEqual([20_997]);
       });
 
-      test("markRevokedTokens() marks living ones that the revocation is about, in steps", async () => {
+      test("markRevokedTokens() marks living ones that it is about, in steps", async () => {
         await opened.exec(manyTokens("over", 100));
         await store.insertToken(token("later", { created_at: 30_000 }), by());
         await store.insertToken(token("other", { project_id: "default" }), by());
@@ -150,7 +150,7 @@ export function listsSuite(name: string, openStore: OpenStore): void {
         }
       });
 
-      test("forgetExpired() deletes tokens and what they used 30 days after, in steps", async () => {
+      test("forgetExpired() deletes tokens and their sums 30 days after, in steps", async () => {
         await opened.exec(`INSERT INTO spend (subject, quantity, period, used, expires_at)
           SELECT 'token:' || id, 'requests', 'total', 5, NULL FROM tokens`);
         const used = async (id: string) => (await store.listSpend(`token:${id}`)).length;

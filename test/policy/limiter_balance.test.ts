@@ -45,7 +45,8 @@ class Balance {
   constructor(seed: number, mayExceed: boolean) {
     this.#random = new Prng(seed);
     this.#mayExceed = mayExceed;
-    for (const node of NODES) this.#limiters.set(node, this.world.limiter(node));
+    const onStoreDown = mayExceed ? "allow" : "deny";
+    for (const node of NODES) this.#limiters.set(node, this.world.limiter(node, onStoreDown));
   }
 
   async step(): Promise<void> {
@@ -89,7 +90,7 @@ class Balance {
   async #stumble(): Promise<void> {
     const { leases } = this.world;
     leases.mode = this.#random.pick(["failing", "hanging", "lost"]);
-    await this.world.pass(this.#random.int(1, 4) * 500);
+    await this.world.pass(this.#random.pick([500, 1_000, 2_500, 40_000]));
     leases.resume();
     await this.world.settle();
   }

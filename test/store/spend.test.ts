@@ -3,8 +3,6 @@ import { describe, expect, test } from "bun:test";
 import {
   costChanges,
   grantOf,
-  isSpentWhenLeased,
-  leftOf,
   periodExpiryMs,
   subjectsOf,
   summed,
@@ -58,25 +56,19 @@ test("summed() makes one change a key, the last one first, and leaves out what i
 });
 
 test("periodExpiryMs() keeps a sum until nobody counts in its period any more", () => {
-  expect(periodExpiryMs("minute:100")).toBe(103 * 60_000);
   expect(periodExpiryMs("day:2026-02-28")).toBe(Date.parse("2026-03-01") + 7 * DAY_MS);
   expect(periodExpiryMs("month:2026-02")).toBe(Date.parse("2026-02-01") + 38 * DAY_MS);
   expect(periodExpiryMs("total")).toBeNull();
 });
 
-test("isSpentWhenLeased() is true of quantities per minute only", () => {
-  expect(isSpentWhenLeased("requests_per_minute")).toBe(true);
-  expect(isSpentWhenLeased("tokens_per_minute")).toBe(true);
-  for (const quantity of ["concurrent_exchanges", "requests", "cost_micros"] as const) {
-    expect(isSpentWhenLeased(quantity)).toBe(false);
-  }
-});
-
-describe("leftOf()", () => {
+describe("grantOf()", () => {
   const request: LeaseRequest = {
     subject: "token:t",
     quantity: "cost_micros",
-    wanted: 1,
+    period: "now",
+    held: 0,
+    wanted: 1000,
+    least: 1,
     caps: [
       { period: "total", limit: 100 },
       { period: "day:x", limit: 50 },
@@ -84,28 +76,31 @@ describe("leftOf()", () => {
   };
   const used = (amounts: Record<string, number>) => (period: string) => amounts[period] ?? 0;
 
-  test("goes by the tightest cap, less what is outstanding", () => {
-    expect(leftOf(request, used({}), 0)).toBe(50);
-    expect(leftOf(request, used({ total: 70 }), 10)).toBe(20);
-    expect(leftOf(request, used({ "day:x": 45 }), 3)).toBe(2);
+  test("goes by the tightest cap, less what is held", () => {
+    expect(grantOf(request, used({}), 0)).toEqual({ granted: 50, left: 0, unspent: 50 });
+    expect(grantOf({ ...request, held: 4 }, used({ total: 70 }), 6).granted).toBe(20);
+    expect(grantOf(request, used({ "day:x": 45 }), 3).granted).toBe(2);
   });
 
-  test("is 0 where more was used than is allowed", () => {
-    expect(leftOf(request, used({ total: 200 }), 0)).toBe(0);
+  test("is nothing where more was used than is allowed", () => {
+    expect(grantOf(request, used({ total: 200 }), 0)).toEqual({ granted: 0, left: 0, unspent: 0 });
   });
 
-  test("counts what is outstanding alone for now", () => {
-    const now = { ...request, caps: [{ period: "now", limit: 5 }] };
-    expect(leftOf(now, used({ now: 3 }), 3)).toBe(2);
+  test("tells what is only held", () => {
+    const full = { ...request, held: 30 };
+    expect(grantOf(full, used({ total: 10 }), 90)).toEqual({ granted: 0, left: 0, unspent: 50 });
   });
-});
 
-test.each([
-  [10, 1000, 125],
-  [200, 1000, 200],
-  [200, 150, 150],
-  [0, 7, 0],
-  [5, 0, 0],
-])("grantOf(%i) of %i left is %i", (wanted, left, granted) => {
-  expect(grantOf(wanted, left)).toBe(granted);
+  test.each([
+    [10, 10, 1000, 125],
+    [200, 10, 1000, 200],
+    [200, 10, 150, 150],
+    [200, 151, 150, 0],
+    [0, 0, 7, 0],
+    [5, 5, 0, 0],
+  ])("of %i wanted, at least %i, of %i left is %i", (wanted, least, left, granted) => {
+    const caps = [{ period: "total", limit: left }];
+    const lease = grantOf({ ...request, caps, wanted, least }, used({}), 0);
+    expect(lease).toEqual({ granted, left: left - granted, unspent: left });
+  });
 });

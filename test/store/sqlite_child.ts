@@ -15,7 +15,15 @@ const report = (message: string) => {
 };
 const store = await openSqliteStore({ path, nodeId, clock: systemClock, report });
 const caps = [{ period: "total", limit: 1_000_000 }];
-const request = { subject: "project:default", quantity: "cost_micros", wanted: 3, caps } as const;
+const request = {
+  subject: "project:default",
+  quantity: "cost_micros",
+  period: "now",
+  held: 0,
+  wanted: 3,
+  least: 3,
+  caps,
+} as const;
 
 for (let round = 0; round < Number(rounds); round += 1) {
   const id = `${nodeId} ${round}`;
