@@ -63,7 +63,7 @@ export const MINUTE_MS = 60_000;
 const KNOWN_MS = 500;
 /** More is fetched in advance only while this many grants as large as the last one are left. */
 const PLENTY_GRANTS = 4;
-/** What this many exchanges take is kept for a slow client, while this many times as much is left. */
+/** What a few exchanges take is kept for a slow client, while many times as much is left. */
 const KEPT_EXCHANGES = 4;
 const KEPT_PART = 8;
 const KEPT_MS = 15_000;
@@ -187,10 +187,9 @@ export class Account {
 
   /** Whether what is missing is really used up, and not only held by what runs or other nodes. */
   isSpent(amount: number): boolean {
-    if (amount > this.#limit) return true;
     // A request that runs is a request; what it costs is not known yet.
     const running = this.quantity === "requests" ? this.#reserved : 0;
-    return amount > this.#unspent - this.#used - running;
+    return amount > Math.min(this.#limit, this.#unspent) - this.#used - running;
   }
 
   /** Whether to ask for more before there is nothing. */
@@ -347,7 +346,7 @@ export class Account {
     this.#lowBefore = 0;
   }
 
-  /** The store may have given others what is held now: what runs still holds it, and nothing else. */
+  /** The store may have given others what was held: what runs still holds it, and nothing else. */
   lapse(): void {
     if (this.#isPerMinute) return;
     this.giveBack();

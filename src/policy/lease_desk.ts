@@ -234,12 +234,8 @@ export class LeaseDesk {
     const nowMs = clock.nowMs();
     const told = accounts.map((account) => ({ account, statement: account.statement(nowMs) }));
     const reports = told.map(({ account, statement }) => account.report(statement));
-    try {
-      await this.#call(() => leases.reportLeases(nodeId, { number, leases: reports, uses }));
-    } catch (error) {
-      for (const { account } of told) account.doubt();
-      throw error;
-    }
+    // Where it fails, what is kept in `#report` is said again, with what is held by then.
+    await this.#call(() => leases.reportLeases(nodeId, { number, leases: reports, uses }));
     for (const { account, statement } of told) account.reported(statement);
     this.#report = null;
     return (this.#toReport?.length ?? 0) > 0 || this.#uses.size > 0;

@@ -29,8 +29,8 @@ const LOCKS: Readonly<Record<LockName, number>> = {
 };
 
 /**
- * Other nodes wait for these 2 s at most (`policy/lease_desk.ts`). A node that is frozen in one, and
- * one that waits for such a node, lets go before.
+ * Other nodes wait for these 2 s at most (`policy/lease_desk.ts`). A node that is frozen in one,
+ * and one that waits for such a node, lets go before.
  */
 const BRIEF =
   "SET LOCAL idle_in_transaction_session_timeout = '1s'; SET LOCAL lock_timeout = '1500ms'";

@@ -351,7 +351,7 @@ export interface Store {
   lease(nodeId: string, requests: readonly LeaseRequest[]): Promise<Lease[]>;
   /**
    * Takes a node's report, and notes that it is alive. What a node holds now is free for others
-   * once it was not heard of for 30 s, and counts again when it is. What it holds of a minute stays.
+   * once it was not heard of for 30 s, and counts again when it is. What it has of a minute stays.
    */
   reportLeases(nodeId: string, report: NodeReport): Promise<void>;
   /** Forgets what the node holds now: it stopped. */

@@ -174,12 +174,14 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
         caps: [{ period: "now", limit: 3 }],
       };
       expect(await store.lease("node_1", [request])).toMatchObject([{ granted: 2, left: 1 }]);
-      expect(await opened.other.lease("node_2", [request])).toMatchObject([{ granted: 1, left: 0 }]);
+      expect(await opened.other.lease("node_2", [request])).toMatchObject([
+        { granted: 1, left: 0 },
+      ]);
       await report(store, "node_1", request, { held: 0 });
       expect(await leftOf(store, request)).toBe(2);
     });
 
-    test("lease() counts what is held of a minute in it alone, whatever became of the node", async () => {
+    test("lease() counts what is held of a minute in it alone, also by a dead node", async () => {
       const minute = Math.floor(NOON_MS / 60_000);
       const ask = (number: number, wanted: number): LeaseRequest => {
         const period = `minute:${number}`;
@@ -206,13 +208,15 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
       await Promise.all(
         nodes.map(async (node, index) => {
           const nodeId = `r${index}`;
+          let held = 0;
           for (let isLeft = true; isLeft;) {
-            const wanted = random.int(1, 900);
-            const [lease] = await node.lease(nodeId, [budget("project:race", limit, wanted)]);
+            const request = budget("project:race", limit, random.int(1, 900), held);
+            const [lease] = await node.lease(nodeId, [request]);
             const amount = lease?.granted ?? 0;
             isLeft = amount > 0;
             granted += amount;
             // Half of them spend what they got, so that it moves from leases to sums meanwhile.
+            if (index % 2 === 0) held += amount;
             if (index % 2 === 0 || amount === 0) continue;
             const row = { project_id: "race", node_id: nodeId, settled_micros: amount };
             await node.insertUsage([usageEvent((number += 1), row)]);

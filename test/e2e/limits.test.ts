@@ -138,7 +138,7 @@ describe("max_requests", () => {
     expect(await turn(client)).toBe("429 insufficient_quota");
     client.close();
     const wider = await node.run(["token", "update", minted.id, "--max-requests", "51"]);
-    expect([wider.code, wider.stderr]).toEqual([1, expect.stringContaining("max_requests")]);
+    expect([wider.code, wider.stderr]).toEqual([1, expect.stringContaining("--max-requests")]);
   });
 });
 

@@ -166,6 +166,12 @@ test("reserveFor() takes the default output where the request names no maximum",
   expect(reserveFor("gpt-5", null, 400, 0, 1_000).tokens).toBe(100);
 });
 
+test("reserveFor() takes no more for pictures and sound than for a long text", () => {
+  const megabyte = 1024 * 1024;
+  expect(reserveFor("gpt-5", null, megabyte / 4, 0, 0).tokens).toBe(65_536);
+  expect(reserveFor("gpt-5", null, 20 * megabyte, 500, 0).tokens).toBe(65_536 + 500);
+});
+
 test("reserveFor() sets something aside for a request of no bytes and no price", () => {
   expect(reserveFor("omni-moderation", null, 0, 0, 0)).toEqual({ tokens: 1, costMicros: 1 });
 });

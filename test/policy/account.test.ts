@@ -131,6 +131,9 @@ test("isSpent() tells what is used from what is only held", () => {
   grant(requests, { granted: 3, left: 0, unspent: 3 });
   requests.take(2, NOW_MS);
   expect([requests.isSpent(1), requests.isSpent(2)]).toEqual([false, true]);
+  // Narrowed to what this node used, before the store was asked.
+  requests.setCaps(capsOf("requests", { max_requests: 2 }));
+  expect(requests.isSpent(1)).toBe(true);
 });
 
 test("settle() of more than was reserved holds all of it, and owes what was not leased", () => {

@@ -157,25 +157,28 @@ test("LeaseDesk drops what it did not use where an answer comes after 25 s", asy
   expect(world.leases.held("token:t1", "concurrent_exchanges", "n1")).toBe(1);
 });
 
-test("LeaseDesk loses no grant while time passes before the answer", async () => {
-  const world = new LimiterWorld();
-  const limiter = world.limiter();
-  world.clock.advance(5_000);
-  const limits = { budget_micros_total: 80_000, concurrent_sessions: 3 };
-  for (let round = 0; round < 6; round++) {
-    for (const ask of [EXCHANGE, SESSION]) {
-      world.leases.mode = "hanging";
-      const pending = world.reserve(limiter, token(limits), ask);
-      await world.pass(1_000);
-      world.leases.resume();
-      await world.settle();
-      const reservation = await pending;
-      if (typeof reservation !== "string") reservation.release();
-      await world.pass(20_000);
-      expect(world.leases.spend.leases).toEqual([]);
+test.each([1_000, 3_000])(
+  "LeaseDesk loses no grant that is answered after %i ms",
+  async (waitMs) => {
+    const world = new LimiterWorld();
+    const limiter = world.limiter("n1", "deny");
+    world.clock.advance(5_000);
+    const limits = { budget_micros_total: 80_000, concurrent_sessions: 3 };
+    for (let round = 0; round < 6; round++) {
+      for (const ask of [EXCHANGE, SESSION]) {
+        world.leases.mode = "hanging";
+        const pending = world.reserve(limiter, token(limits), ask);
+        await world.pass(waitMs);
+        world.leases.resume();
+        await world.settle();
+        const reservation = await pending;
+        if (typeof reservation !== "string") reservation.release();
+        await world.pass(20_000);
+        expect(world.leases.spend.leases).toEqual([]);
+      }
     }
-  }
-});
+  },
+);
 
 test("LeaseDesk loses no grant of a limit that is lifted before the answer", async () => {
   const world = new LimiterWorld();
@@ -245,7 +248,7 @@ test("LeaseDesk says no lower amount than it holds while a report is in doubt", 
   expect(world.leases.spend.used("token:t1", "requests", "total")).toBe(6);
 });
 
-test("LeaseDesk believes in leases again when one has worked, and not when a report has", async () => {
+test("LeaseDesk believes in leases again once one has worked, not once a report has", async () => {
   const world = new LimiterWorld();
   const limiter = world.limiter("n1", "deny");
   const { leases } = world;

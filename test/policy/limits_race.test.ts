@@ -5,12 +5,13 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 
-import type { Limits, Reservation } from "../../src/exchange.ts";
+import type { Limits, Reservation, UsageEvent } from "../../src/exchange.ts";
 import { type Ask, Limiter } from "../../src/policy/limiter.ts";
 import type { LeaseSource } from "../../src/policy/lease_desk.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { openPostgres, openPostgresStore } from "../../src/store/postgres.ts";
+import type { SqlDriver } from "../../src/store/sql_driver.ts";
 import type { Store } from "../../src/store/store.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { EXCHANGE, token } from "../support/limiter_world.ts";
@@ -46,7 +47,7 @@ class Tracked implements LeaseSource {
     return this.#note(this.#store.lease(...asked));
   }
 
-  reportLeases(...report: Parameters<Store["reportLeases"]>): Promise<void> {
+  reportLeases(...report: Parameters<Store["reportLeases"]>): ReturnType<Store["reportLeases"]> {
     return this.#note(this.#store.reportLeases(...report));
   }
 
@@ -75,19 +76,22 @@ interface Node {
 class Race {
   readonly clock: RaceClock;
   readonly nodes: readonly Node[];
-  readonly exec: (sql: string) => Promise<void>;
+  readonly driver: SqlDriver;
   readonly #close: () => Promise<unknown>;
+  /** What turns came to, shipped or not. */
+  spent = 0;
+  #unshipped: UsageEvent[] = [];
   #rows = 0;
 
   private constructor(
     clock: RaceClock,
     nodes: readonly Node[],
-    exec: (sql: string) => Promise<void>,
+    driver: SqlDriver,
     close: () => Promise<unknown>,
   ) {
     this.clock = clock;
     this.nodes = nodes;
-    this.exec = exec;
+    this.driver = driver;
     this.#close = close;
   }
 
@@ -116,12 +120,7 @@ class Race {
       }),
     );
     const all = [driver, ...nodes.map(({ store }) => store)];
-    return new Race(
-      clock,
-      nodes,
-      (sql) => driver.exec(sql),
-      () => Promise.all(all.map((each) => each.close())),
-    );
+    return new Race(clock, nodes, driver, () => Promise.all(all.map((each) => each.close())));
   }
 
   node(at: number): Node {
@@ -146,22 +145,27 @@ class Race {
     }
   }
 
-  /** Settles at a cost, and ships the usage rows. */
+  /** Settles at a cost, and ships the usage rows of the time before. */
   async settle(admitted: readonly Admitted[], costMicros: number): Promise<void> {
-    for (const { reservation } of admitted) reservation.settle(1, costMicros);
-    const rows = admitted.map(({ node }) => ({
-      node,
-      row: usageEvent(this.#rows++, {
+    const before = this.#unshipped;
+    this.#unshipped = admitted.map(({ node, reservation }) => {
+      reservation.settle(1, costMicros);
+      return usageEvent(this.#rows++, {
         node_id: node.id,
         token_id: "t1",
         recorded_at: this.clock.nowMs(),
         settled_micros: costMicros,
-      }),
-    }));
+      });
+    });
+    this.spent += admitted.length * costMicros;
     await Promise.all(
-      this.nodes.map(({ id, store }) =>
-        store.insertUsage(rows.flatMap(({ node, row }) => (node.id === id ? [row] : []))),
-      ),
+      this.nodes.map(async ({ id, store, limiter, leases }) => {
+        const rows = before.filter((row) => row.node_id === id);
+        await store.insertUsage(rows);
+        limiter.stored(rows);
+        // What was settled for more than is leased is being told.
+        await leases.idle();
+      }),
     );
   }
 
@@ -227,27 +231,56 @@ test("four limiters keep within a budget that no turn exceeds its reservation of
   const limits = { budget_micros_total: 20_000 };
   for (let round = 0; round < 15; round++) {
     await race.settle(await race.reserve(8, limits), round % 2 === 0 ? 100 : 60);
-    expect(await race.used("cost_micros")).toBeLessThanOrEqual(20_000);
+    expect(race.spent).toBeLessThanOrEqual(20_000);
     await race.pass(round % 5 === 4 ? 3 : 1);
   }
   // And nothing of it stays out of reach.
-  expect(await race.used("cost_micros")).toBeGreaterThan(20_000 - 100);
+  for (let round = 0; round < 4; round++) {
+    await race.pass(16);
+    await race.settle(await race.reserve(1, limits), 100);
+  }
+  expect(race.spent).toBeGreaterThan(20_000 - 100);
+  await race.settle([], 0);
+  expect(await race.used("cost_micros")).toBe(race.spent);
   await race.close();
 });
 
-test("four limiters exceed a budget only by what turns exceed their reservation", async () => {
+test.each([
+  { turnsAtATime: 8, reserved: 100, cost: 150 },
+  { turnsAtATime: 1, reserved: 10, cost: 1_000 },
+  { turnsAtATime: 3, reserved: 10, cost: 500 },
+])(
+  "four limiters exceed a budget at most by what running turns cost beyond their reservation, %p",
+  async ({ turnsAtATime, reserved, cost }) => {
+    const race = await Race.start();
+    const limits = { budget_micros_total: 20_000 };
+    const ask: Ask = { kind: "exchange", tokens: 1, costMicros: reserved };
+    for (let round = 0; round < 40; round++) {
+      await race.settle(await race.reserve(turnsAtATime, limits, ask), cost);
+      if (round % 3 === 2) await race.pass(1);
+    }
+    const running = NODES.length * turnsAtATime;
+    expect(race.spent).toBeGreaterThan(20_000 - cost);
+    expect(race.spent).toBeLessThanOrEqual(20_000 + running * (cost - reserved));
+    await race.pass(20);
+    expect(await race.reserve(1, limits, ask)).toEqual([]);
+    await race.close();
+  },
+);
+
+test("four limiters keep within a budget that dear turns one after the other use up", async () => {
   const race = await Race.start();
   const limits = { budget_micros_total: 20_000 };
-  const turnsAtATime = 8;
-  const excess = 50;
-  for (let round = 0; round < 15; round++) {
-    await race.settle(await race.reserve(turnsAtATime, limits), EXCHANGE.costMicros + excess);
-    await race.pass(1);
+  const ask: Ask = { kind: "exchange", tokens: 1, costMicros: 10 };
+  for (let at = 0; at < 60; at++) {
+    const one = await reserveOn(race.node(at % NODES.length), limits, ask);
+    if (one !== null) await race.settle([one], 1_000);
+    // Rows that have arrived are held too, until their node says so.
+    else await race.pass(1);
   }
-  const running = NODES.length * turnsAtATime;
-  // Once for the turns that run, and once more for leases that they ate into.
-  expect(await race.used("cost_micros")).toBeLessThanOrEqual(20_000 + 2 * running * excess);
-  expect(await race.reserve(1, limits)).toEqual([]);
+  // Beyond it is at most one turn of each node: the one with which its share was used up.
+  expect(race.spent).toBeGreaterThan(20_000 - 1_000);
+  expect(race.spent).toBeLessThanOrEqual(20_000 + NODES.length * (1_000 - 10));
   await race.close();
 });
 
@@ -260,11 +293,47 @@ test("a limiter that is gone holds nothing once the database missed it for 30 s"
   );
   expect(lost).not.toContain(null);
   expect(await reserveOn(alive, limits, EXCHANGE)).toBeNull();
-  await race.exec("UPDATE nodes SET seen_at = seen_at - 31000 WHERE node_id = 'n1'");
+  await race.driver.exec("UPDATE nodes SET seen_at = seen_at - 31000 WHERE node_id = 'n1'");
   race.clock.advance(500);
   const taken = await Promise.all(
     Array.from({ length: 6 }, () => reserveOn(alive, limits, EXCHANGE)),
   );
   expect(taken.filter((one) => one !== null)).toHaveLength(5);
+  await race.close();
+});
+
+/** The lock under which leases are granted. */
+const LOCK = "SELECT pg_advisory_xact_lock(736174003)";
+
+test.each(["limits", "brief"] as const)(
+  "a limiter goes on leasing where another node is frozen in a transaction `%s`",
+  async (kind) => {
+    const race = await Race.start();
+    const holds = Promise.withResolvers<void>();
+    const frozen = race.driver.transaction(kind, async (queries) => {
+      await queries.exec(LOCK);
+      holds.resolve();
+      await new Promise(() => undefined);
+    });
+    frozen.catch(() => undefined);
+    await holds.promise;
+    expect(await reserveOn(race.node(0), { max_requests: 5 }, EXCHANGE)).not.toBeNull();
+    await race.close();
+  },
+  5_000,
+);
+
+test("a lease is given up where a transaction that is not frozen holds the lock", async () => {
+  const race = await Race.start();
+  const holds = Promise.withResolvers<void>();
+  const busy = race.driver.transaction("limits", async (queries) => {
+    holds.resolve();
+    await queries.query("SELECT pg_sleep(3)");
+  });
+  await holds.promise;
+  const lease = race.node(0).store.lease("n1", []);
+  const first = await Promise.race([lease.catch((error: unknown) => error), busy]);
+  expect(first).toMatchObject({ code: "55P03" });
+  await busy;
   await race.close();
 });

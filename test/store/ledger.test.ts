@@ -38,6 +38,26 @@ describe("open()", () => {
   });
 });
 
+describe("stored()", () => {
+  test("is told every row once, when the store has it, and no completions", async () => {
+    const told: string[] = [];
+    const stored = (rows: readonly { readonly event_id: string }[]) =>
+      void told.push(...rows.map((row) => row.event_id));
+    const ledger = world.open("a", { stored });
+    for (let number = 0; number < 15; number += 1) turn(ledger, number);
+    world.store.isAway = true;
+    await ledger.flush().catch(() => undefined);
+    expect(told).toEqual([]);
+    world.store.isAway = false;
+    ledger.open(usageEvent(20));
+    ledger.close(usageEvent(20, { status: "pending" }));
+    ledger.complete(usageEvent(20));
+    await ledger.flush();
+    await ledger.flush();
+    expect(told).toEqual([...ids(0, 15), usageEvent(20).event_id]);
+  });
+});
+
 describe("close()", () => {
   test("returns nothing to wait for, or under power_loss a promise kept by fsync", async () => {
     const ledger = world.open("a");

@@ -198,7 +198,8 @@ describe("Shipper", () => {
     const { path: folder } = folders.create("a");
     const common = { clock, files, report, failpoint: () => {} };
     const spool = new Spool({ ...common, folder, segmentBytesMax: 4000, fsyncIntervalMs: 50 });
-    const rest = { usage: USAGE, folders, spool, carry: async () => {}, paid: () => {} };
+    const hooks = { carry: async () => {}, paid: () => {}, stored: () => {} };
+    const rest = { usage: USAGE, folders, spool, ...hooks };
     const shipper = new Shipper({ ...common, ...rest, store });
     for (let number = 0; number < 65_537; number++) shipper.owe(usageEvent(number));
     expect(told).toEqual({ turn_owed: 65_536, turn_lost: 1 });

@@ -1,12 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import {
-  costChanges,
-  grantOf,
-  periodExpiryMs,
-  subjectsOf,
-  summed,
-} from "../../src/store/spend.ts";
+import { costChanges, grantOf, periodExpiryMs, subjectsOf, summed } from "../../src/store/spend.ts";
 import type { LeaseRequest } from "../../src/store/leases.ts";
 import { usageEvent } from "../support/usage_event.ts";
 
