@@ -96,8 +96,10 @@ interface GatewayErrorOptions {
   /** Replaces the table's HTTP status. */
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What a WebSocket client is sent in place of the error event; the session goes on then. */
+  /** What a WebSocket client is sent in place of the error event. */
   readonly events?: readonly string[];
+  /** A session whose message is refused goes on, where its client can be told. */
+  readonly goesOn?: boolean;
   /** Whom it is about, as `token:<jti>` or `project:<id>`, for the audit. Not shown to the caller. */
   readonly subject?: string;
   readonly cause?: unknown;
@@ -112,6 +114,7 @@ export class GatewayError extends Error {
   readonly closeCode: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly events: readonly string[];
+  readonly goesOn: boolean;
   readonly subject: string | null;
   readonly #status: number | null;
 
@@ -124,6 +127,7 @@ export class GatewayError extends Error {
     this.closeCode = options.closeCode ?? row.close ?? 1011;
     this.headers = options.headers ?? {};
     this.events = options.events ?? [];
+    this.goesOn = options.goesOn ?? false;
     this.subject = options.subject ?? null;
     this.#status = options.status ?? row.status;
   }

@@ -7,11 +7,11 @@
  * end does not.
  */
 
-import type { ProviderConfig } from "./config/config.ts";
+import type { Config } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import type { Principal } from "./exchange.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
-import { policeRequest } from "./gateway_tier.ts";
+import { policeForm, policeRequest } from "./gateway_tier.ts";
 import {
   type ParamWhitelist,
   requireForm,
@@ -22,12 +22,24 @@ import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
 import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts";
 import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { readRequestedTurn } from "./provider/request.ts";
-import { type HeldBody, holdBody, Upload } from "./relay/request_body.ts";
+import {
+  declaredLength,
+  type HeldBody,
+  holdBody,
+  requireIdentity,
+  Upload,
+} from "./relay/request_body.ts";
 import type { Candidate } from "./route/choose.ts";
 
 /** Form fields that say what a multipart request asks for, and the most of one that is kept. */
 const FORM_FIELDS = ["model", "service_tier", "stream"];
 const FORM_VALUE_BYTES_MAX = 1024;
+
+/**
+ * Up to here a form that announces its length is held, so that the upstream hears nothing of one
+ * that is refused. Larger ones carry files, which are not kept in memory.
+ */
+const FORM_HELD_BYTES_MAX = 256 * 1024;
 
 /** Chat and the older completions say what they used only when asked. */
 const SILENT_DIALECTS: readonly MeterDialect[] = ["openai_chat", "openai_completions"];
@@ -37,7 +49,7 @@ export interface RequestBody {
   readonly body: Uint8Array<ArrayBuffer> | Upload | null;
   /** To be released by the caller; null: it streams. */
   readonly held: HeldBody | null;
-  /** Null: not known before it streams by. */
+  /** Null: not known before it streams by, or nothing is asked for. */
   readonly requested: RequestedTurn | null;
   /** The tier that goes upstream; null: none. */
   readonly decidedTier: string | null;
@@ -46,7 +58,7 @@ export interface RequestBody {
   readonly usageInjected: boolean;
 }
 
-/** What streams by without being read. */
+/** What is sent without being read. */
 const UNREAD = {
   held: null,
   requested: null,
@@ -58,7 +70,10 @@ const UNREAD = {
 /** Hears of a body that streams by. */
 interface StreamObserver {
   sent(byteCount: number): void;
-  /** What a form asks for, as soon as it names a model, else before its end. A throw ends it. */
+  /**
+   * What a form asks for: as soon as it names a model, else before its end, and again where it
+   * turns out to ask for more. A throw ends it.
+   */
   requested(requested: RequestedTurn): void;
 }
 
@@ -80,7 +95,7 @@ export function requestFor(
 /**
  * Holds what is inspected, and streams everything else.
  * @throws GatewayError `invalid_json`, `ambiguous_json`, `body_too_large`, `unsupported_encoding`,
- *   `param_not_allowed`, `tier_blocked`
+ *   `param_not_allowed`, `tier_blocked`, `bad_request`
  */
 export async function readRequestBody(
   parts: GatewayParts,
@@ -88,17 +103,22 @@ export async function readRequestBody(
   candidate: Candidate,
   observer: StreamObserver,
 ): Promise<RequestBody> {
-  const { endpoint, provider } = candidate;
-  if (!isRead(endpoint) && !isSearched(request, provider)) {
-    return streamBody(parts, request, endpoint, provider, observer);
-  }
+  const { endpoint } = candidate;
+  const { headers } = request;
   const { clock, config, bodyBudget } = parts;
+  // Of JSON, also its absence is judged.
+  if (request.body === null && !isJsonEndpoint(endpoint)) return { ...UNREAD, body: null };
+  const reading = readingOf(candidate, headers);
+  const isStreamed = reading === "form" && !isSmall(headers, config.limits);
+  if (reading === "none" || isStreamed) {
+    return streamBody(parts, request, candidate, reading, observer);
+  }
   const bytesMax = config.limits.inspectBodyBytesMax;
   const held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
   try {
-    const body = judgeHeld(parts, principal, request.headers, candidate, held.bytes);
+    const body = judgeHeld(parts, principal, headers, candidate, held.bytes);
     // What a form would ask for, this does not.
-    if (endpoint.billing && !isRead(endpoint)) observer.requested(requestedByForm(new Map()));
+    if (endpoint.billing && reading === "params") observer.requested(requestedByForm(new Map()));
     return { ...body, held };
   } catch (error) {
     held.release();
@@ -106,18 +126,46 @@ export async function readRequestBody(
   }
 }
 
-/** Whether the endpoint's bodies are read for what they ask for. */
-function isRead({ billing, requestBody }: Endpoint): boolean {
+/**
+ * How a body is read: as `json` or a `form` for what it asks for, for limited `params` alone, or
+ * not at all.
+ */
+type Reading = "json" | "form" | "params" | "none";
+
+/**
+ * Some upstreams take JSON under any content type, so that only a form is known to be none.
+ * @throws GatewayError `unsupported_encoding`: what it asks for, nobody here could tell
+ */
+function readingOf({ endpoint, provider }: Candidate, headers: Headers): Reading {
+  if (isJsonEndpoint(endpoint)) return "json";
+  const contentType = headers.get("content-type");
+  const isForm = multipartBoundary(contentType) !== null;
+  if (endpoint.billing && endpoint.requestBody === "multipart") {
+    if (isForm) return "form";
+    if (isJsonType(contentType)) return "json";
+    throw new GatewayError("unsupported_encoding", {
+      message: "Send this request as multipart/form-data with a boundary, or as application/json",
+    });
+  }
+  if (provider.paramWhitelist.size === 0) return "none";
+  return isForm ? "form" : "params";
+}
+
+function isJsonEndpoint({ billing, requestBody }: Endpoint): boolean {
   return billing && requestBody === "json";
 }
 
-/**
- * Whether the body has to be searched for parameters that are limited. Some upstreams take JSON
- * under any content type, so that only a form, which is searched on its way, is known to be none.
- */
-function isSearched({ body, headers }: Request, { paramWhitelist }: ProviderConfig): boolean {
-  if (paramWhitelist.size === 0 || body === null) return false;
-  return multipartBoundary(headers.get("content-type")) === null;
+/** `application/json`, `application/ld+json` and their like, with any parameters, in any case. */
+function isJsonType(contentType: string | null): boolean {
+  return /^[^;]*[/+]json\s*(?:;|$)/i.test(contentType ?? "");
+}
+
+/** Whether a form announces that it is small enough to be held, and is allowed to be that large. */
+function isSmall(headers: Headers, limits: Config["limits"]): boolean {
+  const length = declaredLength(headers);
+  const { inspectBodyBytesMax, bodyBytesMax } = limits;
+  const bounds = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
+  return length !== null && bounds.every((bytesMax) => bytesMax === 0 || length <= bytesMax);
 }
 
 function judgeHeld(
@@ -127,16 +175,13 @@ function judgeHeld(
   candidate: Candidate,
   bytes: Uint8Array<ArrayBuffer>,
 ): Omit<RequestBody, "held"> {
-  const { endpoint, provider } = candidate;
-  if (isRead(endpoint)) return readHeld(parts, principal, headers, candidate, bytes);
-  const isChecked = bytes.byteLength === 0 || requireParams(provider.paramWhitelist, bytes);
+  const reading = readingOf(candidate, headers);
+  if (reading === "json") return readHeld(parts, principal, headers, candidate, bytes);
+  if (reading === "form") return readForm(parts, principal, headers, candidate, bytes);
+  const { paramWhitelist } = candidate.provider;
+  const isChecked = bytes.byteLength === 0 || requireParams(paramWhitelist, bytes);
   if (isChecked || !isJsonType(headers.get("content-type"))) return { ...UNREAD, body: bytes };
   throw new GatewayError("invalid_json", { message: "The body is not one JSON object" });
-}
-
-/** `application/json`, `application/ld+json` and their like, with any parameters, in any case. */
-function isJsonType(contentType: string | null): boolean {
-  return /^[^;]*[/+]json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
 function readHeld(
@@ -156,56 +201,98 @@ function readHeld(
     if (requested.model !== null) requireParam(provider.paramWhitelist, "model", requested.model);
   }
   const policed = policeRequest(parts, principal, candidate, headers, bytes, requested);
-  const { decidedTier, betas } = policed;
+  const { requestedTier: serviceTier, decidedTier, betas } = policed;
   const lacksUsage = requested.stream && !requested.includeUsage;
   const injects = provider.injectStreamUsage && lacksUsage && SILENT_DIALECTS.includes(dialect);
   const injected = injects ? injectStreamUsage(policed.body) : null;
   const body = injected === null ? policed.body : new Uint8Array(injected);
-  return { body, requested, decidedTier, betas, usageInjected: injected !== null };
+  const asked = { ...requested, serviceTier };
+  return { body, requested: asked, decidedTier, betas, usageInjected: injected !== null };
+}
+
+/** A form goes as it came. */
+function readForm(
+  parts: GatewayParts,
+  principal: Principal,
+  headers: Headers,
+  candidate: Candidate,
+  bytes: Uint8Array<ArrayBuffer>,
+): Omit<RequestBody, "held"> {
+  const requested = formReader(headers, candidate.provider.paramWhitelist)(bytes);
+  if (!candidate.endpoint.billing) return { ...UNREAD, body: bytes };
+  policeForm(parts, principal, candidate, requested);
+  return { ...UNREAD, body: bytes, requested, decidedTier: requested.serviceTier };
 }
 
 function streamBody(
   { clock, config }: GatewayParts,
   request: Request,
-  endpoint: Endpoint,
-  provider: ProviderConfig,
+  { endpoint, provider }: Candidate,
+  reading: Reading,
   observer: StreamObserver,
 ): RequestBody {
-  if (request.body === null) return { ...UNREAD, body: null };
-  const { paramWhitelist, timeouts } = provider;
-  const isWatched = endpoint.billing || paramWhitelist.size > 0;
+  const { headers } = request;
+  const isWatched = endpoint.billing || reading === "form";
+  if (isWatched) requireIdentity(headers);
+  const readForm = reading === "form" ? formReader(headers, provider.paramWhitelist) : readNothing;
   const body = new Upload(request, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
-    writeTimeoutMs: timeouts.writeMs,
-    observe: isWatched ? formReader(request, endpoint, paramWhitelist, observer) : null,
+    writeTimeoutMs: provider.timeouts.writeMs,
+    observe: isWatched ? streamWatcher(readForm, endpoint.billing, observer) : null,
   });
   return { ...UNREAD, body };
 }
 
-/** Finds the model in a form that streams by, and what is limited: also behind the file. */
-function formReader(
-  { headers }: Request,
-  { billing, requestBody }: Endpoint,
-  whitelist: ParamWhitelist,
+/** Takes a piece of a body, and returns what the body asks for as far as it is known. */
+type FormReader = (chunk: Uint8Array) => RequestedTurn;
+
+/** Reports what a body asks for while it streams by: where that changed, and at the end. */
+function streamWatcher(
+  readForm: FormReader,
+  billing: boolean,
   observer: StreamObserver,
 ): (chunk: Uint8Array | null) => void {
-  const isForm = requestBody === "multipart" || whitelist.size > 0;
-  const boundary = isForm ? multipartBoundary(headers.get("content-type")) : null;
-  const names = [...FORM_FIELDS, ...whitelist.keys()];
-  const fields =
-    boundary === null ? null : new MultipartFields(boundary, names, FORM_VALUE_BYTES_MAX);
+  let requested = requestedByForm(new Map());
+  let told: RequestedTurn | null = null;
   return (chunk) => {
     if (chunk !== null) {
       observer.sent(chunk.byteLength);
-      fields?.push(chunk);
+      requested = readForm(chunk);
     }
-    refuseDuplicate(fields?.duplicate ?? null);
-    if (fields !== null) requireForm(whitelist, fields);
-    if (!billing) return;
-    const requested = requestedByForm(fields?.values ?? new Map());
     // Without a model by then, only the end of the body is still to be sent.
-    if (requested.model !== null || chunk === null) observer.requested(requested);
+    const isDue = chunk === null || requested.model !== null;
+    if (!billing || !isDue || (told !== null && isSame(told, requested))) return;
+    told = requested;
+    observer.requested(requested);
+  };
+}
+
+function isSame(one: RequestedTurn, other: RequestedTurn): boolean {
+  const isSameTurn = one.model === other.model && one.serviceTier === other.serviceTier;
+  return isSameTurn && one.stream === other.stream;
+}
+
+/** What is no form asks for nothing that could be judged. */
+function readNothing(): RequestedTurn {
+  return requestedByForm(new Map());
+}
+
+/**
+ * Finds what a form asks for, and what is limited: also behind the file.
+ * @param headers have a boundary
+ * @returns a reader that throws GatewayError `ambiguous_json`, `bad_request`, `param_not_allowed`
+ */
+function formReader(headers: Headers, whitelist: ParamWhitelist): FormReader {
+  const boundary = multipartBoundary(headers.get("content-type")) ?? "";
+  const names = [...FORM_FIELDS, ...whitelist.keys()];
+  const fields = new MultipartFields(boundary, names, FORM_VALUE_BYTES_MAX);
+  return (chunk) => {
+    fields.push(chunk);
+    refuseDuplicate(fields.duplicate);
+    requireForm(whitelist, fields);
+    refuseOversized(fields.oversized);
+    return requestedByForm(fields.values);
   };
 }
 
@@ -214,4 +301,12 @@ function refuseDuplicate(field: string | null): void {
   if (field === null) return;
   const message = `The request names "${field}" twice. Send it once`;
   throw new GatewayError("ambiguous_json", { message, param: field });
+}
+
+/** What was not kept cannot be judged. @throws GatewayError `bad_request` */
+function refuseOversized(fields: ReadonlySet<string>): void {
+  for (const field of fields) {
+    const message = `"${field}" is longer than ${FORM_VALUE_BYTES_MAX} bytes. Shorten it`;
+    throw new GatewayError("bad_request", { message, param: field });
+  }
 }

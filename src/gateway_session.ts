@@ -39,9 +39,17 @@ export interface Agreement {
   readonly dialed: Dialed;
 }
 
-/** The session's model where the URL names it, as Realtime's does. */
+/**
+ * The session's model where the URL names it, as Realtime's does; null: it does not.
+ * @throws GatewayError `bad_request`: it names several, and which one the upstream reads is open
+ */
 export function modelOfQuery({ found }: Admitted): string | null {
-  return new URLSearchParams(found.query).get("model");
+  const models = new URLSearchParams(found.query).getAll("model");
+  if (models.length <= 1) return models[0] ?? null;
+  throw new GatewayError("bad_request", {
+    message: 'The URL names "model" more than once. Send it once',
+    param: "model",
+  });
 }
 
 /** The shorter one; 0 is none. */
@@ -56,7 +64,7 @@ function policedTap(tiers: SessionTiers, meter: SessionMeterTap): SessionTap {
   return {
     clientMessage(message) {
       const policed = tiers.police(message);
-      const until = meter.clientMessage(policed.message, policed.requestedTier);
+      const until = meter.clientMessage(policed.message, policed.tiers);
       return until === undefined ? policed.message : until.then(() => policed.message);
     },
     upstreamMessage: (message) => meter.upstreamMessage(message),

@@ -9,9 +9,11 @@
  * other. Nothing but the field decided about changes.
  */
 
+import type { ProviderConfig } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import type { Message, Principal } from "./exchange.ts";
 import type { GatewayParts } from "./gateway_arrival.ts";
+import { requireModel, requireTier } from "./policy/access.ts";
 import { type ParamWhitelist, requireParams } from "./policy/param_whitelist.ts";
 import { decideServiceTier, isStricter, type TierDecision } from "./policy/service_tier.ts";
 import { failedTurnMessages } from "./provider/failed_turn.ts";
@@ -20,11 +22,22 @@ import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { readTiers, type TierAsk, writeTier } from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
 
-type TierParts = Pick<GatewayParts, "tierPolicy" | "metrics" | "log">;
+type TierParts = Pick<GatewayParts, "tierPolicy" | "metrics" | "log" | "credentials" | "clock">;
+
+/** What was asked for, and what goes upstream; null: no tier. */
+export interface Tiers {
+  readonly requested: string;
+  readonly decided: string | null;
+}
+
+/** Where a tier holds for the turns after it too. */
+const STANDING_FIELD = /^(?:session|setup)\./;
 
 /** A request after its tiers were decided. */
 interface PolicedRequest {
   readonly body: Uint8Array<ArrayBuffer>;
+  /** As the client wrote it, in whatever field or header; null: it named none. */
+  readonly requestedTier: string | null;
   /** As it goes upstream; null: none. */
   readonly decidedTier: string | null;
   /** What becomes of `anthropic-beta`; undefined: it stays as it came, null: it is left out. */
@@ -34,8 +47,8 @@ interface PolicedRequest {
 /** A message after its tiers were decided. */
 interface PolicedMessage {
   readonly message: Message;
-  /** As the client wrote it; null: it named none. */
-  readonly requestedTier: string | null;
+  /** Of the message, else those that the session holds; null: it named none. */
+  readonly tiers: Tiers | null;
 }
 
 /**
@@ -50,18 +63,27 @@ export function policeRequest(
   body: Uint8Array<ArrayBuffer>,
   requested: RequestedTurn,
 ): PolicedRequest {
-  const judge = new Judge(parts, principal, provider.credentialKind);
+  const judge = new Judge(parts, principal, provider);
   const models = [requested.model];
   let message: Message = body;
-  let decidedTier = requested.serviceTier;
+  let tiers: Tiers | null = null;
   for (const ask of mayAsk(dialect, requested) ? readTiers(dialect, "body", body).asks : []) {
     const { tier } = judge.decide(ask, models, dialect, null);
     const written = writeTier(dialect, "body", message, ask.field, tier);
     message = written.message;
-    if (ask.field !== "speed") decidedTier = written.tier;
+    // A tier by its own name says more than a speed.
+    if (tiers === null || ask.field !== "speed") {
+      tiers = { requested: ask.tier, decided: written.tier };
+    }
   }
-  const betas = policeBetas(judge, dialect, headers, models);
-  return { body: message === body ? body : bytesOf(message), decidedTier, betas };
+  const { betas, asked } = policeBetas(judge, dialect, headers, models);
+  tiers ??= asked;
+  return {
+    body: message === body ? body : bytesOf(message),
+    requestedTier: tiers?.requested ?? requested.serviceTier,
+    decidedTier: tiers === null ? requested.serviceTier : tiers.decided,
+    betas,
+  };
 }
 
 /**
@@ -76,7 +98,7 @@ export function policeForm(
   { model, serviceTier }: RequestedTurn,
 ): void {
   if (serviceTier === null) return;
-  const judge = new Judge(parts, principal, provider.credentialKind);
+  const judge = new Judge(parts, principal, provider);
   const ask = { field: "service_tier", tier: serviceTier };
   const { tier } = judge.decide(ask, [model], dialect, null);
   if (tier !== serviceTier) throw blocked("The service tier cannot be changed in a form", []);
@@ -87,14 +109,15 @@ function policeBetas(
   dialect: MeterDialect,
   headers: Headers,
   models: readonly (string | null)[],
-): string | null | undefined {
-  if (dialect !== "anthropic_messages") return undefined;
-  const betas = headers.get(BETA_HEADER);
+): { readonly betas: string | null | undefined; readonly asked: Tiers | null } {
+  const betas = dialect === "anthropic_messages" ? headers.get(BETA_HEADER) : null;
   const ask = fastModeAsk(betas);
-  if (betas === null || ask === null) return undefined;
+  if (betas === null || ask === null) return { betas: undefined, asked: null };
   const { tier } = judge.decide(ask, models, dialect, null);
   const written = writeFastMode(betas, tier);
-  return written === betas ? undefined : written;
+  const decided = written === betas ? tier : null;
+  const asked = { requested: ask.tier, decided };
+  return { betas: written === betas ? undefined : written, asked };
 }
 
 /** Whether a body has to be read once more for tiers: that of most requests names none. */
@@ -102,15 +125,28 @@ function mayAsk(dialect: MeterDialect, { serviceTier, speed }: RequestedTurn): b
   return serviceTier !== null || speed !== null || dialect === "gemini_generate";
 }
 
+/** Models that a client may set one after the other before the upstream confirms any. */
+const MODELS_ASKED_MAX = 16;
+
+/** A tier that a session holds for the turns that name none. */
+interface StandingTier extends Tiers {
+  readonly ask: TierAsk;
+  /** By which policy it was last judged. */
+  readonly policy: unknown;
+}
+
 /** Decides about the messages of one session. */
 export class SessionTiers {
+  readonly #parts: TierParts;
+  readonly #principal: Principal;
   readonly #judge: Judge;
   readonly #dialect: MeterDialect;
   readonly #whitelist: ParamWhitelist;
-  /** As the upstream last confirmed it, at first as the URL names it. */
+  /** As the upstream last confirmed it, at first as the URL or the first request names it. */
   #model: string | null;
-  /** As the client last set it; null: the upstream has answered since. */
-  #modelAsked: string | null = null;
+  /** What the client has set since. Which of them the upstream took is not known yet. */
+  #modelsAsked: string[] = [];
+  #standing: StandingTier | null = null;
 
   constructor(
     parts: TierParts,
@@ -118,7 +154,9 @@ export class SessionTiers {
     { endpoint, provider }: Candidate,
     model: string | null,
   ) {
-    this.#judge = new Judge(parts, principal, provider.credentialKind);
+    this.#parts = parts;
+    this.#principal = principal;
+    this.#judge = new Judge(parts, principal, provider);
     this.#dialect = endpoint.dialect;
     this.#whitelist = provider.paramWhitelist;
     this.#model = model;
@@ -127,26 +165,63 @@ export class SessionTiers {
   /** The upstream says what the session's model is. */
   confirmModel(model: string): void {
     this.#model = model;
-    this.#modelAsked = null;
+    this.#modelsAsked = [];
   }
 
   /**
-   * @throws GatewayError `tier_blocked`, `invalid_json`, `ambiguous_json`, `param_not_allowed`: the
-   *   message must not be forwarded
+   * @throws GatewayError `tier_blocked`, `model_not_allowed`, `invalid_json`, `ambiguous_json`,
+   *   `param_not_allowed`: the message must not be forwarded
    */
   police(message: Message): PolicedMessage {
     const dialect = this.#dialect;
     if (this.#whitelist.size > 0) requireParams(this.#whitelist, message);
-    if (dialect === "none") return { message, requestedTier: null };
+    if (dialect === "none") return { message, tiers: null };
     const { model, sessionModel, asks } = readTiers(dialect, "message", message);
-    this.#modelAsked = sessionModel ?? this.#modelAsked;
+    if (sessionModel !== null) this.#moveTo(sessionModel);
+    if (dialect === "openai_responses") this.#model ??= model;
+    this.#judgeStanding(message);
     let policed = message;
+    let tiers: Tiers | null = null;
     for (const ask of asks) {
-      const models = model === null ? [this.#model, this.#modelAsked] : [model];
-      const { tier } = this.#judge.decide(ask, models, dialect, message);
-      policed = writeTier(dialect, "message", policed, ask.field, tier).message;
+      const { tier } = this.#judge.decide(ask, this.#modelsOf(model), dialect, message);
+      const written = writeTier(dialect, "message", policed, ask.field, tier);
+      policed = written.message;
+      tiers = { requested: ask.tier, decided: written.tier };
+      if (STANDING_FIELD.test(ask.field)) this.#stands(ask, tiers);
     }
-    return { message: policed, requestedTier: asks[0]?.tier ?? null };
+    return { message: policed, tiers: tiers ?? this.#standing };
+  }
+
+  #moveTo(model: string): void {
+    requireModel(this.#principal.restrictions, model);
+    if (this.#modelsAsked.length >= MODELS_ASKED_MAX) {
+      throw new GatewayError("bad_request", {
+        message: "The session's model was set too often before the upstream confirmed it",
+      });
+    }
+    this.#modelsAsked.push(model);
+  }
+
+  #modelsOf(own: string | null): readonly (string | null)[] {
+    return own === null ? [this.#model, ...this.#modelsAsked] : [own];
+  }
+
+  #stands(ask: TierAsk, tiers: Tiers): void {
+    const { policy } = this.#parts.tierPolicy;
+    this.#standing = tiers.decided === null ? null : { ask, ...tiers, policy };
+  }
+
+  /** What a session holds was decided by a policy, or for a model, that may not hold any more. */
+  #judgeStanding(message: Message): void {
+    const standing = this.#standing;
+    if (standing === null) return;
+    const { policy } = this.#parts.tierPolicy;
+    if (standing.policy === policy && this.#modelsAsked.length === 0) return;
+    const { tier } = this.#judge.decide(standing.ask, this.#modelsOf(null), this.#dialect, message);
+    if (tier !== standing.decided) {
+      throw blocked("The service tier that the session holds is not allowed any more", []);
+    }
+    this.#standing = { ...standing, policy };
   }
 }
 
@@ -156,10 +231,12 @@ class Judge {
   readonly #principal: Principal;
   readonly #credentialKind: "api_key" | "oauth";
 
-  constructor(parts: TierParts, principal: Principal, credentialKind: "api_key" | "oauth") {
+  constructor(parts: TierParts, principal: Principal, provider: ProviderConfig) {
+    const hasOwn = parts.credentials.hasCredential(principal.projectId, provider.name);
     this.#parts = parts;
     this.#principal = principal;
-    this.#credentialKind = credentialKind;
+    // A project's own key is what is sent then.
+    this.#credentialKind = hasOwn ? "api_key" : provider.credentialKind;
   }
 
   /**
@@ -173,7 +250,7 @@ class Judge {
     dialect: MeterDialect,
     message: Message | null,
   ): TierDecision {
-    const { tierPolicy } = this.#parts;
+    const { tierPolicy, clock } = this.#parts;
     const { projectId, tokenId } = this.#principal;
     const credentialKind = this.#credentialKind;
     const known = models.filter((model) => model !== null);
@@ -189,10 +266,15 @@ class Judge {
     }));
     const decision = decisions.reduce((one, other) => (isStricter(other, one) ? other : one));
     this.#count(decision, tier, decision.model);
-    if (decision.action !== "block") return decision;
+    if (decision.action !== "block") {
+      requireTier(this.#principal.restrictions, decision.tier);
+      return decision;
+    }
     const reason = decision.message ?? "The service tier is not allowed";
     if (message === null || decision.onBlock === "close") throw blocked(reason, []);
-    throw blocked(reason, failedTurnMessages(dialect, message, newResponseId(), reason));
+    const createdAtS = Math.floor(clock.nowMs() / 1000);
+    const turn = { id: newResponseId(), createdAtS, reason };
+    throw blocked(reason, failedTurnMessages(dialect, message, turn), true);
   }
 
   #count({ action, shadow }: TierDecision, tier: string, model: string | null): void {
@@ -215,8 +297,8 @@ class Judge {
   }
 }
 
-function blocked(message: string, events: readonly string[]): GatewayError {
-  return new GatewayError("tier_blocked", { message, param: "service_tier", events });
+function blocked(message: string, events: readonly string[], goesOn = false): GatewayError {
+  return new GatewayError("tier_blocked", { message, param: "service_tier", events, goesOn });
 }
 
 function newResponseId(): string {

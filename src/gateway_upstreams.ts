@@ -7,7 +7,6 @@
  * sent twice is sent once.
  */
 
-import type { RetryCause } from "./config/config.ts";
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import {
   type Admitted,
@@ -34,11 +33,24 @@ const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/
 const REFUSAL_BYTES_MAX = 64 * 1024;
 
 /** The upstream was never reached, or would not have us. */
-const NOTHING_BILLED: readonly ErrorCode[] = ["upstream_unreachable", "upstream_auth_failed"];
+const NOTHING_BILLED: readonly ErrorCode[] = [
+  "upstream_unreachable",
+  "upstream_auth_failed",
+  "circuit_open",
+  "no_healthy_provider",
+];
 
 /** An answer, and the request as it went to whoever gave it. */
 interface Answered {
   readonly answer: UpstreamAnswer;
+  readonly body: RequestBody;
+}
+
+/** What came of asking one of them. */
+interface Attempt {
+  /** Null: there is none, but a failure. */
+  readonly answer: UpstreamAnswer | null;
+  readonly failure: unknown;
   readonly body: RequestBody;
 }
 
@@ -50,27 +62,21 @@ export class Upstreams {
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
   readonly #signal: AbortSignal;
-  /** Those that were not asked yet, best first. */
-  #others: readonly Candidate[];
+  /** Those that may be asked after the first one, best first. */
+  readonly #others: readonly Candidate[];
   /** Of the request that was sent last. */
   #renewCredential: UpstreamRequestOptions["renewCredential"] = null;
   /** Failures of those that were asked before. */
   readonly #failures: unknown[] = [];
 
-  /**
-   * @param signal ends what is being asked
-   * @throws GatewayError `circuit_open` or `no_healthy_provider`
-   */
+  /** @param signal ends what is being asked */
   constructor(parts: GatewayParts, admitted: Admitted, signal: AbortSignal) {
-    const { candidates } = admitted;
-    const at = candidates.findIndex((one) => parts.health.enter(one));
-    const candidate = candidates[at];
-    if (candidate === undefined) throw parts.health.refusal(candidates);
+    const [candidate, ...others] = admitted.candidates;
     this.#parts = parts;
     this.#admitted = admitted;
     this.#signal = signal;
     this.candidate = candidate;
-    this.#others = candidates.slice(at + 1);
+    this.#others = others;
   }
 
   /**
@@ -80,25 +86,23 @@ export class Upstreams {
    * @throws ClientGone
    */
   async ask(first: RequestBody, meter: BodyMeter | null): Promise<Answered> {
-    for (let body = first; ; body = this.#goOn(body, meter)) {
-      let answer: UpstreamAnswer | null = null;
-      let failure: unknown = null;
-      try {
-        answer = await this.#send(body, meter);
-        if (await this.#hasNewCredential(answer, body)) answer = await this.#send(body, meter);
-      } catch (thrown) {
-        failure = thrown;
-      }
-      const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
-      if (!this.#mayGoOn(cause, body)) {
-        if (answer === null) throw failure;
-        return { answer: await this.#refuseRejectedCredential(answer), body };
-      }
+    let last = await this.#try(first, meter);
+    for (const next of this.#others) {
+      if (!this.#mayGoOn(last)) break;
+      // Judged before the answer that there is is given up for it.
+      const body = this.#bodyFor(next, first);
+      if (body === null || !this.#parts.health.enter(next)) continue;
+      last.answer?.abort();
+      last.answer?.done();
       // An answer that refuses bills nothing.
-      if (answer === null) this.#failures.push(failure);
-      answer?.abort();
-      answer?.done();
+      if (last.answer === null) this.#failures.push(last.failure);
+      this.candidate = next;
+      meter?.sentTo(contextOf(this.#admitted, next, null), body.decidedTier);
+      last = await this.#send(body, meter);
     }
+    const { answer, failure, body } = last;
+    if (answer === null) throw failure;
+    return { answer: await this.#refuseRejectedCredential(answer), body };
   }
 
   /**
@@ -124,30 +128,49 @@ export class Upstreams {
     return true;
   }
 
-  /** Whether another candidate is there that may do better. Takes it, where there is one. */
-  #mayGoOn(cause: RetryCause | null, { body }: RequestBody): boolean {
+  /** Whether another one may do better, and may be asked the same. */
+  #mayGoOn({ answer, failure, body }: Attempt): boolean {
     const { provider, endpoint } = this.candidate;
-    if (cause === null || !provider.retry.on.includes(cause) || body instanceof Upload)
-      return false;
+    const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
+    if (cause === null || !provider.retry.on.includes(cause)) return false;
     // What is done elsewhere may have been done, and what is kept there is not kept elsewhere.
     if (cause !== "connect" && !endpoint.billing) return false;
-    if (this.#signal.aborted) return false;
-    const at = this.#others.findIndex((one) => this.#parts.health.enter(one));
-    const next = this.#others[at];
-    if (next === undefined) return false;
-    this.#others = this.#others.slice(at + 1);
-    this.candidate = next;
-    return true;
+    return !(body.body instanceof Upload) && !this.#signal.aborted;
   }
 
-  #goOn(former: RequestBody, meter: BodyMeter | null): RequestBody {
-    const body = requestFor(this.#parts, this.#admitted, this.candidate, former);
-    const context = contextOf(this.#admitted, this.candidate, null);
-    meter?.sentTo(context, body.decidedTier);
-    return body;
+  /** The request as another one is to get it; null: it may not go there. */
+  #bodyFor(candidate: Candidate, first: RequestBody): RequestBody | null {
+    try {
+      return requestFor(this.#parts, this.#admitted, candidate, first);
+    } catch (thrown) {
+      if (thrown instanceof GatewayError) return null;
+      throw thrown;
+    }
   }
 
-  async #send(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
+  /** The first one, unless somebody else finds out right now whether it is back. */
+  async #try(body: RequestBody, meter: BodyMeter | null): Promise<Attempt> {
+    const { health } = this.#parts;
+    if (health.enter(this.candidate)) return await this.#send(body, meter);
+    return { answer: null, failure: health.refusal([this.candidate]), body };
+  }
+
+  /** Sends it, and once more where the credential was renewed for it. */
+  async #send(body: RequestBody, meter: BodyMeter | null): Promise<Attempt> {
+    try {
+      const answer = await this.#sendOnce(body, meter);
+      const isRenewed = await this.#hasNewCredential(answer, body);
+      return {
+        answer: isRenewed ? await this.#sendOnce(body, meter) : answer,
+        failure: null,
+        body,
+      };
+    } catch (thrown) {
+      return { answer: null, failure: thrown, body };
+    }
+  }
+
+  async #sendOnce(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
     const { clock, fetch, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
     const { provider, path } = this.candidate;

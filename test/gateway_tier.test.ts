@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 
+import type { ProviderConfig } from "../src/config/config.ts";
 import { GatewayError } from "../src/errors.ts";
 import type { Message, Principal } from "../src/exchange.ts";
 import { policeForm, policeRequest, SessionTiers } from "../src/gateway_tier.ts";
@@ -11,6 +12,7 @@ import { providerOf } from "../src/provider/dialect.ts";
 import type { MeterDialect } from "../src/provider/provider.ts";
 import { readRequestedTurn } from "../src/provider/request.ts";
 import type { Candidate } from "../src/route/choose.ts";
+import { FakeClock } from "./support/fake_clock.ts";
 import { providerConfig } from "./support/provider_config.ts";
 
 const PRINCIPAL: Principal = {
@@ -53,6 +55,11 @@ class World {
       void this.counted.push(`${name} ${labels.join(" ")}`),
   };
 
+  readonly clock = new FakeClock();
+  /** Whether the project has a key of its own. */
+  hasOwnKey = false;
+  readonly credentials = { hasCredential: () => this.hasOwnKey };
+
   readonly log = (event: string, fields = {}) => void this.logged.push({ event, ...fields });
 
   get parts() {
@@ -64,11 +71,19 @@ class World {
     return new SessionTiers(this.parts, PRINCIPAL, candidate(dialect), model);
   }
 
-  request(dialect: keyof typeof PATHS, text: string, headers = new Headers()) {
+  request(
+    dialect: keyof typeof PATHS,
+    text: string,
+    headers = new Headers(),
+    caller: Partial<Principal> = {},
+    provider: Partial<ProviderConfig> = {},
+  ) {
     const body = new TextEncoder().encode(text);
-    const to = candidate(dialect);
+    const plain = candidate(dialect);
+    const to = { ...plain, provider: { ...plain.provider, ...provider } };
     const requested = readRequestedTurn(dialect, body, to.path);
-    const policed = policeRequest(this.parts, PRINCIPAL, to, headers, body, requested);
+    const principal = { ...PRINCIPAL, ...caller };
+    const policed = policeRequest(this.parts, principal, to, headers, body, requested);
     return {
       ...policed,
       text: new TextDecoder().decode(policed.body),
@@ -141,6 +156,34 @@ describe("policeRequest()", () => {
     expect(world.request("anthropic_messages", '{"model":"m"}', other).betas).toBeUndefined();
   });
 
+  test("says of fast mode what was asked for and what is sent", () => {
+    const passed = new World().request("anthropic_messages", '{"model":"m","speed":"fast"}');
+    expect([passed.requestedTier, passed.decidedTier]).toEqual(["fast", "priority"]);
+    const headers = new Headers({ "anthropic-beta": "fast-mode-2026-02-01" });
+    const filtered = new World(FILTER).request("anthropic_messages", '{"model":"m"}', headers);
+    expect([filtered.requestedTier, filtered.decidedTier]).toEqual(["fast", null]);
+  });
+
+  test.each([
+    ["anthropic_messages", '{"model":"m","speed":"fast"}'],
+    ["gemini_generate", '{"serviceTier":"priority"}'],
+    ["openai_responses", '{"service_tier":"priority"}'],
+  ] as const)("holds a token to its tiers in %s", (dialect, text) => {
+    const restrictions = { models: null, endpoints: null, tiers: ["flex"], limits: {} };
+    const error = thrown(() => new World().request(dialect, text, new Headers(), { restrictions }));
+    expect(error.code).toBe("tier_blocked");
+  });
+
+  test("goes by the credential that is sent: a project's own is an API key", () => {
+    const world = new World({ ...BLOCK, scope: "apikey" });
+    const oauth = { credentialKind: "oauth" } as const;
+    const text = '{"service_tier":"priority"}';
+    expect(() => world.request("openai_responses", text, new Headers(), {}, oauth)).not.toThrow();
+    world.hasOwnKey = true;
+    const ask = () => world.request("openai_responses", text, new Headers(), {}, oauth);
+    expect(thrown(ask).code).toBe("tier_blocked");
+  });
+
   test("goes by the project and the token", () => {
     const world = new World({ ...BLOCK, projects: ["prj_2"] }, { ...FORCE, tokens: ["tok_1"] });
     const policed = world.request("openai_responses", '{"service_tier":"fast"}');
@@ -174,7 +217,7 @@ describe("SessionTiers", () => {
     const to = candidate("openai_responses");
     const provider = providerConfig({ paramWhitelist: new Map([["model", [glob]]]) });
     const tiers = new SessionTiers(new World().parts, PRINCIPAL, { ...to, provider }, null);
-    expect(tiers.police('{"type":"response.create","model":"gpt-5.5"}').requestedTier).toBeNull();
+    expect(tiers.police('{"type":"response.create","model":"gpt-5.5"}').tiers).toBeNull();
     const bad = '{"type":"response.create","model":"o3"}';
     for (const message of [bad, new TextEncoder().encode(bad)]) {
       const { code, param } = thrown(() => tiers.police(message));
@@ -188,14 +231,14 @@ describe("SessionTiers", () => {
     const tiers = new World(FORCE).session("openai_responses");
     expect(police(tiers, CREATE)).toEqual({
       message: '{"service_tier": "flex","type":"response.create" ,"model":"gpt-5.5"}',
-      requestedTier: "fast",
+      tiers: { requested: "fast", decided: "flex" },
     });
   });
 
   test("gives the very message back where nothing is asked for", () => {
     const tiers = new World(FILTER).session("openai_responses");
     const bytes = new TextEncoder().encode('{"type":"response.create","model":"m"}');
-    expect(police(tiers, bytes)).toEqual({ message: bytes, requestedTier: null });
+    expect(police(tiers, bytes)).toEqual({ message: bytes, tiers: null });
     expect(police(tiers, bytes).message).toBe(bytes);
   });
 
@@ -209,7 +252,9 @@ describe("SessionTiers", () => {
 
   test("fails the turn alone where the rule says so", () => {
     const tiers = new World({ ...BLOCK, on_block: "fail_turn" }).session("openai_responses");
-    const { events } = thrown(() => police(tiers, CREATE));
+    const { events, goesOn } = thrown(() => police(tiers, CREATE));
+    expect(goesOn).toBe(true);
+    expect(JSON.parse(events[0] ?? "").response.created_at).toBe(1_795_190_000);
     expect(events.map((text) => JSON.parse(text).type)).toEqual([
       "response.created",
       "response.failed",
@@ -239,6 +284,53 @@ describe("SessionTiers", () => {
     const create = '{"type":"response.create","response":{"service_tier":"priority"}}';
     if (expected === "pass") expect(police(tiers, create).message).toBe(create);
     else expect(thrown(() => police(tiers, create)).code).toBe("tier_blocked");
+  });
+
+  const UPDATE = '{"type":"session.update","session":{"service_tier":"priority"}}';
+  const TURN = '{"type":"response.create"}';
+
+  test("gives turns the tier that their session holds", () => {
+    const tiers = new World().session("openai_realtime", "rt");
+    police(tiers, UPDATE);
+    expect(police(tiers, TURN).tiers).toMatchObject({
+      requested: "priority",
+      decided: "priority",
+    });
+  });
+
+  test("refuses turns on a tier that the session may not hold any more", () => {
+    const world = new World();
+    const tiers = world.session("openai_realtime", "rt");
+    police(tiers, UPDATE);
+    world.tierPolicy = new World(FILTER).tierPolicy;
+    expect(thrown(() => police(tiers, TURN)).code).toBe("tier_blocked");
+  });
+
+  test("judges by every model that was set and not confirmed", () => {
+    const rule = { ...BLOCK, model_whitelist: ["dear*"], fallback_action: "pass" };
+    const tiers = new World(rule).session("openai_realtime", "cheap");
+    for (const model of ["dear-1", "cheap"]) {
+      police(tiers, JSON.stringify({ type: "session.update", session: { model } }));
+    }
+    const create = '{"type":"response.create","response":{"service_tier":"priority"}}';
+    expect(thrown(() => police(tiers, create)).code).toBe("tier_blocked");
+  });
+
+  test("bounds the models that a client sets one after the other", () => {
+    const tiers = new World().session("openai_realtime", "rt");
+    const update = '{"type":"session.update","session":{"model":"m"}}';
+    for (let count = 0; count < 16; count += 1) police(tiers, update);
+    expect(thrown(() => police(tiers, update)).code).toBe("bad_request");
+    tiers.confirmModel("m");
+    expect(() => police(tiers, update)).not.toThrow();
+  });
+
+  test("takes the first request's model of a Responses session for those that name none", () => {
+    const rule = { ...BLOCK, model_whitelist: ["dear*"], fallback_action: "pass" };
+    const tiers = new World(rule).session("openai_responses");
+    police(tiers, '{"type":"response.create","model":"cheap"}');
+    const create = '{"type":"response.create","service_tier":"priority"}';
+    expect(police(tiers, create).message).toBe(create);
   });
 
   test("counts and logs what a shadow rule would have done, and changes nothing", () => {

@@ -153,13 +153,26 @@ export function completedRow(pending: UsageEvent, ended: EndedSignal): UsageEven
     error_code: ended.errorCode,
     usage_source: isKnown ? "upstream" : "missing",
     details: isKnown ? { ...former, ...details } : pending.details,
-    settled_micros: isKnown ? costMicros(model, serviceTier, usage) : pending.settled_micros,
+    settled_micros: isKnown
+      ? priceOf(
+          {
+            requestedServiceTier: pending.requested_service_tier,
+            decidedServiceTier: pending.decided_service_tier,
+          },
+          model,
+          serviceTier,
+          usage,
+        )
+      : pending.settled_micros,
   };
 }
 
 /** Of the tier served, but where one was asked for never of a dearer one than was decided. */
 function priceOf(
-  { requestedServiceTier, decidedServiceTier }: RowFacts,
+  {
+    requestedServiceTier,
+    decidedServiceTier,
+  }: Pick<RowFacts, "requestedServiceTier" | "decidedServiceTier">,
   model: string | null,
   servedTier: string | null,
   usage: UsageColumns,

@@ -48,14 +48,19 @@ interface PendingRequest {
   readonly reservation: Reservation | null;
 }
 
+/** A tier as the client wrote it, and as it goes upstream; null: not at all. */
+interface DecidedTiers {
+  readonly requested: string;
+  readonly decided: string | null;
+}
+
 /** What is metered of a session: all that its tap sees. */
 export interface SessionMeterTap extends Omit<SessionTap, "clientMessage"> {
   /**
    * @param message as it goes upstream
-   * @param requestedTier the tier that the client wrote where a policy changed it; left out: the
-   *   message has it as it was
+   * @param tiers of the turns that it asks for, where a policy judged them; else as it says itself
    */
-  clientMessage(message: Message, requestedTier?: string | null): Promise<void> | undefined;
+  clientMessage(message: Message, tiers?: DecidedTiers | null): Promise<void> | undefined;
 }
 
 /**
@@ -100,12 +105,12 @@ class SessionMeter implements SessionMeterTap {
     return this.#table.runningCount + this.#requests.length;
   }
 
-  clientMessage(message: Message, requestedTier?: string | null): Promise<void> | undefined {
+  clientMessage(message: Message, tiers: DecidedTiers | null = null): Promise<void> | undefined {
     const bytes = byteLengthOf(message);
     this.#framesUp++;
     this.#bytesUp += bytes;
     const signal = this.#reader?.clientSignal(message) ?? null;
-    if (signal?.signal === "requested") return this.#asked(signal, requestedTier, bytes);
+    if (signal?.signal === "requested") return this.#asked(signal, tiers, bytes);
     if (signal?.signal === "other") this.#table.otherSent();
     else if (signal?.signal === "session") this.#session(signal);
     return undefined;
@@ -162,15 +167,16 @@ class SessionMeter implements SessionMeterTap {
 
   #asked(
     signal: RequestedSignal,
-    requestedTier: string | null | undefined,
+    tiers: DecidedTiers | null,
     frameBytes: number,
   ): Promise<void> | undefined {
     const nowMs = this.#options.clock.monotonicMs();
-    const { serviceTier, outputTokensMax } = signal;
+    const { outputTokensMax } = signal;
+    const serviceTier = tiers === null ? signal.serviceTier : tiers.decided;
     const model = signal.model ?? this.#sessionModel;
     const asked = { model, serviceTier, frameBytes, outputTokensMax };
     const admitted = this.#options.admission.admit(asked);
-    const request = { ...signal, requestedTier: requestedTier ?? serviceTier };
+    const request = { ...signal, serviceTier, requestedTier: tiers?.requested ?? serviceTier };
     const pending = { request, asked, timeMs: nowMs };
     if (!(admitted instanceof Promise))
       return this.#requested({ ...pending, reservation: admitted });
@@ -205,12 +211,12 @@ class SessionMeter implements SessionMeterTap {
     if (signal.kind === "transcription") {
       // Committed input is transcribed only where the session says so.
       if (this.#transcriptionModel === null) return;
-      this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs, null);
+      this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs);
     } else {
       const request = this.#requests.shift();
       const started = { ...signal, model: signal.model ?? this.#sessionModel };
       const since = request?.timeMs ?? nowMs;
-      const turn = this.#table.started(started, since, request?.reservation ?? null);
+      const turn = this.#table.started(started, since, request && originOf(request));
       if (turn.reservation === null) this.#take(turn);
     }
     if (signal.isOutput === true) this.#table.output({ key: signal.key, lane: signal.lane }, nowMs);
@@ -353,4 +359,14 @@ class SessionMeter implements SessionMeterTap {
 
 function byteLengthOf(message: Message): number {
   return typeof message === "string" ? Buffer.byteLength(message) : message.length;
+}
+
+/** What a turn that begins with its answer has of its request. */
+function originOf({ request, asked, reservation }: PendingRequest) {
+  return {
+    asked,
+    reservation,
+    requestedServiceTier: request.requestedTier,
+    decidedServiceTier: request.serviceTier,
+  };
 }

@@ -70,6 +70,11 @@ export interface Turn {
   error: NotedError | null;
 }
 
+/** What a turn that begins with its answer has of its request. */
+type TurnOrigin = Partial<
+  Pick<Turn, "asked" | "requestedServiceTier" | "decidedServiceTier" | "reservation">
+>;
+
 /** What a new turn begins with. */
 type TurnSeed = Pick<
   Turn,
@@ -157,14 +162,14 @@ export class TurnTable {
 
   /**
    * The upstream began `signal.key`: an answer to a request of its lane, or a turn of its own.
-   * @param reservation what was set aside for a turn that begins with this; null: nothing
+   * @param request what is known of the request, where a turn begins with its answer
    */
-  started(signal: StartedSignal, startedMs: number, reservation: Reservation | null): Turn {
+  started(signal: StartedSignal, startedMs: number, request: TurnOrigin = {}): Turn {
     const known = this.#byKey(signal.key, signal.kind);
     const turn =
       known ??
       this.#answerable(signal) ??
-      this.#open({ ...seedOf(signal, startedMs, this), reservation });
+      this.#open({ ...seedOf(signal, startedMs, this), ...request });
     if (turn.key === null) {
       turn.key = signal.key;
       turn.error = null;

@@ -1,7 +1,8 @@
 /**
  * A turn that sluice fails by itself, in the events of the protocol: begun, and failed at once.
  *
- * Owns: how that looks in each format. Does not own: why (`policy/`).
+ * Owns: how that looks in each format, and which messages ask for a turn. Does not own: why
+ * (`policy/`).
  * Invariant: what a client reads is complete by itself; it waits for nothing more of this turn.
  */
 
@@ -11,10 +12,11 @@ import { textOf, WireObject } from "./wire_text.ts";
 
 /** What is known of the turn. */
 interface FailedTurn {
+  /** A new response id. */
   readonly id: string;
-  readonly model: string | null;
-  /** `stream_id` of the request; null: it named none. */
-  readonly lane: string | null;
+  /** Seconds since the epoch, whole. */
+  readonly createdAtS: number;
+  /** Told to the client. */
   readonly reason: string;
 }
 
@@ -22,26 +24,28 @@ interface FailedTurn {
 const CODE = "invalid_prompt";
 
 /**
- * What a client is sent whose message asked for the turn; nothing where the format has no such
- * events.
- * @param id a new response id
- * @param reason told to the client
+ * What a client is sent whose message asked for the turn; nothing where it asked for none, or the
+ * format has no such events.
  */
 export function failedTurnMessages(
   dialect: MeterDialect,
   asking: Message,
-  id: string,
-  reason: string,
+  turn: FailedTurn,
 ): readonly string[] {
-  if (dialect === "openai_realtime") return realtimeEvents(id, reason);
-  if (dialect !== "openai_responses") return [];
-  const request = WireObject.read(textOf(asking), ["model", "stream_id"]);
-  const [model, lane] = ["model", "stream_id"].map((key) => request?.string(key) ?? null);
-  return responsesEvents({ id, model: model ?? null, lane: lane ?? null, reason });
+  if (dialect !== "openai_realtime" && dialect !== "openai_responses") return [];
+  const request = WireObject.read(textOf(asking), ["type", "model", "stream_id"]);
+  if (request?.string("type") !== "response.create") return [];
+  return dialect === "openai_realtime" ? realtimeEvents(turn) : responsesEvents(turn, request);
 }
 
-function responsesEvents({ id, model, lane, reason }: FailedTurn): readonly string[] {
-  const common = { id, object: "response", model, output: [] };
+function responsesEvents(
+  { id, createdAtS, reason }: FailedTurn,
+  request: WireObject,
+): readonly string[] {
+  // Clients read a text there, even where it is known from an earlier turn alone.
+  const model = request.string("model") ?? "";
+  const lane = request.string("stream_id");
+  const common = { id, object: "response", created_at: createdAtS, model, output: [] };
   const error = { code: CODE, message: reason };
   const stream = lane === null ? {} : { stream_id: lane };
   return [
@@ -50,7 +54,7 @@ function responsesEvents({ id, model, lane, reason }: FailedTurn): readonly stri
   ].map((event, index) => JSON.stringify({ ...event, sequence_number: index, ...stream }));
 }
 
-function realtimeEvents(id: string, reason: string): readonly string[] {
+function realtimeEvents({ id, reason }: FailedTurn): readonly string[] {
   const common = { object: "realtime.response", id, output: [], usage: null };
   const error = { type: "invalid_request_error", code: CODE, message: reason };
   const details = { type: "failed", error };

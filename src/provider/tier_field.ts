@@ -12,6 +12,7 @@ import { Buffer } from "node:buffer";
 
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
+import { namesNone } from "../lib/json_glance.ts";
 import type { ObjectScan, Span } from "../lib/json_scan.ts";
 import {
   editBytes,
@@ -58,6 +59,8 @@ export const FAST_TIER = "priority";
 interface Scheme {
   /** Tiers, then inner objects, then the rest: what decides, and may stand there once. */
   readonly keys: readonly string[];
+  /** Those of them without which a message decides nothing: all but its type. */
+  readonly deciding: readonly string[];
   readonly tiers: readonly string[];
   readonly inner: readonly (readonly [string, Scheme])[];
   /** Google takes a tier by its number too, in digits or in a string. */
@@ -69,9 +72,9 @@ const TYPE = "type";
 const MODEL = "model";
 
 function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>> = {}): Scheme {
-  const keys = [...tiers, ...Object.keys(inner), MODEL, TYPE];
+  const deciding = [...tiers, ...Object.keys(inner), MODEL];
   const numbered = tiers.includes("serviceTier");
-  return { keys, tiers, inner: Object.entries(inner), numbered };
+  return { keys: [...deciding, TYPE], deciding, tiers, inner: Object.entries(inner), numbered };
 }
 
 const TOP = scheme(["service_tier"]);
@@ -93,7 +96,16 @@ const SYNONYMS = [
 /** Messages that start and set nothing. In every other type, known or not, a tier counts. */
 const INERT: ReadonlySet<string> = new Set(["response.cancel", "response.processed"]);
 
-const AUDIO_FIRST = '{"type":"input_audio_buffer.append","audio":"';
+/**
+ * Whose reader refuses a message of a client that is not one JSON object, and sees every message
+ * right after it was judged here. Of any other nobody would find that out.
+ */
+const READ_NEXT: ReadonlySet<MeterDialect> = new Set([
+  "openai_responses",
+  "openai_realtime",
+  "gemini_live",
+]);
+
 const NOTHING: TierReading = { model: null, sessionModel: null, asks: [] };
 
 /** A tier found, with where it is in the text. */
@@ -112,7 +124,8 @@ interface Walk {
 /**
  * What tiers a client asks for, for which model.
  * @param message a whole request body, or one message; binary is read as UTF-8
- * @throws GatewayError `invalid_json`: not one JSON object; `ambiguous_json`: a field that decides
+ * @throws GatewayError `invalid_json`: not one JSON object, unless it is a message that names none of
+ *   the keys and whose session's reader refuses it then; `ambiguous_json`: a field that decides
  *   stands there twice; `param_not_allowed`: a tier by number, which no policy can name
  */
 export function readTiers(
@@ -120,7 +133,7 @@ export function readTiers(
   carrier: TierCarrier,
   message: Message,
 ): TierReading {
-  if (carrier === "message" && isAudioOnly(message)) return NOTHING;
+  if (carrier === "message" && saysNothing(dialect, message)) return NOTHING;
   const { places, models, type } = walk(dialect, carrier, message);
   const asks = places.map(({ field, tier }) => ({ field, tier }));
   const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
@@ -168,14 +181,9 @@ function edited(message: Message, text: string, edit: Span & { readonly insert: 
   return editBytes(message, { start, end, insert: edit.insert });
 }
 
-/**
- * The most frequent message there is, told without a scan: up to the quote that ends the audio,
- * every character is accounted for, so that no other key has room. Whether the audio is valid JSON,
- * the reader of the dialect finds out.
- */
-function isAudioOnly(message: Message): boolean {
-  if (typeof message !== "string" || !message.startsWith(AUDIO_FIRST)) return false;
-  return message.endsWith('"}') && message.indexOf('"', AUDIO_FIRST.length) === message.length - 2;
+/** True of most messages: audio, text, images. The first to be asked, as it costs the least. */
+function saysNothing(dialect: MeterDialect, message: Message): boolean {
+  return READ_NEXT.has(dialect) && namesNone(message, schemeOf(dialect, "message").deciding, TYPE);
 }
 
 function walk(

@@ -50,14 +50,14 @@ const MAY_PASS_LATER: readonly ErrorCode[] = [
   "limits_unavailable",
 ];
 
-/** Whether a refused frame ends a session that has had a turn; any other only loses its own. */
-export function endsSession({ code }: GatewayError): boolean {
-  return ENDS_SESSION.includes(code);
-}
-
-/** Whether a refused frame leaves even a session open that has had no turn yet. */
-export function mayPassLater({ code }: GatewayError): boolean {
-  return MAY_PASS_LATER.includes(code);
+/**
+ * Whether a refused frame leaves its session open: a first turn in vain ends it, unless the same
+ * one may pass later; after that a turn only loses itself.
+ * @param turns that the session has had
+ */
+export function leavesSession({ code, goesOn }: GatewayError, turns: number): boolean {
+  if (goesOn) return true;
+  return (turns > 0 || MAY_PASS_LATER.includes(code)) && !ENDS_SESSION.includes(code);
 }
 
 /** The event that tells a client of `error`. */

@@ -6,7 +6,8 @@
  * (`session.ts`).
  * Invariant: a message is counted once, as forwarded or as dropped. While the receiving side's
  * buffer is over its bound the giving side is not read, so a direction holds at most that bound and
- * one read, or one message where that is longer.
+ * one read, or one message where that is longer. The same goes for a client that does not read what
+ * its own messages are answered with.
  */
 
 import type { Message, SessionTap } from "../exchange.ts";
@@ -17,6 +18,7 @@ import type { UpstreamSocket } from "./upstream_socket.ts";
 /** Reasons not to read a side. */
 const FULL = 1;
 const HELD = 2;
+const UNREAD = 4;
 
 /** Stops a source while there is any reason to. */
 class Valve {
@@ -59,6 +61,9 @@ class Marks {
 export class UpPump {
   frames = 0;
   bytes = 0;
+  /** Answers may wait for the client. Reset by whoever sees its buffer empty. */
+  answered = false;
+  readonly #source: Socket;
   readonly #upstream: UpstreamSocket;
   readonly #tap: SessionTap;
   readonly #marks: Marks;
@@ -76,6 +81,7 @@ export class UpPump {
     queueBytesMax: number,
     refused: (thrown: unknown) => void,
   ) {
+    this.#source = source;
     this.#upstream = upstream;
     this.#tap = tap;
     this.#marks = new Marks(queueBytesMax);
@@ -137,15 +143,29 @@ export class UpPump {
     if (this.#behind === null) this.#valve.open(HELD);
   }
 
+  /** Sends the client what one of its messages is answered with that was not forwarded. */
+  answer(events: readonly string[]): void {
+    this.answered = true;
+    for (const event of events) this.#source.send(event);
+    if (this.#source.bufferedBytes > this.#marks.high) this.#valve.close(UNREAD);
+  }
+
+  /** The client's buffer became shorter. */
+  clientDrained(): void {
+    if (this.#valve.shut && this.#source.bufferedBytes <= this.#marks.low) {
+      this.#valve.open(UNREAD);
+    }
+  }
+
   /** The upstream's queue became shorter. */
   drained(): void {
     if (this.#upstream.queuedBytes <= this.#marks.low) this.#valve.open(FULL);
   }
 
-  /** Reads the client whatever the upstream does: nothing is forwarded any more. */
+  /** Reads the client whatever the upstream does: nothing is forwarded or answered any more. */
   stop(): void {
     this.#stopped = true;
-    this.#valve.open(FULL | HELD);
+    this.#valve.open(FULL | HELD | UNREAD);
   }
 }
 

@@ -340,8 +340,9 @@ export class Upload {
 /**
  * Content codings hide what is inside, and undoing them is not built: only plain bodies are
  * inspected.
+ * @throws GatewayError `unsupported_encoding`
  */
-function requireIdentity(headers: Headers): void {
+export function requireIdentity(headers: Headers): void {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   if (encoding === "" || encoding === "identity") return;
   throw new GatewayError("unsupported_encoding", {
@@ -350,8 +351,8 @@ function requireIdentity(headers: Headers): void {
   });
 }
 
-/** `Content-Length`, which the listener has checked; null: chunked. */
-function declaredLength(headers: Headers): number | null {
+/** `Content-Length` in bytes, which the listener has checked; null: chunked. */
+export function declaredLength(headers: Headers): number | null {
   const length = headers.get("content-length");
   return length === null ? null : Number(length);
 }

@@ -18,8 +18,7 @@ import type { Message } from "../exchange.ts";
 import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 import {
   cutReason,
-  endsSession,
-  mayPassLater,
+  leavesSession,
   newErrorEvent,
   UPSTREAM_FAILED,
   wireCloseCode,
@@ -97,24 +96,20 @@ export class Session implements SocketHandler, UpstreamHandler {
     this.#up.message(message);
   }
 
-  /**
-   * A refused turn of a session that has had one leaves the others alone; one that may pass later
-   * leaves the session open in any case.
-   */
+  /** Where the client can be told of a refused message, that one alone may be lost. */
   #refused(error: GatewayError): void {
     if (this.#phase !== "open") return this.#record.drop("session_ended", 1);
     const { tap, sendsErrorEvents } = this.#options;
-    const isLeft = sendsErrorEvents && (tap.turns > 0 || mayPassLater(error));
-    const goesOn = error.events.length > 0 || (isLeft && !endsSession(error));
+    const goesOn = sendsErrorEvents && leavesSession(error, tap.turns);
     this.#record.drop(goesOn ? "turn_refused" : "session_ended", 1);
     if (!goesOn) return this.fail(error);
-    const events = error.events.length > 0 ? error.events : [newErrorEvent(error)];
-    for (const event of events) this.#socket?.send(event);
+    this.#up?.answer(error.events.length > 0 ? error.events : [newErrorEvent(error)]);
   }
 
   drained(): void {
     this.#writesDown.progressed = true;
     this.#down.drained();
+    this.#up?.clientDrained();
     this.#closeWhenWritten();
   }
 
@@ -376,8 +371,10 @@ export class Session implements SocketHandler, UpstreamHandler {
     const timeoutMs = ending ? ENDING_WRITE_TIMEOUT_MS : timeouts.writeMs;
     const socket = this.#socket;
     // Asking the runtime is what a sweep over idle sessions would spend its time on.
-    const waits = this.#down.unwritten > 0 || this.#closeFrame !== null;
+    const answered = this.#up?.answered ?? false;
+    const waits = this.#down.unwritten > 0 || answered || this.#closeFrame !== null;
     const buffered = waits ? (socket?.bufferedBytes ?? 0) : 0;
+    if (this.#up !== null && buffered === 0) this.#up.answered = false;
     if (socket !== null && this.#writesDown.stuck(buffered, nowMs, timeoutMs)) {
       this.#record.drop("write_timeout", this.#down.unwritten);
       this.#record.closedDownstream(1006);

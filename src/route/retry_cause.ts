@@ -13,16 +13,19 @@ export function causeOfStatus(status: number): RetryCause | null {
   return status >= 500 ? "5xx" : null;
 }
 
-/** Nothing came of the connection, or there was no credential to open one with. */
-const NOT_CONNECTED: readonly ErrorCode[] = [
+/** Nothing was sent: it cannot be reached, is left alone, or there is no credential for it. */
+const NOT_SENT: readonly ErrorCode[] = [
   "upstream_unreachable",
-  "upstream_closed",
   "upstream_auth_failed",
+  "circuit_open",
+  "no_healthy_provider",
 ];
 
 /** Of what a request was ended with before any answer; null: it is not about the upstream. */
 export function causeOfError(thrown: unknown): RetryCause | null {
   if (!(thrown instanceof GatewayError)) return null;
   if (thrown.code === "upstream_timeout") return "timeout";
-  return NOT_CONNECTED.includes(thrown.code) ? "connect" : null;
+  // It may have begun before it broke off, like one that answers 502.
+  if (thrown.code === "upstream_closed") return "5xx";
+  return NOT_SENT.includes(thrown.code) ? "connect" : null;
 }

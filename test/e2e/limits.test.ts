@@ -314,6 +314,38 @@ describe("a token", () => {
 });
 
 describe("the audit", () => {
+  test("has refused traffic, summed, at the latest when a node stops", async () => {
+    const config = openaiConfig(provider.url);
+    const first = await startNode({ config });
+    const minted = await first.run(["token", "mint", "--max-requests", "1", "--json"]);
+    const { id, token: limited } = JSON.parse(minted.stdout);
+    const ask = () =>
+      fetch(`${first.url}/v1/responses`, {
+        method: "POST",
+        body: '{"model":"gpt-5.5","input":"Go"}',
+        headers: { authorization: `Bearer ${limited}` },
+      });
+    const statuses = [await ask(), await ask(), await ask()].map(({ status }) => status);
+    expect(statuses).toEqual([200, 429, 429]);
+    first.kill("SIGTERM");
+    await first.exited;
+    const next = await startNode({ config, dataDir: first.dataDir });
+    const listed = await next.run(["audit", "list", "--action", "traffic.refuse", "--json"]);
+    const { entries } = JSON.parse(listed.stdout);
+    const sum = entries.reduce(
+      (count: number, entry: { details: { count: number } }) => count + entry.details.count,
+      0,
+    );
+    expect(sum).toBe(2);
+    expect(entries[0]).toMatchObject({
+      actor: "gateway",
+      subject: `token:${id}`,
+      outcome: "refused",
+      details: { reason: "quota_exhausted" },
+    });
+    await next.stop();
+  });
+
   test("has every change, in a chain that holds", async () => {
     const verified = JSON.parse(await sluice("audit", "verify", "--json"));
     expect(verified.broken).toBeNull();

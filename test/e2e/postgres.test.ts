@@ -227,6 +227,34 @@ describe("the executable on PostgreSQL", () => {
     30_000,
   );
 
+  test("secrets move to a new key while the node serves, and the old one can go", async () => {
+    const old = /encryption_keys: \["([^"]+)"\]/.exec(config)?.[1] ?? "";
+    const made = (await runCommand(["keys", "generate"])).stdout.trim();
+    const withKeys = (keys: readonly string[]) =>
+      config.replace(/encryption_keys: .*/, `encryption_keys: ${JSON.stringify(keys)}`);
+    const first = await startNode({ config });
+    const token = await first.mint();
+    const create = ["credential", "create", "--project", "default", "--provider", "openai"];
+    const created = await first.run([...create, "--api-key-stdin"], "sk-project-key-0001");
+    expect(created.code).toBe(0);
+    await first.stop();
+    const both = await startNode({ config: withKeys([made, old]) });
+    const rotated = await both.run(["keys", "rotate", "--json"]);
+    expect([rotated.code, rotated.stderr]).toEqual([0, ""]);
+    const report = JSON.parse(rotated.stdout);
+    expect(report).toMatchObject({ failures: [], unused_key_ids: [old.split(":")[0]] });
+    expect(report.credentials.rotated).toBe(1);
+    expect(report.signing_keys.rotated).toBeGreaterThan(0);
+    await both.stop();
+    const after = await startNode({ config: withKeys([made]) });
+    provider.clear();
+    expect(await post(after, token)).toStartWith("resp_");
+    expect(provider.requests[0]?.headers["authorization"]).toBe("Bearer sk-project-key-0001");
+    await after.run(["keys", "rotate", "--json"]);
+    await after.stop();
+    config = withKeys([made]);
+  });
+
   test.skipIf(!IS_OURS)(
     "limits that cannot be checked are let through and counted, or refused, as configured",
     async () => {

@@ -41,12 +41,17 @@ async function start(config: string): Promise<string> {
   return await node.mint();
 }
 
-async function ask(token: string, path = "/v1/responses"): Promise<Response> {
+async function ask(
+  token: string,
+  path = "/v1/responses",
+  more: Record<string, string> = {},
+  body = '{"model":"m","input":"x"}',
+): Promise<Response> {
   if (node === null) throw new Error("No node runs");
   return await fetch(`${node.url}${path}`, {
     method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: '{"model":"m","input":"x"}',
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...more },
+    body,
   });
 }
 
@@ -225,4 +230,48 @@ describe("a node with several providers", () => {
     expect(new Set(taken.slice(back))).toEqual(new Set(["one", "other"]));
     await Promise.all([again.stop(), other.stop()]);
   }, 20_000);
+
+  test("a refused request leaves the probe of an open circuit to the next one", async () => {
+    const upstream = await startProvider();
+    const token = await start(
+      "circuit_breaker: {failures: 1, cooldown: 1s}\n" +
+        "service_tier_policy: {rules: [{service_tier: priority, action: block}]}\n" +
+        `providers:\n${provider("one", upstream.url)}`,
+    );
+    expect((await ask(token, "/v1/responses", { "x-mock": "status=503" })).status).toBe(503);
+    await Bun.sleep(1_100);
+    const blocked = '{"model":"m","input":"x","service_tier":"priority"}';
+    expect((await ask(token, "/v1/responses", {}, blocked)).status).toBe(403);
+    expect((await ask(token)).status).toBe(200);
+    await upstream.stop();
+  });
+
+  test("what was received and bills nothing is not sent to another", async () => {
+    const dropping = await rawUpstream((socket) => socket.end());
+    const good = await answering("200 OK", "{}");
+    upstreams.push(dropping);
+    const token = await start(
+      `providers:\n${provider("bad", dropping.url, ", priority: 1")}${provider("good", good.url)}`,
+    );
+    expect((await ask(token, "/v1/batches/b1/cancel")).status).toBe(502);
+    expect(good.received()).toBe("");
+    expect((await ask(token)).status).toBe(200);
+  });
+
+  test("an answer stands where the policy keeps the request from the next one", async () => {
+    const bad = await answering("500 Internal Server Error", "{}");
+    const good = await answering("200 OK", ANSWER);
+    const rule = "{service_tier: priority, action: block, scope: oauth}";
+    const token = await start(
+      `service_tier_policy: {rules: [${rule}]}\nproviders:\n` +
+        provider("bad", bad.url, ", priority: 1") +
+        provider("good", good.url, ", credential_kind: oauth"),
+    );
+    const asked = '{"model":"m","input":"x","service_tier":"priority"}';
+    const answer = await ask(token, "/v1/responses", {}, asked);
+    expect([answer.status, answer.headers.get("x-sluice-provider")]).toEqual([500, "bad"]);
+    expect(good.received()).toBe("");
+    if (node === null) throw new Error("No node runs");
+    expect(await usageEvents(node, 1)).toMatchObject([{ status: "error", settled_micros: 0 }]);
+  });
 });

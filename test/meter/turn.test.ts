@@ -47,7 +47,7 @@ describe("TurnTable", () => {
     const { table, opened } = open();
     for (const model of ["a", "b"]) table.requested(requested(model, "x"), ASKED, 0, NOTHING);
     table.requested(requested("c"), ASKED, 0, NOTHING);
-    table.started(started("r", "x"), 0, null);
+    table.started(started("r", "x"), 0);
     expect(opened.map((turn) => [turn.requestedModel, turn.key])).toEqual([
       ["a", "r"],
       ["b", null],
@@ -58,21 +58,21 @@ describe("TurnTable", () => {
   test("pairs a response without a lane with the oldest request, if its lane has none", () => {
     const { table, opened } = open();
     table.requested(requested("a", "x"), ASKED, 0, NOTHING);
-    table.started(started("r"), 0, null);
+    table.started(started("r"), 0);
     expect(opened.map((turn) => turn.key)).toEqual(["r"]);
   });
 
   test("begins a turn for a response in a named lane that nobody asked for", () => {
     const { table } = open();
     table.requested(requested("a", "x"), ASKED, 0, NOTHING);
-    table.started(started("r", "y"), 0, null);
+    table.started(started("r", "y"), 0);
     expect([table.count, table.runningCount]).toEqual([2, 2]);
   });
 
   test("ends a response that is not named as the started one of its lane", () => {
     const { table } = open();
     table.requested(requested("a"), ASKED, 0, NOTHING);
-    table.started(started("r"), 0, null);
+    table.started(started("r"), 0);
     table.requested(requested("b"), ASKED, 0, NOTHING);
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("a");
     expect(table.ended(ended(null), 0)?.requestedModel).toBe("b");
@@ -84,11 +84,11 @@ describe("TurnTable", () => {
     const seen = [table.awaitsOutput];
     table.requested(requested("a"), ASKED, 0, NOTHING);
     seen.push(table.awaitsOutput);
-    table.started(started("r"), 0, null);
+    table.started(started("r"), 0);
     seen.push(table.awaitsOutput);
     table.output(null, 5);
     seen.push(table.awaitsOutput);
-    table.started(started("s"), 0, null);
+    table.started(started("s"), 0);
     seen.push(table.awaitsOutput);
     table.ended(ended("s"), 0);
     seen.push(table.awaitsOutput);
@@ -115,7 +115,7 @@ describe("TurnTable", () => {
 
   test("drain() leaves nothing behind", () => {
     const { table } = open();
-    table.started(started("r"), 0, null);
+    table.started(started("r"), 0);
     expect(table.drain().length).toBe(1);
     expect([table.runningCount, table.awaitsOutput]).toEqual([0, false]);
   });

@@ -96,7 +96,58 @@ describe("DownPump", () => {
   });
 });
 
+/** Answers of a hundred times the size of what is asked. */
+const TURN_EVENTS = ["begun", "failed"].map((text) => text.padEnd(150, "x"));
+
 describe("UpPump", () => {
+  test.each([
+    ["events of a turn", { events: TURN_EVENTS, goesOn: true }, 2],
+    ["an error event", { goesOn: true }, 1],
+  ])("stops reading a client that does not read %s", (_title, options, answers) => {
+    const { client, upstream, tap, clock } = openSession({ kernelBytes, queueBytesMax });
+    const asked = 2_000;
+    tap.onClient = (message) => {
+      if (message === "ask") throw new GatewayError("tier_blocked", options);
+    };
+    client.freeze();
+    client.clientSends(...Array.from({ length: asked }, () => "ask"), "ordinary");
+    expect(client.paused).toBe(true);
+    // The bound, and the answers that passed it.
+    expect(client.bufferedBytes).toBeLessThanOrEqual(queueBytesMax + KIB);
+    const unread = client.unread.length;
+    expect(unread).toBeGreaterThan(asked / 2);
+    client.clientReads(1);
+    expect([client.paused, client.unread.length]).toEqual([true, unread]);
+    client.thaw();
+    clock.flushSoon();
+    expect(client.paused).toBe(false);
+    expect(client.received).toHaveLength(asked * answers);
+    expect(upstream.received).toEqual(["ordinary"]);
+  });
+
+  test("answers a client that reads, however much it asks", () => {
+    const { client, tap } = openSession({ kernelBytes, queueBytesMax });
+    tap.onClient = () => {
+      throw new GatewayError("rate_limited");
+    };
+    client.clientSends(...Array.from({ length: 2_000 }, () => "ask"));
+    expect([client.paused, client.received.length]).toEqual([false, 2_000]);
+  });
+
+  test("reads a client again that does not read its answers, once the session ends", () => {
+    const { client, tap, session } = openSession({ kernelBytes, queueBytesMax });
+    tap.onClient = () => {
+      throw new GatewayError("rate_limited");
+    };
+    client.freeze();
+    client.clientSends(...Array.from({ length: 2_000 }, () => "ask"));
+    expect(client.paused).toBe(true);
+    session.fail(new GatewayError("token_revoked"));
+    expect([client.paused, client.unread.length]).toEqual([false, 0]);
+    client.thaw();
+    expect(client.closeFrame?.code).toBe(1008);
+  });
+
   test("keeps a message and those behind it until the tap lets it go, in order", async () => {
     const { client, upstream, tap, clock } = openSession();
     const gate = Promise.withResolvers<void>();

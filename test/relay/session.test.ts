@@ -279,6 +279,25 @@ describe("Session and its tap", () => {
     expect(outcomes[0]?.droppedFrames).toEqual({ turn_refused: 1 });
   });
 
+  test.each([
+    ["its events", { events: ["begun", "failed"] }, true, ["begun", "failed"]],
+    ["an error event", {}, true, [expect.stringContaining("policy_violation")]],
+    ["nothing, for it knows no such events", {}, false, []],
+  ])("a refusal that says the session goes on: the client is sent %s", (_title, ...row) => {
+    const [options, sendsErrorEvents, received] = row;
+    const { client, upstream, tap, settle } = openSession({ sendsErrorEvents });
+    tap.onClient = (message) => {
+      if (message === "refused")
+        throw new GatewayError("tier_blocked", { ...options, goesOn: true });
+    };
+    client.clientSends("refused", "next");
+    settle();
+    expect(client.received).toEqual(received);
+    // One that cannot be told would wait for ever.
+    expect(client.closeFrame?.code).toBe(sendsErrorEvents ? undefined : 1008);
+    expect(upstream.received).toEqual(sendsErrorEvents ? ["next"] : []);
+  });
+
   test("a tap that throws over an upstream's message: what came before is delivered", () => {
     const { client, upstream, tap, outcomes, settle } = openSession();
     tap.onUpstream = (message) => {
@@ -552,6 +571,31 @@ describe("timers", () => {
     clock.advance(5_500);
     expect(client.terminated).toBe(true);
     expect(outcomes[0]?.error?.code).toBe("write_timeout");
+  });
+
+  test("writeMs counts for answers too, with nothing forwarded and nothing over the bound", () => {
+    const { client, tap, clock, outcomes } = openSession({
+      timeouts: { writeMs: 5_000 },
+      kernelBytes: KIB,
+    });
+    tap.onClient = () => {
+      throw new GatewayError("rate_limited");
+    };
+    client.freeze();
+    client.clientSends(...Array.from({ length: 20 }, () => "ask"));
+    expect(client.paused).toBe(false);
+    for (let i = 0; i < 3; i++) {
+      clock.advance(4_000);
+      client.clientReads(2);
+    }
+    expect(client.terminated).toBe(false);
+    clock.advance(5_500);
+    expect(client.terminated).toBe(true);
+    expect(outcomes[0]).toMatchObject({
+      error: { code: "write_timeout" },
+      closeCodeDownstream: 1006,
+      droppedFrames: { turn_refused: 20 },
+    });
   });
 
   test("writeMs without progress drops the upstream, and the client is told", () => {

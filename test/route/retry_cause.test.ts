@@ -18,7 +18,8 @@ test.each([
 describe("causeOfError()", () => {
   test.each([
     ["upstream_unreachable", "connect"],
-    ["upstream_closed", "connect"],
+    ["upstream_closed", "5xx"],
+    ["circuit_open", "connect"],
     ["upstream_timeout", "timeout"],
     ["upstream_auth_failed", "connect"],
     ["token_revoked", null],
