@@ -6,9 +6,11 @@
  * Invariant: nothing is leased anew inside a measurement; the store grants plenty at the first ask.
  */
 
+import type { Message } from "../src/exchange.ts";
 import { decideServiceTier } from "../src/policy/service_tier.ts";
 import { DEFAULT_SERVICE_TIER_POLICY } from "../src/policy/service_tier_policy.ts";
 import { Limiter } from "../src/policy/limiter.ts";
+import type { MeterDialect } from "../src/provider/provider.ts";
 import { readTiers, writeTier } from "../src/provider/tier_field.ts";
 import { systemClock } from "../src/runtime/clock.ts";
 import type { LeaseRequest } from "../src/store/leases.ts";
@@ -17,6 +19,10 @@ const ROUNDS = 5;
 const TURNS = 200_000;
 const FRAMES = 100_000;
 const PLENTY = 1_000_000_000;
+/** Messages that differ, since the search of one and the same would be done once. */
+const VARIANTS = 16;
+
+const utf8 = new TextEncoder();
 
 /** Microseconds of one operation, of the median round. */
 export interface Cost {
@@ -31,37 +37,86 @@ export async function measureAdmission(quick: boolean): Promise<Cost[]> {
   const limits = await limitedTurn();
   return [
     { operation: "limits of a turn", us: median(rounds, TURNS, limits), aim: "< 5" },
-    {
-      operation: "policy, 8 KiB audio frame",
-      us: median(rounds, FRAMES, () => police(AUDIO)),
-      aim: "< 0.3",
-    },
-    {
-      operation: "policy, 2 KiB create with a tier",
-      us: median(rounds, FRAMES, () => police(CREATE)),
-      aim: "< 10",
-    },
+    ...MESSAGES.map(({ operation, dialect, messages, aim }) => {
+      const us = median(rounds, FRAMES, (turn) => police(dialect, messages[turn % VARIANTS] ?? ""));
+      return { operation: `policy, ${operation}`, us, aim };
+    }),
   ];
 }
 
 /** The costs as text. */
 export function admissionTable(costs: readonly Cost[]): string {
   const rows = costs.map(({ operation, us, aim }) => {
-    return `${operation.padEnd(34)}${us.toFixed(3).padStart(8)}  ${aim}`;
+    return `${operation.padEnd(36)}${us.toFixed(3).padStart(8)}  ${aim}`;
   });
-  return `\nadmission${" ".repeat(31)}µs  aim\n${rows.join("\n")}`;
+  return `\nadmission${" ".repeat(33)}µs  aim\n${rows.join("\n")}`;
 }
 
-const AUDIO = JSON.stringify({ type: "input_audio_buffer.append", audio: "A".repeat(8192) });
-const CREATE = JSON.stringify({
-  type: "response.create",
-  model: "gpt-5.5",
-  input: "x".repeat(2000),
-  service_tier: "fast",
-});
+interface Policed {
+  readonly operation: string;
+  readonly dialect: MeterDialect;
+  readonly messages: readonly Message[];
+  readonly aim: string;
+}
 
-function police(message: string): void {
-  for (const { field, tier } of readTiers("openai_responses", "message", message).asks) {
+const APPEND = "input_audio_buffer.append";
+const REALTIME: readonly (readonly [string, (audio: string) => string])[] = [
+  ["type first", (audio) => JSON.stringify({ type: APPEND, audio })],
+  [
+    "event_id first",
+    (audio) => JSON.stringify({ event_id: "event_8f3a1b2c3d4e", type: APPEND, audio }),
+  ],
+  ["spaced", (audio) => `{"type": "${APPEND}", "audio": "${audio}"}`],
+  ["audio first", (audio) => JSON.stringify({ audio, type: APPEND })],
+];
+const QUIET = "< 0.3";
+
+const MESSAGES: readonly Policed[] = [
+  ...REALTIME.map(([spelling, write]) => ({
+    operation: `8 KiB audio, ${spelling}`,
+    dialect: "openai_realtime" as const,
+    messages: variants((index) => write(audioOf(index))),
+    aim: QUIET,
+  })),
+  {
+    operation: "8 KiB audio, binary",
+    dialect: "openai_realtime",
+    messages: variants((index) =>
+      utf8.encode(JSON.stringify({ type: APPEND, audio: audioOf(index) })),
+    ),
+    aim: QUIET,
+  },
+  {
+    operation: "Gemini Live text",
+    dialect: "gemini_live",
+    messages: variants((index) => {
+      const turns = [{ role: "user", parts: [{ text: `Hello ${index}` }] }];
+      return JSON.stringify({ clientContent: { turns, turnComplete: true } });
+    }),
+    aim: QUIET,
+  },
+  {
+    operation: "2 KiB create with a tier",
+    dialect: "openai_responses",
+    messages: variants((index) => {
+      const input = "x".repeat(2000 + index);
+      const create = { type: "response.create", model: "gpt-5.5", input, service_tier: "fast" };
+      return JSON.stringify(create);
+    }),
+    aim: "< 10",
+  },
+];
+
+function variants(write: (index: number) => Message): Message[] {
+  return Array.from({ length: VARIANTS }, (_, index) => write(index));
+}
+
+function audioOf(index: number): string {
+  return "ABCDEFGHIJKLMNOP".charAt(index).repeat(8192);
+}
+
+function police(dialect: MeterDialect, message: Message): void {
+  for (const { field, tier } of readTiers(dialect, "message", message).asks) {
     const decision = decideServiceTier(DEFAULT_SERVICE_TIER_POLICY, {
       tier,
       model: "gpt-5.5",
@@ -69,7 +124,7 @@ function police(message: string): void {
       projectId: "default",
       tokenId: "tok_bench",
     });
-    writeTier("openai_responses", "message", message, field, decision.tier);
+    writeTier(dialect, "message", message, field, decision.tier);
   }
 }
 
@@ -107,11 +162,11 @@ async function limitedTurn(): Promise<() => void> {
   };
 }
 
-function median(rounds: number, count: number, run: () => void): number {
+function median(rounds: number, count: number, run: (turn: number) => void): number {
   const costs: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const startMs = performance.now();
-    for (let done = 0; done < count; done++) run();
+    for (let done = 0; done < count; done++) run(done);
     costs.push(((performance.now() - startMs) * 1000) / count);
   }
   return costs.toSorted((a, b) => a - b)[costs.length >> 1] ?? 0;

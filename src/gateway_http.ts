@@ -132,7 +132,7 @@ class HttpExchange implements LiveExchange {
       requested: (requested) => {
         policeForm(this.#parts, principal, this.#candidate, requested);
         admitAsked(principal, requested);
-        if (requested.model !== null) this.#meter?.requested(requested);
+        this.#meter?.requested(requested);
       },
     });
     this.#held = body.held;

@@ -291,7 +291,7 @@ function formReader(headers: Headers, whitelist: ParamWhitelist): FormReader {
     fields.push(chunk);
     refuseDuplicate(fields.duplicate);
     requireForm(whitelist, fields);
-    refuseOversized(fields.oversized);
+    refuseUnread(fields);
     return requestedByForm(fields.values);
   };
 }
@@ -304,8 +304,13 @@ function refuseDuplicate(field: string | null): void {
 }
 
 /** What was not kept cannot be judged. @throws GatewayError `bad_request` */
-function refuseOversized(fields: ReadonlySet<string>): void {
-  for (const field of fields) {
+function refuseUnread({ oversized, isUnread }: MultipartFields): void {
+  if (isUnread) {
+    throw new GatewayError("bad_request", {
+      message: "A part of the form has headers that are too long to be read. Shorten them",
+    });
+  }
+  for (const field of oversized) {
     const message = `"${field}" is longer than ${FORM_VALUE_BYTES_MAX} bytes. Shorten it`;
     throw new GatewayError("bad_request", { message, param: field });
   }

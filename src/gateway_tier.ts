@@ -25,7 +25,7 @@ import type { Candidate } from "./route/choose.ts";
 type TierParts = Pick<GatewayParts, "tierPolicy" | "metrics" | "log" | "credentials" | "clock">;
 
 /** What was asked for, and what goes upstream; null: no tier. */
-export interface Tiers {
+interface Tiers {
   readonly requested: string;
   readonly decided: string | null;
 }

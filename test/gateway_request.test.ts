@@ -70,7 +70,9 @@ class World {
 function candidate(path: string, paramWhitelist = new Map<string, string>()): Candidate {
   const endpoint = openai.endpoint("POST", path);
   if (endpoint === null) throw new Error(`There is no ${path}`);
-  const limits = new Map([...paramWhitelist].map(([name, glob]) => [name, [parseGlob(glob)]]));
+  const limits = new Map(
+    [...paramWhitelist].map(([name, glob]) => [name, [parseGlob(glob) ?? []].flat()]),
+  );
   const provider = providerConfig({ paramWhitelist: limits });
   return { provider, apiKey: null, family: openai, endpoint, path };
 }
@@ -175,6 +177,11 @@ describe("readRequestBody() of an endpoint that takes forms", () => {
     const world = new World(BLOCK);
     const text = form({ [name]: `priority${" ".repeat(1_024)}` });
     expect(await refusal(world.read(post(FORM, text)))).toEqual(["bad_request", 400]);
+  });
+
+  test("refuses a part whose headers are too long to be read", async () => {
+    const request = post(FORM, `--x\r\nx: ${"x".repeat(20_000)}`);
+    expect(await refusal(new World(BLOCK).read(request))).toEqual(["bad_request", 400]);
   });
 
   test.each([{}, CHUNKED])("refuses a content coding, with %p", async (headers) => {

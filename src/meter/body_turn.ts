@@ -93,8 +93,10 @@ export class BodyTurn {
     return this.#firstTokenMs === null && !this.#isOver;
   }
 
+  /** Known while the body streams by, and sent as it came. */
   requested(requested: RequestedTurn): void {
     this.#requested = requested;
+    this.#decidedServiceTier = requested.serviceTier;
   }
 
   /** Another upstream is asked. */

@@ -14,11 +14,22 @@ const PART_HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const EMPTY = Buffer.alloc(0);
 
-/** The boundary of a `content-type: multipart/form-data; boundary=…`; null: it has none. */
+const FORM_TYPE = /^\s*multipart\/form-data((?:\s*;\s*[^\s;="]+=(?:"[^"\\]*"|[^\s;"]*))*)[\s;]*$/i;
+
+/**
+ * The boundary of a `content-type: multipart/form-data; boundary=…`; null: it has none, or none
+ * that everybody reads in the same way.
+ */
 export function multipartBoundary(contentType: string | null): string | null {
-  if (contentType === null || !/^\s*multipart\/form-data\s*(;|$)/i.test(contentType)) return null;
-  const found = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i.exec(contentType);
-  return found?.[1] ?? found?.[2] ?? null;
+  const params = FORM_TYPE.exec(contentType ?? "")?.[1]?.matchAll(
+    /([^\s;="]+)=("[^"]*"|[^\s;"]*)/g,
+  );
+  const found = [...(params ?? [])].filter(([, name]) => /^boundary(?:\*|$)/i.test(name ?? ""));
+  const [, name, value = ""] = found[0] ?? [];
+  const boundary = value.replaceAll('"', "");
+  // RFC 2046: up to 70 characters, and no space at the end.
+  const isClear = found.length === 1 && name?.length === "boundary".length;
+  return isClear && /^.{0,69}\S$/.test(boundary) ? boundary : null;
 }
 
 export class MultipartFields {
@@ -28,6 +39,7 @@ export class MultipartFields {
   readonly #values = new Map<string, string>();
   readonly #oversized = new Set<string>();
   #duplicate: string | null = null;
+  #isUnread = false;
   /** Bytes not understood yet. Begins as if a line had just ended, for the first delimiter. */
   #rest: Buffer = Buffer.from("\r\n");
   #state: "content" | "delimiter" | "head" | "over" = "content";
@@ -56,6 +68,11 @@ export class MultipartFields {
   /** Fields whose value was too long to be kept. */
   get oversized(): ReadonlySet<string> {
     return this.#oversized;
+  }
+
+  /** Whether there may be fields that were not looked for: the headers of a part were too long. */
+  get isUnread(): boolean {
+    return this.#isUnread;
   }
 
   push(chunk: Uint8Array): void {
@@ -92,7 +109,7 @@ export class MultipartFields {
   #passDelimiter(): boolean {
     let at = 0;
     while (this.#rest[at] === 0x20 || this.#rest[at] === 0x09) at++;
-    if (this.#rest.length < at + 2) return this.#rest.length > PART_HEAD_BYTES_MAX && this.#end();
+    if (this.#rest.length < at + 2) return this.#giveUpWhenLong();
     const isPart = this.#rest[at] === 0x0d && this.#rest[at + 1] === 0x0a;
     const isEnd = this.#rest[at] === 0x2d && this.#rest[at + 1] === 0x2d;
     if (isEnd) return this.#end();
@@ -104,7 +121,7 @@ export class MultipartFields {
 
   #passHead(): boolean {
     const at = this.#rest.indexOf(HEAD_END);
-    if (at === -1) return this.#rest.length > PART_HEAD_BYTES_MAX && this.#end();
+    if (at === -1) return this.#giveUpWhenLong();
     const name = fieldName(this.#rest.subarray(0, at).toString("utf8"));
     this.#field = name !== null && this.#names.includes(name) ? name : null;
     // The line end before the content may be the one that begins the next delimiter.
@@ -112,6 +129,12 @@ export class MultipartFields {
     this.#contentBytes = -2;
     this.#state = "content";
     return true;
+  }
+
+  #giveUpWhenLong(): false {
+    if (this.#rest.length <= PART_HEAD_BYTES_MAX) return false;
+    this.#isUnread = true;
+    return this.#end();
   }
 
   #end(): false {
@@ -144,11 +167,12 @@ function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** `name` of a form field; null: a file, or no form field. */
+/** `name` of a form field; null: a file, or no form field. An empty file name is none to many. */
 function fieldName(head: string): string | null {
-  const line = /(?:^|\r\n)content-disposition:([^\r\n]*)/i.exec(head)?.[1];
+  const unfolded = head.replaceAll(/\r\n[ \t]+/g, " ");
+  const line = /(?:^|\r\n)content-disposition:([^\r\n]*)/i.exec(unfolded)?.[1];
   if (line === undefined || !/^\s*form-data\b/i.test(line)) return null;
-  if (/;\s*filename\*?=/i.test(line)) return null;
+  if (/;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(line)) return null;
   const found = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/i.exec(line);
   const name = found?.[1]?.replaceAll(/\\(.)/g, "$1") ?? found?.[2];
   return name ?? null;

@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
-import { namesNone } from "../lib/json_glance.ts";
+import { type Names, namesNone, namesOf } from "../lib/json_glance.ts";
 import type { ObjectScan, Span } from "../lib/json_scan.ts";
 import {
   editBytes,
@@ -59,8 +59,8 @@ export const FAST_TIER = "priority";
 interface Scheme {
   /** Tiers, then inner objects, then the rest: what decides, and may stand there once. */
   readonly keys: readonly string[];
-  /** Those of them without which a message decides nothing: all but its type. */
-  readonly deciding: readonly string[];
+  /** The same keys, to be looked for at a glance. */
+  readonly names: Names;
   readonly tiers: readonly string[];
   readonly inner: readonly (readonly [string, Scheme])[];
   /** Google takes a tier by its number too, in digits or in a string. */
@@ -72,9 +72,10 @@ const TYPE = "type";
 const MODEL = "model";
 
 function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>> = {}): Scheme {
-  const deciding = [...tiers, ...Object.keys(inner), MODEL];
+  const keys = [...tiers, ...Object.keys(inner), MODEL, TYPE];
   const numbered = tiers.includes("serviceTier");
-  return { keys: [...deciding, TYPE], deciding, tiers, inner: Object.entries(inner), numbered };
+  const names = namesOf(keys, TYPE);
+  return { keys, names, tiers, inner: Object.entries(inner), numbered };
 }
 
 const TOP = scheme(["service_tier"]);
@@ -97,8 +98,8 @@ const SYNONYMS = [
 const INERT: ReadonlySet<string> = new Set(["response.cancel", "response.processed"]);
 
 /**
- * Whose reader refuses a message of a client that is not one JSON object, and sees every message
- * right after it was judged here. Of any other nobody would find that out.
+ * Whose session's reader gets every message of a client next, and refuses what is not one JSON
+ * object. Of a message of any other, only a scan here finds that out.
  */
 const READ_NEXT: ReadonlySet<MeterDialect> = new Set([
   "openai_responses",
@@ -124,9 +125,9 @@ interface Walk {
 /**
  * What tiers a client asks for, for which model.
  * @param message a whole request body, or one message; binary is read as UTF-8
- * @throws GatewayError `invalid_json`: not one JSON object, unless it is a message that names none of
- *   the keys and whose session's reader refuses it then; `ambiguous_json`: a field that decides
- *   stands there twice; `param_not_allowed`: a tier by number, which no policy can name
+ * @throws GatewayError `invalid_json`: not one JSON object, which of a message that names nothing
+ *   here may be left to its session's reader; `ambiguous_json`: a field that decides stands there
+ *   twice; `param_not_allowed`: a tier by number, which no policy can name
  */
 export function readTiers(
   dialect: MeterDialect,
@@ -181,9 +182,9 @@ function edited(message: Message, text: string, edit: Span & { readonly insert: 
   return editBytes(message, { start, end, insert: edit.insert });
 }
 
-/** True of most messages: audio, text, images. The first to be asked, as it costs the least. */
+/** True of most messages: audio and text. A type alone decides nothing, unless it stands twice. */
 function saysNothing(dialect: MeterDialect, message: Message): boolean {
-  return READ_NEXT.has(dialect) && namesNone(message, schemeOf(dialect, "message").deciding, TYPE);
+  return READ_NEXT.has(dialect) && namesNone(message, schemeOf(dialect, "message").names);
 }
 
 function walk(

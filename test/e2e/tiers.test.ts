@@ -248,6 +248,64 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
+  /** Sends a form of these fields, with a file behind them. */
+  function postForm(fields: object, path: string, fileBytes = 1_000): Promise<Response> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    form.append("file", new File([new Uint8Array(fileBytes)], "a.wav"));
+    return fetch(`${node.url}${path}`, {
+      method: "POST",
+      body: form,
+      headers: { authorization: `Bearer ${token}` },
+    });
+  }
+
+  test("is not got past by JSON where forms are usual, nor by what is neither", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    for (const path of ["/v1/images/edits", "/v1/audio/transcriptions"]) {
+      const json = { "content-type": "application/json" };
+      expect((await post({ service_tier: "fast" }, path, json)).status).toBe(403);
+      const text = { "content-type": "text/plain" };
+      expect((await post({ service_tier: "fast" }, path, text)).status).toBe(415);
+    }
+    expect(provider.requests).toEqual([]);
+  });
+
+  test("is not got past by a form; of a small one the upstream hears nothing", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const path = "/v1/audio/transcriptions";
+    const fields = { model: "whisper-1", service_tier: "priority" };
+    expect((await postForm(fields, path)).status).toBe(403);
+    expect(provider.requests).toEqual([]);
+    expect((await postForm(fields, path, 1_000_000)).status).toBe(403);
+  });
+
+  test("is asked once about a form, whatever its length", async () => {
+    await setRules({ ...PRIORITY, action: "block", shadow: true });
+    const fields = { model: "whisper-1", service_tier: "priority" };
+    const decisions = async () => {
+      const found = /action="block",shadow="true"} (\d+)/.exec(await metricsText(node));
+      return Number(found?.[1] ?? 0);
+    };
+    for (const bytes of [1_000, 3_000_000]) {
+      const before = await decisions();
+      const answer = await postForm(fields, "/v1/audio/transcriptions", bytes);
+      expect(answer.status).toBe(200);
+      await answer.text();
+      expect(await decisions()).toBe(before + 1);
+    }
+  });
+
+  test("says of a form which tier it asked for and which was sent", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const fields = { model: "whisper-1", service_tier: "flex" };
+    const answer = await postForm(fields, "/v1/audio/transcriptions");
+    expect(answer.headers.get("x-sluice-service-tier")).toBe("flex;flex");
+    await answer.text();
+    const events = await usageEvents(node, 1, ["--token", tokenId(token)]);
+    expect(tiersOf(events).map(([asked, decided]) => [asked, decided])).toEqual([["flex", "flex"]]);
+  });
+
   test("explains itself", async () => {
     await setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
     const args = ["policy", "explain", "--tier", "fast", "--model", "gpt-5.5", "--json"];

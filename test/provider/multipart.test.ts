@@ -39,6 +39,14 @@ describe("MultipartFields", () => {
       "with an unquoted name",
       part("Content-Disposition: form-data; name=model", "whisper-1") + END,
     ],
+    [
+      "with an empty file name, which is none to some",
+      part('content-disposition: form-data; filename=""; name="model"', "whisper-1") + END,
+    ],
+    [
+      "behind a folded line",
+      part('content-disposition: form-data;\r\n name="model"', "whisper-1") + END,
+    ],
     ["after a preamble", `preamble\r\n${MODEL}${END}`],
   ])("finds the field %s, at every split", (_, body) => {
     const bytes = utf8.encode(body);
@@ -83,7 +91,8 @@ describe("MultipartFields", () => {
       utf8.encode(`--${BOUNDARY}\r\n${"x".repeat(20_000)}`),
       utf8.encode(MODEL),
     ]);
-    expect(fields.values.size).toBe(0);
+    expect([fields.values.size, fields.isUnread]).toEqual([0, true]);
+    expect(find([utf8.encode(FILE + MODEL + END)]).isUnread).toBe(false);
   });
 });
 
@@ -91,6 +100,16 @@ describe("multipartBoundary()", () => {
   test.each([
     ["multipart/form-data; boundary=abc", "abc"],
     ['Multipart/Form-Data; charset=utf-8; Boundary="a b"', "a b"],
+    ["multipart/form-data;boundary=abc;", "abc"],
+    [`multipart/form-data; boundary=${"a".repeat(70)}`, "a".repeat(70)],
+    [`multipart/form-data; boundary=${"a".repeat(71)}`, null],
+    [`multipart/form-data; boundary="${"a".repeat(71)}"`, null],
+    ["multipart/form-data; boundary=abc; boundary=def", null],
+    ["multipart/form-data; boundary=abc; boundary*=utf-8''def", null],
+    ["multipart/form-data; boundary=abc, multipart/form-data; boundary=def", null],
+    ['multipart/form-data; x="; boundary=abc"; boundary=def', "def"],
+    ['multipart/form-data; boundary="abc "', null],
+    ["multipart/form-data; boundary=", null],
     ["multipart/form-data", null],
     ["multipart/mixed; boundary=abc", null],
     ["application/json", null],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { GatewayError } from "../../src/errors.ts";
+import { messageReaderOf } from "../../src/provider/dialect.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
 import type { TierCarrier } from "../../src/provider/tier_field.ts";
 import { FAST_TIER, readTiers, writeTier } from "../../src/provider/tier_field.ts";
@@ -234,17 +235,46 @@ describe("readTiers()", () => {
     expect(readTiers(dialect, carrier, text)).toMatchObject({ model, sessionModel });
   });
 
-  test("reads nothing in audio, and everything in what only begins like audio", () => {
-    const first = '{"type":"input_audio_buffer.append","audio":"AAAA';
+  const quiet: readonly (readonly [MeterDialect, string])[] = [
+    ["openai_realtime", '{"type":"input_audio_buffer.append","audio":"AAAA"}'],
+    ["openai_realtime", '{ "audio": "AAAA", "type": "input_audio_buffer.append" }'],
+    ["openai_responses", '{"event_id":"event_1","type":"response.cancel"}'],
+    ["gemini_live", '{"realtimeInput":{"text":"héllo"}}'],
+  ];
+
+  test.each(quiet)("reads nothing in a message of %s that names nothing: %s", (dialect, text) => {
     const nothing = { model: null, sessionModel: null, asks: [] };
-    expect(readTiers("openai_realtime", "message", `${first}"}`)).toEqual(nothing);
+    for (const message of [text, utf8.encode(text)]) {
+      expect(readTiers(dialect, "message", message)).toEqual(nothing);
+    }
+  });
+
+  test.each(quiet)("leaves what is cut of %s, %s, to its reader, which refuses it", (...row) => {
+    const [dialect, text] = row;
+    for (const message of [text.slice(0, -1), utf8.encode(text.slice(0, -1))]) {
+      readTiers(dialect, "message", message);
+      const error = refusal(() => messageReaderOf(dialect)?.clientSignal(message));
+      expect(error.code).toBe("invalid_json");
+    }
+  });
+
+  test.each(["none", "openai_chat", "anthropic_messages", "gemini_generate"] as const)(
+    "refuses what is cut of %s itself, since no reader will",
+    (dialect) => {
+      expect(refusal(() => readTiers(dialect, "message", '{"a":"b"')).code).toBe("invalid_json");
+    },
+  );
+
+  test("reads everything in what only begins like audio", () => {
+    const first = '{"type":"input_audio_buffer.append","audio":"AAAA';
     const more = `${first}","service_tier":"fast"}`;
     expect(asks("openai_realtime", "message", more)).toEqual({ service_tier: "fast" });
-    const twice = `${first}","type":"response.create"}`;
-    const error = refusal(() => readTiers("openai_realtime", "message", twice));
-    expect(error.code).toBe("ambiguous_json");
-    const cut = refusal(() => readTiers("openai_realtime", "message", `${first}"]`));
-    expect(cut.code).toBe("invalid_json");
+    const escaped = `${first}","service_tie\\u0072":"fast"}`;
+    expect(asks("openai_realtime", "message", escaped)).toEqual({ service_tier: "fast" });
+    const twice = refusal(() => {
+      readTiers("openai_realtime", "message", `${first}","type":"response.create"}`);
+    });
+    expect(twice.code).toBe("ambiguous_json");
   });
 });
 

@@ -26,7 +26,6 @@ export const WITHOUT_TEST: Exceptions = {
   "src/gateway.ts": "an order of phases; test/e2e drives it over sockets, every refusal included",
   "src/gateway_admission.ts": "as gateway.ts: test/e2e/limits.test.ts and nodes.test.ts",
   "src/gateway_http.ts": "as gateway.ts: test/e2e/http.test.ts and bad_input.test.ts",
-  "src/gateway_request.ts": "as gateway.ts: test/e2e/http.test.ts and bad_input.test.ts",
   "src/gateway_session.ts": "as gateway.ts: test/e2e/websocket.test.ts and limits.test.ts",
   "src/gateway_upstreams.ts": "as gateway.ts: test/e2e/routing.test.ts and http.test.ts",
   "src/gateway_websocket.ts": "as gateway.ts: test/e2e/websocket.test.ts and bad_input.test.ts",
