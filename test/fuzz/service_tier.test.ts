@@ -128,7 +128,7 @@ class Writer {
   readonly #prng: Prng;
   /** What counts in some object of the protocol. */
   readonly #keys: readonly string[];
-  /** Without an escape in what is short, and with few keys that count: what can be judged without a scan. */
+  /** No escape in what is short, and few keys that count: mostly judged without a scan. */
   readonly #isPlain: boolean;
   text = "";
 
