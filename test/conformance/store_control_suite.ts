@@ -1,12 +1,13 @@
 /** The part of the store suite about revisions, revocations and the audit; see `store_suite.ts`. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import { verifyAudit } from "../../src/store/audit_chain.ts";
 import type { AuditEntry, AuditQuery, Revisions, Store } from "../../src/store/store.ts";
 import {
   by,
   credential,
+  freshly,
   type OpenedStore,
   type OpenStore,
   project,
@@ -47,16 +48,10 @@ export function controlSuite(name: string, openStore: OpenStore): void {
     let opened: OpenedStore;
     let store: Store;
 
-    function fresh(title: string, define: () => void): void {
-      describe(title, () => {
-        beforeAll(async () => {
-          opened = await openStore();
-          store = opened.store;
-        });
-        afterAll(() => opened.dispose());
-        define();
-      });
-    }
+    const fresh = freshly(openStore, (next) => {
+      opened = next;
+      store = next.store;
+    });
 
     fresh("revisions", () => {
       const override = { is_active: false };

@@ -1,5 +1,7 @@
 /** What the parts of the store suite share: an opened store, and rows to put into it. */
 
+import { afterAll, beforeAll, describe } from "bun:test";
+
 import type {
   AuditEntry,
   CredentialRow,
@@ -25,6 +27,21 @@ export interface OpenedStore {
 
 /** Opens stores on an empty, migrated database that is the test's own. */
 export type OpenStore = () => Promise<OpenedStore>;
+
+/** A `describe` whose tests have a database of their own, handed to `take` before the first. */
+export function freshly(openStore: OpenStore, take: (opened: OpenedStore) => unknown) {
+  return (title: string, define: () => void): void => {
+    describe(title, () => {
+      let opened: OpenedStore;
+      beforeAll(async () => {
+        opened = await openStore();
+        await take(opened);
+      });
+      afterAll(() => opened.dispose());
+      define();
+    });
+  };
+}
 
 /** Who did it. */
 export function by(action = "test", change: Partial<AuditEntry> = {}): AuditEntry {

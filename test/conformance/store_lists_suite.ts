@@ -3,7 +3,7 @@
  * tokens that a project's revocation marks; see `store_suite.ts`.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import type {
   PageQuery,
@@ -11,7 +11,7 @@ import type {
   RevocationRow,
   Store,
 } from "../../src/store/store.ts";
-import { by, type OpenedStore, type OpenStore, project, token } from "./store_fixtures.ts";
+import { by, freshly, type OpenedStore, type OpenStore, project, token } from "./store_fixtures.ts";
 
 const DAY_MS = 86_400_000;
 const MANY = 20_000;
@@ -58,17 +58,11 @@ export function listsSuite(name: string, openStore: OpenStore): void {
     let opened: OpenedStore;
     let store: Store;
 
-    function fresh(title: string, define: () => void): void {
-      describe(title, () => {
-        beforeAll(async () => {
-          opened = await openStore();
-          store = opened.store;
-          await store.insertProject(project("p1"), by());
-        });
-        afterAll(() => opened.dispose());
-        define();
-      });
-    }
+    const fresh = freshly(openStore, (next) => {
+      opened = next;
+      store = next.store;
+      return store.insertProject(project("p1"), by());
+    });
 
     fresh("pages", () => {
       test("listTokens() gives each token once, newest first, page by page", async () => {

@@ -4,7 +4,7 @@
  * `store_control_suite.ts`, `store_limits_suite.ts` and `store_policies_suite.ts`.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
 import type { Store, UsageQuery } from "../../src/store/store.ts";
@@ -13,6 +13,7 @@ import { controlSuite } from "./store_control_suite.ts";
 import {
   by,
   credential,
+  freshly,
   type OpenedStore,
   type OpenStore,
   project,
@@ -29,16 +30,10 @@ export function storeSuite(name: string, openStore: OpenStore): void {
     let opened: OpenedStore;
     let store: Store;
 
-    function fresh(title: string, define: () => void): void {
-      describe(title, () => {
-        beforeAll(async () => {
-          opened = await openStore();
-          store = opened.store;
-        });
-        afterAll(() => opened.dispose());
-        define();
-      });
-    }
+    const fresh = freshly(openStore, (next) => {
+      opened = next;
+      store = next.store;
+    });
 
     fresh("projects", () => {
       test("the project default exists from the first migration", async () => {
