@@ -6,7 +6,6 @@
  * Invariant: an admin token goes only to the address it was given for.
  */
 
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseDocumentTree } from "../config/document.ts";
 import { expand } from "../config/expand.ts";
@@ -15,6 +14,7 @@ import { TOKEN_PREFIX } from "../auth/token.ts";
 import { inCommandWords } from "./admin_words.ts";
 import { CommandFailure, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
+import { readNamedFile } from "./named_file.ts";
 
 /** Options of every command that talks to a node. */
 export const NODE_OPTIONS = {
@@ -98,7 +98,7 @@ async function dataDir(values: NodeValues, io: Io): Promise<string> {
 /** `data_dir` of a configuration file; the rest of the file is not looked at. */
 async function configuredDataDir(file: string | undefined, io: Io): Promise<string | null> {
   if (file === undefined || io.env["SLUICE_DATA_DIR"]) return null;
-  const text = await readText(resolve(io.cwd, file), "Check the path given with --config");
+  const text = await readNamedFile(io, file, "Check the path given with --config");
   const entry = parseDocumentTree(text).root.entries.get("data_dir");
   if (entry?.kind !== "scalar" || entry.text === null) return null;
   const expansion = expand(entry.text, io.env);
@@ -115,15 +115,6 @@ function adminAccess(folder: string): AdminAccess {
     "Start one with `sluice serve`, name its folder with --data-dir, " +
       "or set SLUICE_ADMIN_URL and SLUICE_ADMIN_TOKEN",
   );
-}
-
-async function readText(path: string, advice: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    const why = isRecord(cause) && cause["code"] === "ENOENT" ? "it does not exist" : String(cause);
-    throw new CommandFailure(`Cannot read ${path}: ${why}`, advice, { cause });
-  }
 }
 
 class AdminClient {

@@ -12,7 +12,8 @@ import {
   textOf,
 } from "./admin_client.ts";
 import { CommandFailure, group, parseArguments, type Subcommand } from "./command.ts";
-import { type Column, printJson, printPage, say } from "./print.ts";
+import { type Column, printJson, say } from "./print.ts";
+import { listPage } from "./resource.ts";
 
 const COLUMNS: readonly Column[] = [
   ["ENTRY", "sequence"],
@@ -32,24 +33,18 @@ const list: Subcommand = {
     "[--actor NAME] [--action NAME] [--subject NAME]\n" +
     "                    [--since TIME] [--until TIME] [--limit N] [--cursor C]",
   summary: "list changes and refusals, newest first",
-  async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      actor: { type: "string" },
-      action: { type: "string" },
-      subject: { type: "string" },
-      since: { type: "string" },
-      until: { type: "string" },
-      limit: { type: "string" },
-      cursor: { type: "string" },
-    } as const;
-    const { values } = parseArguments(args, options);
-    const { actor, action, subject, since, until, limit, cursor } = values;
-    const client = await connect(values, io);
-    const query = queryOf({ actor, action, subject, since, until, limit, cursor });
-    const answer = await client.send("GET", `audit${query}`);
-    return printPage(io, values.json, answer, "entries", COLUMNS);
-  },
+  run: listPage({
+    path: "audit",
+    field: "entries",
+    columns: COLUMNS,
+    filters: {
+      actor: "actor",
+      action: "action",
+      subject: "subject",
+      since: "since",
+      until: "until",
+    },
+  }),
 };
 
 const verify: Subcommand = {

@@ -4,14 +4,11 @@
  * Invariant: what `show` writes to standard output is what `set` takes.
  */
 
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
 import {
   connect,
   isRecord,
   NODE_OPTIONS,
   NODE_OPTIONS_HELP,
-  queryOf,
   segment,
   textOf,
 } from "./admin_client.ts";
@@ -24,7 +21,9 @@ import {
   wholeNumber,
 } from "./command.ts";
 import type { Io } from "./io.ts";
-import { type Column, printEntry, printJson, printPage, say } from "./print.ts";
+import { readNamedFile } from "./named_file.ts";
+import { type Column, printEntry, printJson, say } from "./print.ts";
+import { listPage } from "./resource.ts";
 
 const PATH = "policies/service-tier";
 
@@ -83,18 +82,7 @@ const versions: Subcommand = {
   name: "versions",
   synopsis: "[--limit N] [--cursor C]",
   summary: "list every version there was, newest first",
-  async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      limit: { type: "string" },
-      cursor: { type: "string" },
-    } as const;
-    const { values } = parseArguments(args, options);
-    const { limit, cursor } = values;
-    const client = await connect(values, io);
-    const answer = await client.send("GET", `${PATH}/versions${queryOf({ limit, cursor })}`);
-    return printPage(io, values.json, answer, "versions", VERSION_COLUMNS);
-  },
+  run: listPage({ path: `${PATH}/versions`, field: "versions", columns: VERSION_COLUMNS }),
 };
 
 const restore: Subcommand = {
@@ -183,7 +171,8 @@ function conditionOf(values: { readonly "if-version"?: string | undefined }): He
 }
 
 async function readPolicy(file: string, io: Io): Promise<unknown> {
-  const text = file === "-" ? await io.stdin.readAll() : await readText(resolve(io.cwd, file));
+  const text =
+    file === "-" ? await io.stdin.readAll() : await readNamedFile(io, file, "Check the path");
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -191,16 +180,6 @@ async function readPolicy(file: string, io: Io): Promise<unknown> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const advice = `A policy is JSON, such as {"rules": []}: ${reason}`;
     throw new CommandFailure(`${name} is not JSON`, advice, { cause });
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
-    const why = isMissing ? "it does not exist" : String(cause);
-    throw new CommandFailure(`Cannot read ${path}: ${why}`, "Check the path", { cause });
   }
 }
 

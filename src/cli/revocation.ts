@@ -3,9 +3,10 @@
  * `/manage/revocations`; owns only how they are shown. Nothing here takes a revocation back.
  */
 
-import { connect, idOf, NODE_OPTIONS, NODE_OPTIONS_HELP, queryOf } from "./admin_client.ts";
+import { connect, idOf, NODE_OPTIONS, NODE_OPTIONS_HELP } from "./admin_client.ts";
 import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
-import { type Column, printJson, printPage, say } from "./print.ts";
+import { type Column, printJson, say } from "./print.ts";
+import { listPage } from "./resource.ts";
 
 const COLUMNS: readonly Column[] = [
   ["TOKEN", "jti"],
@@ -50,18 +51,7 @@ const list: Subcommand = {
   name: "list",
   synopsis: "[--limit N] [--cursor C]",
   summary: "list what is refused now",
-  async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      limit: { type: "string" },
-      cursor: { type: "string" },
-    } as const;
-    const { values } = parseArguments(args, options);
-    const { limit, cursor, json } = values;
-    const client = await connect(values, io);
-    const answer = await client.send("GET", `revocations${queryOf({ limit, cursor })}`);
-    return printPage(io, json, answer, "revocations", COLUMNS);
-  },
+  run: listPage({ path: "revocations", field: "revocations", columns: COLUMNS }),
 };
 
 export const revocation = group(

@@ -4,17 +4,10 @@
  * What is shown is one node's, and the output says which.
  */
 
-import {
-  connect,
-  isRecord,
-  NODE_OPTIONS,
-  NODE_OPTIONS_HELP,
-  queryOf,
-  textOf,
-} from "./admin_client.ts";
-import { group, parseArguments, type Subcommand } from "./command.ts";
-import { type Column, printPage } from "./print.ts";
-import { deleteOne } from "./resource.ts";
+import { NODE_OPTIONS_HELP, textOf } from "./admin_client.ts";
+import { group, type Subcommand } from "./command.ts";
+import type { Column } from "./print.ts";
+import { deleteOne, listPage } from "./resource.ts";
 
 const COLUMNS: readonly Column[] = [
   ["ID", "id"],
@@ -32,24 +25,13 @@ const list: Subcommand = {
   name: "list",
   synopsis: "[--project ID] [--token ID] [--limit N] [--cursor C]",
   summary: "list what is running on one node, newest first",
-  async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      project: { type: "string" },
-      token: { type: "string" },
-      limit: { type: "string" },
-      cursor: { type: "string" },
-    } as const;
-    const { values } = parseArguments(args, options);
-    const client = await connect(values, io);
-    const { project: project_id, token: token_id, limit, cursor } = values;
-    const path = `sessions${queryOf({ project_id, token_id, limit, cursor })}`;
-    const answer = await client.send("GET", path);
-    if (values.json !== true && isRecord(answer)) {
-      io.stderr.write(`Sessions of node ${textOf(answer["node_id"])}, and of no other\n`);
-    }
-    return printPage(io, values.json, answer, "sessions", COLUMNS);
-  },
+  run: listPage({
+    path: "sessions",
+    field: "sessions",
+    columns: COLUMNS,
+    filters: { project: "project_id", token: "token_id" },
+    about: (answer) => `Sessions of node ${textOf(answer["node_id"])}, and of no other`,
+  }),
 };
 
 export const session = group(

@@ -3,9 +3,10 @@
  * how events are shown. A number that is not known is shown as `-`, never as 0.
  */
 
-import { connect, NODE_OPTIONS, NODE_OPTIONS_HELP, queryOf } from "./admin_client.ts";
-import { type Command, parseArguments } from "./command.ts";
-import { type Column, printPage } from "./print.ts";
+import { NODE_OPTIONS_HELP } from "./admin_client.ts";
+import type { Command } from "./command.ts";
+import type { Column } from "./print.ts";
+import { listPage } from "./resource.ts";
 
 const COLUMNS: readonly Column[] = [
   ["RECORDED", "recorded_at"],
@@ -32,29 +33,16 @@ export const usage: Command = {
   --limit N              1 to 1000, 100 by default
 
 ${NODE_OPTIONS_HELP}`,
-  async run(args, io) {
-    const options = {
-      ...NODE_OPTIONS,
-      project: { type: "string" },
-      token: { type: "string" },
-      session: { type: "string" },
-      since: { type: "string" },
-      until: { type: "string" },
-      limit: { type: "string" },
-      cursor: { type: "string" },
-    } as const;
-    const { values } = parseArguments(args, options);
-    const client = await connect(values, io);
-    const query = queryOf({
-      project_id: values.project,
-      token_id: values.token,
-      session_id: values.session,
-      since: values.since,
-      until: values.until,
-      limit: values.limit,
-      cursor: values.cursor,
-    });
-    const answer = await client.send("GET", `usage/events${query}`);
-    return printPage(io, values.json, answer, "events", COLUMNS);
-  },
+  run: listPage({
+    path: "usage/events",
+    field: "events",
+    columns: COLUMNS,
+    filters: {
+      project: "project_id",
+      token: "token_id",
+      session: "session_id",
+      since: "since",
+      until: "until",
+    },
+  }),
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { UsageError } from "../../src/cli/command.ts";
-import { activeField, deleteOne, pathOf, showOne } from "../../src/cli/resource.ts";
+import { activeField, deleteOne, listPage, pathOf, showOne } from "../../src/cli/resource.ts";
 import { FakeIo } from "../support/fake_io.ts";
 
 function ioWith(answer: Response): FakeIo {
@@ -28,6 +28,36 @@ describe("pathOf()", () => {
 
   test("refuses a token where its id belongs, so that it is sent nowhere", () => {
     expect(() => pathOf("tokens", ["sk-sluice-x.y.z"])).toThrow("not its id (tok_…)");
+  });
+});
+
+describe("listPage()", () => {
+  const run = listPage({
+    path: "things",
+    field: "things",
+    columns: [["ID", "id"]],
+    filters: { project: "project_id" },
+    about: (answer) => `Things of ${String(answer["owner"])}`,
+  });
+  const page = () => ioWith(Response.json({ owner: "o", things: [{ id: "a" }], next_cursor: "c" }));
+
+  test("asks with the API's names of what is set, and prints a page and how to go on", async () => {
+    const io = page();
+    expect(await run(["--project", "a&b", "--limit", "1"], io)).toBe(0);
+    expect(sent(io)).toEqual(["GET http://127.0.0.1:9090/manage/things?project_id=a%26b&limit=1"]);
+    expect(io.out).toBe("ID\na\n");
+    expect(io.err).toBe("Things of o\nThere is more: --cursor c\n");
+  });
+
+  test("prints the answer alone with --json", async () => {
+    const io = page();
+    expect(await run(["--json", "--cursor", "c"], io)).toBe(0);
+    expect(sent(io)).toEqual(["GET http://127.0.0.1:9090/manage/things?cursor=c"]);
+    expect([JSON.parse(io.out).owner, io.err]).toEqual(["o", ""]);
+  });
+
+  test("refuses an option that the list has not", async () => {
+    await expect(run(["--token", "t"], page())).rejects.toThrow("Unknown option --token");
   });
 });
 
