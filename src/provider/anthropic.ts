@@ -35,6 +35,7 @@ const OAUTH_BETA = "oauth-2025-04-20";
 export const anthropic: Provider = {
   type: "anthropic",
   endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
+  has: (path) => TABLE.has(path),
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "request-id",

@@ -14,6 +14,7 @@ const ANY: Endpoint = endpoint("*", false, "response", "none", { websocket: "als
 export const forward: Provider = {
   type: "forward",
   endpoint: () => ANY,
+  has: () => true,
   credentialHeaders: () => [],
   refusesCredential: () => false,
   requestIdHeader: null,

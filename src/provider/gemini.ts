@@ -56,6 +56,7 @@ const TABLE = new RouteTable([
 export const gemini: Provider = {
   type: "gemini",
   endpoint: find,
+  has,
   credentialHeaders,
   refusesCredential: (status, body) =>
     status === 401 || status === 403 || (status === 400 && body.includes("API_KEY_INVALID")),
@@ -69,6 +70,14 @@ function find(method: string, path: string): Endpoint | null {
   const call = MODEL_PATH.exec(path);
   if (call !== null) return modelEndpoint(method, call);
   return TABLE.find(method, path.replace(VERSION, "/v1beta/"));
+}
+
+function has(path: string): boolean {
+  const live = LIVE_PATH.exec(path);
+  if (live !== null) return liveEndpoint("GET", path.slice(live[0].length)) !== null;
+  const call = MODEL_PATH.exec(path);
+  if (call !== null) return modelEndpoint("POST", call) !== null;
+  return TABLE.has(path.replace(VERSION, "/v1beta/"));
 }
 
 function liveEndpoint(method: string, rpc: string): Endpoint | null {

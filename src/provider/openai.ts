@@ -87,6 +87,7 @@ const TABLE = new RouteTable([
 export const openai: Provider = {
   type: "openai",
   endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
+  has: (path) => TABLE.has(path),
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "x-request-id",

@@ -208,6 +208,8 @@ export interface Provider {
   readonly type: ProviderType;
   /** The endpoint of a request, or null where there is none. `path` has no prefix and no query. */
   endpoint(method: string, path: string): Endpoint | null;
+  /** Whether there is an endpoint of whatever method. */
+  has(path: string): boolean;
   /**
    * Headers that carry a credential upstream. `anthropic-beta` is a list: what it needs is added to
    * the client's own.

@@ -60,24 +60,28 @@ export function billed(
   return { pattern, billed: post, upgrade: null, free: other };
 }
 
-/** A table, prepared for look-up. */
+/** What may follow a beginning of a path. */
+interface Branch {
+  readonly literals: Map<string, Branch>;
+  /** Behind any one value. */
+  value: Branch | null;
+  /** Of a final `*`. */
+  rest: Route | null;
+  /** Of the path that ends here. */
+  route: Route | null;
+}
+
+/** A table, prepared for look-up: its cost depends on the path's length, not on the table's. */
 export class RouteTable {
-  readonly #exact = new Map<string, Route>();
-  readonly #patterns: { readonly segments: readonly string[]; readonly route: Route }[] = [];
+  readonly #root = branch();
 
   constructor(routes: readonly Route[]) {
-    for (const route of routes) {
-      if (/[{*]/.test(route.pattern)) {
-        this.#patterns.push({ segments: route.pattern.split("/"), route });
-      } else {
-        this.#exact.set(route.pattern, route);
-      }
-    }
+    for (const route of routes) this.#add(route);
   }
 
   /** Null: there is no such endpoint. */
   find(method: string, path: string): Endpoint | null {
-    const route = this.#exact.get(path) ?? this.#match(path);
+    const route = this.#routeOf(path);
     if (route === null) return null;
     if (route.billed?.method === method) return route.billed.endpoint;
     if (method === "GET" && route.upgrade !== null) return route.upgrade;
@@ -85,23 +89,48 @@ export class RouteTable {
     return isFree ? (route.free?.endpoint ?? null) : null;
   }
 
-  #match(path: string): Route | null {
-    const segments = path.split("/");
-    for (const { segments: pattern, route } of this.#patterns) {
-      if (matches(pattern, segments)) return route;
+  /** Whether there is an endpoint of whatever method. */
+  has(path: string): boolean {
+    return this.#routeOf(path) !== null;
+  }
+
+  #add(route: Route): void {
+    let at = this.#root;
+    for (const part of route.pattern.split("/")) {
+      if (part === "*") {
+        at.rest = route;
+        return;
+      }
+      at = part.startsWith("{") ? (at.value ??= branch()) : literal(at, part);
     }
-    return null;
+    at.route = route;
+  }
+
+  #routeOf(path: string): Route | null {
+    return match(this.#root, path.split("/"), 0);
   }
 }
 
-function matches(pattern: readonly string[], segments: readonly string[]): boolean {
-  for (const [index, part] of pattern.entries()) {
-    const segment = segments[index];
-    if (part === "*") return segments.length > index && segments.slice(index).every(isValue);
-    if (segment === undefined) return false;
-    if (part.startsWith("{") ? !isValue(segment) : part !== segment) return false;
-  }
-  return pattern.length === segments.length;
+function branch(): Branch {
+  return { literals: new Map(), value: null, rest: null, route: null };
+}
+
+function literal({ literals }: Branch, part: string): Branch {
+  const known = literals.get(part) ?? branch();
+  literals.set(part, known);
+  return known;
+}
+
+/** A literal segment comes before a value, and a value before the rest. */
+function match(at: Branch, segments: readonly string[], index: number): Route | null {
+  const segment = segments[index];
+  if (segment === undefined) return at.route;
+  const named = at.literals.get(segment);
+  const found = named === undefined ? null : match(named, segments, index + 1);
+  if (found !== null || (at.value === null && at.rest === null)) return found;
+  if (!isValue(segment)) return null;
+  const valued = at.value === null ? null : match(at.value, segments, index + 1);
+  return valued ?? (segments.slice(index).every(isValue) ? at.rest : null);
 }
 
 /** What another server may read as the end of a segment, or as nothing, and no id contains. */

@@ -16,7 +16,7 @@ import { isValue } from "../provider/route_table.ts";
 export function allowsPath(list: readonly string[] | null, path: string): boolean {
   if (list === null) return true;
   const segments = segmentsOf(path);
-  return segments.every(isValue) && list.some((entry) => covers(segmentsOf(entry), segments));
+  return segments.every(isValue) && entriesOf(list).some((entry) => covers(entry, segments));
 }
 
 /**
@@ -25,6 +25,17 @@ export function allowsPath(list: readonly string[] | null, path: string): boolea
  */
 export function allowsMethod(list: readonly string[] | null, method: string): boolean {
   return list === null || list.includes(method) || (method === "HEAD" && list.includes("GET"));
+}
+
+/** Lists belong to a configuration and never change, so each is taken apart once. */
+const takenApart = new WeakMap<readonly string[], readonly (readonly string[])[]>();
+
+function entriesOf(list: readonly string[]): readonly (readonly string[])[] {
+  const known = takenApart.get(list);
+  if (known !== undefined) return known;
+  const entries = list.map(segmentsOf);
+  takenApart.set(list, entries);
+  return entries;
 }
 
 function covers(entry: readonly string[], segments: readonly string[]): boolean {

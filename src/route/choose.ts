@@ -47,7 +47,7 @@ export interface ChoiceOptions {
 type Obstacle = "credential" | "endpoint" | "method" | "model" | "circuit_open" | "unhealthy";
 
 /** Draws by weight before all upstreams are looked at. */
-const DRAWS_MAX = 4;
+const DRAWS_MAX = 12;
 
 /**
  * The candidates, best first; as many as the first one's `retry.attempts`, where there are. What

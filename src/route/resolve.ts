@@ -107,20 +107,15 @@ function typeOf(
 /** The family whose path it is; null: of none. */
 function claimantOf(
   path: string,
-  { method, headers }: RouteRequest,
+  { headers }: RouteRequest,
   { defaultType }: RoutingTable,
   providerOf: ProviderOf,
 ): ProviderType | null {
-  const claims = FAMILIES.flatMap((type) => {
-    const family = providerOf(type);
-    const endpoint = findEndpoint(family, method, path) ?? anyEndpoint(family, path);
-    return endpoint === null ? [] : [{ type, endpoint }];
-  });
-  // `/v1/models/x:generateContent` is Gemini's, though it looks like a model's name to the others.
-  const verb = claims.find(({ endpoint }) => endpoint.name.includes(":"));
-  if (verb !== undefined) return verb.type;
-  const types = claims.map((claim) => claim.type);
+  const types = FAMILIES.filter((type) => providerOf(type).has(path));
   if (types.length < 2) return types[0] ?? null;
+  // `/v1/models/x:generateContent` is Gemini's, though it looks like a model's name to the others.
+  const verb = types.find((type) => endpointOf(providerOf(type), path)?.name.includes(":"));
+  if (verb !== undefined) return verb;
   if (types.includes("anthropic") && headers.has("anthropic-version")) return "anthropic";
   if (types.includes("gemini") && headers.has("x-goog-api-key")) return "gemini";
   return types.find((type) => type === defaultType) ?? types[0] ?? null;
@@ -132,7 +127,8 @@ function findEndpoint(family: Provider, method: string, path: string): Endpoint 
   return endpoint === null && method === "HEAD" ? family.endpoint("GET", path) : endpoint;
 }
 
-function anyEndpoint(family: Provider, path: string): Endpoint | null {
+/** Of the first method that has one. */
+function endpointOf(family: Provider, path: string): Endpoint | null {
   for (const method of METHODS) {
     const endpoint = family.endpoint(method, path);
     if (endpoint !== null) return endpoint;

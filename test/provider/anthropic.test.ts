@@ -50,3 +50,13 @@ describe("anthropic.refusesCredential()", () => {
     expect(anthropic.refusesCredential(status, body)).toBe(refused);
   });
 });
+
+describe("anthropic.has()", () => {
+  test.each(["/v1/messages", "/v1/messages/batches/b1/results"])("%s", (path) => {
+    expect(anthropic.has(path)).toBe(true);
+  });
+
+  test.each(["/v1/responses", "/v1/messages/x"])("not %s", (path) => {
+    expect(anthropic.has(path)).toBe(false);
+  });
+});

@@ -21,3 +21,9 @@ describe("forward.refusesCredential()", () => {
     expect(forward.refusesCredential(status, body)).toBe(refused);
   });
 });
+
+describe("forward.has()", () => {
+  test.each(["/", "/whatever"])("%s", (path) => {
+    expect(forward.has(path)).toBe(true);
+  });
+});

@@ -55,3 +55,24 @@ describe("gemini.refusesCredential()", () => {
     expect(gemini.refusesCredential(status, body)).toBe(refused);
   });
 });
+
+describe("gemini.has()", () => {
+  test.each([
+    "/v1beta/models",
+    "/v1/models",
+    "/v1/models/g:generateContent",
+    "/v1alpha/files/f",
+    "//ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+  ])("%s", (path) => {
+    expect(gemini.has(path)).toBe(true);
+  });
+
+  test.each([
+    "/v1/models/g:unknown",
+    "/v1beta/models/..;:generateContent",
+    "/v1/responses",
+    "/ws/google.ai.generativelanguage.v1beta.GenerativeService.Other",
+  ])("not %s", (path) => {
+    expect(gemini.has(path)).toBe(false);
+  });
+});

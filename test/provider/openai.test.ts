@@ -77,3 +77,19 @@ describe("openai.refusesCredential()", () => {
     expect(openai.refusesCredential(status, body)).toBe(refused);
   });
 });
+
+describe("openai.has()", () => {
+  test.each(["/v1/responses", "/v1/realtime", "/v1/responses/resp_1", "/v1/uploads/u/parts"])(
+    "%s",
+    (path) => {
+      expect(openai.has(path)).toBe(true);
+    },
+  );
+
+  test.each(["/v1/messages", "/v1", "/v1/responses/a/b/c", "/v1/responses/%2e"])(
+    "not %s",
+    (path) => {
+      expect(openai.has(path)).toBe(false);
+    },
+  );
+});

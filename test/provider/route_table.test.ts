@@ -67,3 +67,30 @@ describe("RouteTable.find()", () => {
     expect(TABLE.find("GET", "/a")?.dialect).toBe("none");
   });
 });
+
+describe("RouteTable.has()", () => {
+  test("tells whether some method exists", () => {
+    const paths = ["/a", "/a/x", "/a/x/b", "/c/x/y", "/c", "/a/..", "/b"];
+    expect(paths.map((path) => TABLE.has(path))).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+});
+
+test("RouteTable takes a literal before a value, and goes back where that ends nowhere", () => {
+  const table = new RouteTable([
+    free("/x/{id}/end", "GET"),
+    free("/x/fixed/other", "GET"),
+    free("/x/*", "GET"),
+  ]);
+  const names = ["/x/fixed/other", "/x/fixed/end", "/x/fixed/more"].map(
+    (path) => table.find("GET", path)?.name,
+  );
+  expect(names).toEqual(["/x/fixed/other", "/x/{id}/end", "/x/*"]);
+});
