@@ -53,8 +53,9 @@ export const UNAVAILABLE_PATHS: readonly string[] = GAPS.map(({ path }) => path)
 /** Reports which of the keys given are not available, as problems or as warnings. */
 export function reportUnavailable(reader: Reader): void {
   for (const { at, value } of reader.seen) {
-    if (value === null && NEED_VALUES.includes(patternOf(at.path))) reader.problem(at, NO_VALUE);
-    const gap = GAPS.find(({ path }) => path === patternOf(at.path));
+    const pattern = patternOf(at.path);
+    if (value === null && NEED_VALUES.includes(pattern)) reader.problem(at, NO_VALUE);
+    const gap = GAPS.find(({ path }) => path === pattern);
     if (gap === undefined || !applies(gap, value)) continue;
     if (gap.effect === "refuses") reader.problem(at, LATER);
     else reader.warn(at, `${LATER}, and does nothing`);

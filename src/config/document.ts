@@ -7,8 +7,19 @@
  * which may be a secret.
  */
 
-import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from "yaml";
-import type { Alias, Document, Scalar, YAMLError, YAMLMap, YAMLSeq } from "yaml";
+import {
+  Composer,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  Parser,
+  visit,
+  YAMLParseError,
+} from "yaml";
+import type { Alias, CST, Document, Scalar, YAMLError, YAMLMap, YAMLSeq } from "yaml";
 
 import type { ConfigProblem } from "./problem.ts";
 import { looksSecret } from "./secret_text.ts";
@@ -58,15 +69,14 @@ export function parseDocumentTree(text: string): ParsedDocument {
   if (text.length > TEXT_LENGTH_MAX) {
     return { root: emptyMap(), problems: [problem(null, "The file is larger than 1MiB")] };
   }
-  if (isExcessive(text)) return { root: emptyMap(), problems: [problem(null, TOO_MUCH)] };
   const lineCounter = new LineCounter();
-  // Duplicate keys are found below, in linear time and with the line of the first one.
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
+  const document = documentOf(text, lineCounter);
+  if (document === null) return { root: emptyMap(), problems: [problem(null, TOO_MUCH)] };
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     return { root: emptyMap(), problems: syntaxProblems(faults, lineCounter) };
   }
-  return new TreeBuilder(document, lineCounter).build();
+  return new TreeBuilder(document, lineCounter).build(/[&*]/.test(text));
 }
 
 /** A map without entries. */
@@ -111,16 +121,37 @@ function syntaxProblems(faults: readonly YAMLError[], lineCounter: LineCounter):
 
 const TOO_MUCH = "The file has too many values, or is nested too deeply";
 
-/** Seen by the lexer alone, because the parser takes seconds over what is refused in the end. */
-function isExcessive(text: string): boolean {
+/** The one document of the text; null: it has too many values, or is nested too deeply. */
+function documentOf(text: string, lineCounter: LineCounter): Document.Parsed | null {
+  // Duplicate keys are found below, in linear time and with the line of the first one.
+  const composer = new Composer({ uniqueKeys: false });
+  try {
+    const [first, second] = composer.compose(parsed(text, lineCounter), true, text.length);
+    if (second !== undefined) {
+      first?.errors.push(
+        new YAMLParseError([second.range[0], second.range[1]], "MULTIPLE_DOCS", ""),
+      );
+    }
+    return first ?? null;
+  } catch (error) {
+    if (error instanceof TooLarge) return null;
+    throw error;
+  }
+}
+
+/** Stops where the lexer has seen too much: what follows it takes seconds over that. */
+function* parsed(text: string, lineCounter: LineCounter): Generator<CST.Token, void> {
+  const parser = new Parser(lineCounter.addNewLine);
+  lineCounter.addNewLine(0);
   let tokens = 0;
   let depth = 0;
   for (const token of new Lexer().lex(text)) {
     if (token === "[" || token === "{") depth++;
     else if (token === "]" || token === "}") depth--;
-    if (++tokens > TOKENS_MAX || depth > DEPTH_MAX) return true;
+    if (++tokens > TOKENS_MAX || depth > DEPTH_MAX) throw new TooLarge();
+    yield* parser.next(token);
   }
-  return false;
+  yield* parser.end();
 }
 
 function problem(line: number | null, message: string, path = ""): ConfigProblem {
@@ -143,10 +174,11 @@ class TreeBuilder {
     this.#lineCounter = lineCounter;
   }
 
-  build(): ParsedDocument {
+  /** @param mayAlias whether to look for anchors and aliases at all, which takes its time */
+  build(mayAlias: boolean): ParsedDocument {
     let root: ConfigNode | null = null;
     try {
-      this.#bindAliases();
+      if (mayAlias) this.#bindAliases();
       root = this.#convert(this.#document.contents, "", null, 0);
     } catch (error) {
       if (!(error instanceof TooLarge || error instanceof RangeError)) throw error;
