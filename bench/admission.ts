@@ -14,8 +14,8 @@ import type { MeterDialect } from "../src/provider/provider.ts";
 import { readTiers, writeTier } from "../src/provider/tier_field.ts";
 import { systemClock } from "../src/runtime/clock.ts";
 import type { LeaseRequest } from "../src/store/leases.ts";
+import { type Cost, costUs, ROUNDS } from "./cost.ts";
 
-const ROUNDS = 5;
 const TURNS = 200_000;
 const FRAMES = 100_000;
 const PLENTY = 1_000_000_000;
@@ -24,32 +24,17 @@ const VARIANTS = 16;
 
 const utf8 = new TextEncoder();
 
-/** Microseconds of one operation, of the median round. */
-export interface Cost {
-  readonly operation: string;
-  readonly us: number;
-  readonly aim: string;
-}
-
 /** `quick` takes one round instead of several. */
 export async function measureAdmission(quick: boolean): Promise<Cost[]> {
   const rounds = quick ? 1 : ROUNDS;
   const limits = await limitedTurn();
   return [
-    { operation: "limits of a turn", us: median(rounds, TURNS, limits), aim: "< 5" },
+    { operation: "limits of a turn", us: costUs(rounds, TURNS, limits), aim: "< 5" },
     ...MESSAGES.map(({ operation, dialect, messages, aim }) => {
-      const us = median(rounds, FRAMES, (turn) => police(dialect, messages[turn % VARIANTS] ?? ""));
+      const us = costUs(rounds, FRAMES, (turn) => police(dialect, messages[turn % VARIANTS] ?? ""));
       return { operation: `policy, ${operation}`, us, aim };
     }),
   ];
-}
-
-/** The costs as text. */
-export function admissionTable(costs: readonly Cost[]): string {
-  const rows = costs.map(({ operation, us, aim }) => {
-    return `${operation.padEnd(36)}${us.toFixed(3).padStart(8)}  ${aim}`;
-  });
-  return `\nadmission${" ".repeat(33)}µs  aim\n${rows.join("\n")}`;
 }
 
 interface Policed {
@@ -160,14 +145,4 @@ async function limitedTurn(): Promise<() => void> {
     if (reservation instanceof Promise) throw new Error("A lease was asked for");
     reservation.settle(1, 1);
   };
-}
-
-function median(rounds: number, count: number, run: (turn: number) => void): number {
-  const costs: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const startMs = performance.now();
-    for (let done = 0; done < count; done++) run(done);
-    costs.push(((performance.now() - startMs) * 1000) / count);
-  }
-  return costs.toSorted((a, b) => a - b)[costs.length >> 1] ?? 0;
 }

@@ -14,11 +14,13 @@ import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { admissionTable, measureAdmission } from "./admission.ts";
+import { measureAdmission } from "./admission.ts";
 import type { ClientResult } from "./client.ts";
+import { costTable } from "./cost.ts";
 import { cpuUs, jsonLines, residentBytes, start, stop, stopAll } from "./process.ts";
 import { summarize, table, type Measurement, type Summary } from "./report.ts";
 import { measureRevocation, revocationLine } from "./revocation.ts";
+import { measureRouting } from "./routing.ts";
 import { quickened, SCENARIOS, unitsOf, type Scenario } from "./scenarios.ts";
 import { directTarget, startNginx, startSluice, startUpstream, type Target } from "./targets.ts";
 import { measureTokens, tokenTable } from "./tokens.ts";
@@ -127,7 +129,9 @@ async function main(): Promise<number> {
     const tokens = isAsked("token verification") ? await measureTokens(quick) : null;
     if (tokens !== null) console.log(tokenTable(tokens));
     const admission = isAsked("admission") ? await measureAdmission(quick) : null;
-    if (admission !== null) console.log(admissionTable(admission));
+    if (admission !== null) console.log(costTable("admission", admission));
+    const routing = isAsked("routing") ? measureRouting(quick) : null;
+    if (routing !== null) console.log(costTable("routing", routing));
     const revocation =
       executable !== null && isAsked("revocation lag")
         ? await measureRevocation(executable, await startUpstream(), folder, quick)
@@ -137,7 +141,7 @@ async function main(): Promise<number> {
     for (const problem of problems) console.error(problem);
     if (values.json !== undefined) {
       const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
-      const inProcess = { tokens, admission, revocation };
+      const inProcess = { tokens, admission, routing, revocation };
       const report = { machine, bun: Bun.version, quick, results: summaries, ...inProcess };
       await Bun.write(values.json, `${JSON.stringify(report, null, 2)}\n`);
     }
