@@ -19,7 +19,7 @@ import { decideServiceTier, isStricter, type TierDecision } from "./policy/servi
 import { failedTurnMessages } from "./provider/failed_turn.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "./provider/fast_mode.ts";
 import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
-import { readTiers, type TierAsk, writeTier } from "./provider/tier_field.ts";
+import { readTiers, startsNothing, type TierAsk, writeTier } from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
 
 type TierParts = Pick<GatewayParts, "tierPolicy" | "metrics" | "log" | "credentials" | "clock">;
@@ -131,9 +131,10 @@ const MODELS_ASKED_MAX = 16;
 /** A tier that a session holds for the turns that name none. */
 interface StandingTier extends Tiers {
   readonly ask: TierAsk;
-  /** By which policy it was last judged. */
-  readonly policy: unknown;
 }
+
+const STANDING_REFUSED =
+  'The service tier that the session holds is not allowed any more. Set another, such as "default"';
 
 /** Decides about the messages of one session. */
 export class SessionTiers {
@@ -146,7 +147,9 @@ export class SessionTiers {
   #model: string | null;
   /** What the client has set since. Which of them the upstream took is not known yet. */
   #modelsAsked: string[] = [];
-  #standing: StandingTier | null = null;
+  #standing: readonly StandingTier[] = [];
+  /** The policy that what it holds was judged by, for every model that it may be for. */
+  #judgedBy: unknown = null;
 
   constructor(
     parts: TierParts,
@@ -162,10 +165,13 @@ export class SessionTiers {
     this.#model = model;
   }
 
-  /** The upstream says what the session's model is. */
+  /** The upstream says what the session's model is. What was asked for later is still to come. */
   confirmModel(model: string): void {
     this.#model = model;
-    this.#modelsAsked = [];
+    // The upstream's name may have a version behind the one that was asked for.
+    const confirmed = this.#modelsAsked.findIndex((asked) => model.startsWith(asked));
+    this.#modelsAsked = this.#modelsAsked.slice(confirmed + 1);
+    this.#judgedBy = null;
   }
 
   /**
@@ -177,51 +183,59 @@ export class SessionTiers {
     if (this.#whitelist.size > 0) requireParams(this.#whitelist, message);
     if (dialect === "none") return { message, tiers: null };
     const { model, sessionModel, asks } = readTiers(dialect, "message", message);
-    if (sessionModel !== null) this.#moveTo(sessionModel);
+    if (sessionModel !== null) this.#requireMove(sessionModel);
     if (dialect === "openai_responses") this.#model ??= model;
-    this.#judgeStanding(message);
+    const held = [this.#model, ...this.#modelsAsked, sessionModel];
+    const standing: StandingTier[] = [];
     let policed = message;
     let tiers: Tiers | null = null;
     for (const ask of asks) {
-      const { tier } = this.#judge.decide(ask, this.#modelsOf(model), dialect, message);
+      const models = model === null ? held : [model];
+      const { tier } = this.#judge.decide(ask, models, dialect, message);
       const written = writeTier(dialect, "message", policed, ask.field, tier);
       policed = written.message;
       tiers = { requested: ask.tier, decided: written.tier };
-      if (STANDING_FIELD.test(ask.field)) this.#stands(ask, tiers);
+      const isHeld = tiers.decided !== null && STANDING_FIELD.test(ask.field);
+      if (isHeld) standing.push({ ask, ...tiers });
     }
-    return { message: policed, tiers: tiers ?? this.#standing };
+    // One that was taken out changes nothing of what the upstream has.
+    if (standing.length > 0) this.#stands(standing);
+    else this.#judgeStanding(held, sessionModel !== null, message);
+    if (sessionModel !== null) this.#moveTo(sessionModel);
+    return { message: policed, tiers: tiers ?? this.#standing.at(-1) ?? null };
+  }
+
+  #requireMove(model: string): void {
+    requireModel(this.#principal.restrictions, model);
+    if (this.#modelsAsked.length < MODELS_ASKED_MAX) return;
+    throw new GatewayError("bad_request", {
+      message: "The session's model was set too often before the upstream confirmed it",
+    });
   }
 
   #moveTo(model: string): void {
-    requireModel(this.#principal.restrictions, model);
-    if (this.#modelsAsked.length >= MODELS_ASKED_MAX) {
-      throw new GatewayError("bad_request", {
-        message: "The session's model was set too often before the upstream confirmed it",
-      });
-    }
-    this.#modelsAsked.push(model);
+    if (this.#modelsAsked.at(-1) !== model) this.#modelsAsked.push(model);
   }
 
-  #modelsOf(own: string | null): readonly (string | null)[] {
-    return own === null ? [this.#model, ...this.#modelsAsked] : [own];
+  #stands(standing: readonly StandingTier[]): void {
+    this.#standing = standing;
+    this.#judgedBy = this.#parts.tierPolicy.policy;
   }
 
-  #stands(ask: TierAsk, tiers: Tiers): void {
+  /**
+   * What a session holds was decided by a policy, or for a model, that may not hold any more. Where
+   * that is so, nothing goes on that could start a turn, until the client sets another tier.
+   */
+  #judgeStanding(models: readonly (string | null)[], isMoved: boolean, message: Message): void {
     const { policy } = this.#parts.tierPolicy;
-    this.#standing = tiers.decided === null ? null : { ask, ...tiers, policy };
-  }
-
-  /** What a session holds was decided by a policy, or for a model, that may not hold any more. */
-  #judgeStanding(message: Message): void {
-    const standing = this.#standing;
-    if (standing === null) return;
-    const { policy } = this.#parts.tierPolicy;
-    if (standing.policy === policy && this.#modelsAsked.length === 0) return;
-    const { tier } = this.#judge.decide(standing.ask, this.#modelsOf(null), this.#dialect, message);
-    if (tier !== standing.decided) {
-      throw blocked("The service tier that the session holds is not allowed any more", []);
+    if (this.#standing.length === 0 || (this.#judgedBy === policy && !isMoved)) return;
+    if (!isMoved && startsNothing(this.#dialect, message)) return;
+    for (const { ask, decided } of this.#standing) {
+      const { tier } = this.#judge.decide(ask, models, this.#dialect, message);
+      // It cannot be rewritten any more: the upstream has it.
+      if (tier !== decided) throw this.#judge.failTurn(this.#dialect, message, STANDING_REFUSED);
     }
-    this.#standing = { ...standing, policy };
+    this.#judgedBy = policy;
   }
 }
 
@@ -250,7 +264,7 @@ class Judge {
     dialect: MeterDialect,
     message: Message | null,
   ): TierDecision {
-    const { tierPolicy, clock } = this.#parts;
+    const { tierPolicy } = this.#parts;
     const { projectId, tokenId } = this.#principal;
     const credentialKind = this.#credentialKind;
     const known = models.filter((model) => model !== null);
@@ -272,9 +286,14 @@ class Judge {
     }
     const reason = decision.message ?? "The service tier is not allowed";
     if (message === null || decision.onBlock === "close") throw blocked(reason, []);
-    const createdAtS = Math.floor(clock.nowMs() / 1000);
+    throw this.failTurn(dialect, message, reason);
+  }
+
+  /** Refuses one message, and the turn that it asks for, if any. The session goes on. */
+  failTurn(dialect: MeterDialect, message: Message, reason: string): GatewayError {
+    const createdAtS = Math.floor(this.#parts.clock.nowMs() / 1000);
     const turn = { id: newResponseId(), createdAtS, reason };
-    throw blocked(reason, failedTurnMessages(dialect, message, turn), true);
+    return blocked(reason, failedTurnMessages(dialect, message, turn), true);
   }
 
   #count({ action, shadow }: TierDecision, tier: string, model: string | null): void {

@@ -29,12 +29,16 @@ const PATHS = {
   openai_realtime: ["openai", "/v1/realtime"],
   anthropic_messages: ["anthropic", "/v1/messages"],
   gemini_generate: ["gemini", "/v1beta/models/gemini-3-flash:generateContent"],
+  gemini_live: [
+    "gemini",
+    "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+  ],
 } as const satisfies Partial<Record<MeterDialect, readonly [string, string]>>;
 
 function candidate(dialect: keyof typeof PATHS): Candidate {
   const [type, path] = PATHS[dialect];
   const family = providerOf(type);
-  const method = dialect === "openai_realtime" ? "GET" : "POST";
+  const method = ["openai_realtime", "gemini_live"].includes(dialect) ? "GET" : "POST";
   const endpoint = family.endpoint(method, path);
   if (endpoint === null) throw new Error(`There is no ${path}`);
   return { provider: providerConfig({ type }), apiKey: null, family, endpoint, path };
@@ -67,7 +71,10 @@ class World {
     return this as unknown as ConstructorParameters<typeof SessionTiers>[0];
   }
 
-  session(dialect: "openai_responses" | "openai_realtime", model: string | null = null) {
+  session(
+    dialect: "openai_responses" | "openai_realtime" | "gemini_live",
+    model: string | null = null,
+  ) {
     return new SessionTiers(this.parts, PRINCIPAL, candidate(dialect), model);
   }
 
@@ -298,12 +305,92 @@ describe("SessionTiers", () => {
     });
   });
 
-  test("refuses turns on a tier that the session may not hold any more", () => {
+  /** A session that holds a tier which a changed policy takes away. */
+  function holding(...rules: object[]) {
     const world = new World();
     const tiers = world.session("openai_realtime", "rt");
     police(tiers, UPDATE);
-    world.tierPolicy = new World(FILTER).tierPolicy;
+    world.tierPolicy = new World(...rules).tierPolicy;
+    return { world, tiers };
+  }
+
+  const FAIL_TURN = { ...BLOCK, on_block: "fail_turn" };
+  const APPEND = '{"type":"input_audio_buffer.append","audio":"AAAA"}';
+
+  test.each([
+    ["block", BLOCK, false],
+    ["block and fail the turn", FAIL_TURN, true],
+    // The field is upstream already: nothing can be taken out of it, or put in its place.
+    ["filter", FILTER, true],
+    ["force", FORCE, true],
+  ] as const)("refuses turns on a tier that is held where rules now %s", (_title, rule, goesOn) => {
+    const { tiers } = holding(rule);
+    const error = thrown(() => police(tiers, TURN));
+    expect([error.code, error.goesOn]).toEqual(["tier_blocked", goesOn]);
+    const types = error.events.map((text) => JSON.parse(text).type);
+    expect(types).toEqual(goesOn ? ["response.created", "response.done"] : []);
+  });
+
+  test("refuses all that may start a turn on such a tier, and nothing else", () => {
+    const { tiers } = holding(FAIL_TURN);
+    for (const text of [APPEND, new TextEncoder().encode(APPEND), '{"type":"response.new"}']) {
+      const { code, goesOn, events } = thrown(() => police(tiers, text));
+      expect([code, goesOn, events]).toEqual(["tier_blocked", true, []]);
+    }
+    for (const type of ["response.cancel", "conversation.item.create", "session.update"]) {
+      const text = JSON.stringify({ type, item: {} });
+      expect(police(tiers, text).message).toBe(text);
+    }
+  });
+
+  test("goes on when the client sets a tier that is allowed, or the policy allows it again", () => {
+    const { world, tiers } = holding(FAIL_TURN);
+    expect(() => police(tiers, TURN)).toThrow();
+    expect(thrown(() => police(tiers, UPDATE)).goesOn).toBe(true);
+    expect(() => police(tiers, TURN)).toThrow();
+    world.tierPolicy = new World().tierPolicy;
+    expect(police(tiers, TURN).tiers?.decided).toBe("priority");
+    world.tierPolicy = new World(FAIL_TURN).tierPolicy;
+    expect(() => police(tiers, TURN)).toThrow();
+    police(tiers, UPDATE.replace("priority", "default"));
+    expect(police(tiers, TURN).tiers?.decided).toBe("default");
+    expect(police(tiers, APPEND).message).toBe(APPEND);
+  });
+
+  test("still holds what it did where another tier was taken out", () => {
+    const { tiers } = holding(FILTER);
+    expect(police(tiers, UPDATE).message).not.toContain("priority");
+    expect(thrown(() => police(tiers, TURN)).goesOn).toBe(true);
+  });
+
+  test("refuses a model, asked for or confirmed, on which it may not hold its tier", () => {
+    const rule = { ...FAIL_TURN, model_whitelist: ["dear*"], fallback_action: "pass" };
+    const tiers = new World(rule).session("openai_realtime", "cheap");
+    police(tiers, UPDATE);
+    const move = '{"type":"session.update","session":{"model":"dear-1"}}';
+    expect(thrown(() => police(tiers, move)).code).toBe("tier_blocked");
+    expect(police(tiers, TURN).tiers?.decided).toBe("priority");
+    tiers.confirmModel("dear-1");
     expect(thrown(() => police(tiers, TURN)).code).toBe("tier_blocked");
+  });
+
+  test("holds both tiers of one setup to a changed policy", () => {
+    const world = new World();
+    const tiers = world.session("gemini_live");
+    police(tiers, '{"setup":{"serviceTier":"priority","generationConfig":{"serviceTier":"flex"}}}');
+    world.tierPolicy = new World(BLOCK).tierPolicy;
+    expect(thrown(() => police(tiers, '{"realtimeInput":{}}')).code).toBe("tier_blocked");
+  });
+
+  test("keeps what was asked for after the model that the upstream confirms", () => {
+    const rule = { ...BLOCK, model_whitelist: ["dear*"], fallback_action: "pass" };
+    const tiers = new World(rule).session("openai_realtime", "cheap");
+    for (const model of ["cheap-2", "dear-1"]) {
+      police(tiers, JSON.stringify({ type: "session.update", session: { model } }));
+    }
+    const create = '{"type":"response.create","response":{"service_tier":"priority"}}';
+    tiers.confirmModel("cheap-2");
+    expect(thrown(() => police(tiers, create)).code).toBe("tier_blocked");
   });
 
   test("judges by every model that was set and not confirmed", () => {
@@ -318,11 +405,14 @@ describe("SessionTiers", () => {
 
   test("bounds the models that a client sets one after the other", () => {
     const tiers = new World().session("openai_realtime", "rt");
-    const update = '{"type":"session.update","session":{"model":"m"}}';
-    for (let count = 0; count < 16; count += 1) police(tiers, update);
-    expect(thrown(() => police(tiers, update)).code).toBe("bad_request");
-    tiers.confirmModel("m");
-    expect(() => police(tiers, update)).not.toThrow();
+    const update = (model: string) => {
+      police(tiers, JSON.stringify({ type: "session.update", session: { model } }));
+    };
+    for (let count = 0; count < 32; count += 1) update("a");
+    for (let count = 1; count < 16; count += 1) update(`b${count}.`);
+    expect(thrown(() => update("c")).code).toBe("bad_request");
+    tiers.confirmModel("a-2026-01-01");
+    expect(() => update("c")).not.toThrow();
   });
 
   test("takes the first request's model of a Responses session for those that name none", () => {

@@ -24,7 +24,7 @@ import {
   stringAt,
 } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
-import { storable, textOf } from "./wire_text.ts";
+import { storable, textOf, WireObject } from "./wire_text.ts";
 
 /** The body of an HTTP request, or a message of a client's WebSocket. */
 export type TierCarrier = "body" | "message";
@@ -97,6 +97,18 @@ const SYNONYMS = [
 /** Messages that start and set nothing. In every other type, known or not, a tier counts. */
 const INERT: ReadonlySet<string> = new Set(["response.cancel", "response.processed"]);
 
+/** Messages that start no turn either, whatever tier their session holds. */
+const STARTS_NOTHING: ReadonlySet<string | null> = new Set([
+  ...INERT,
+  "session.update",
+  "conversation.item.create",
+  "conversation.item.retrieve",
+  "conversation.item.truncate",
+  "conversation.item.delete",
+  "input_audio_buffer.clear",
+  "output_audio_buffer.clear",
+]);
+
 /**
  * Whose session's reader gets every message of a client next, and refuses what is not one JSON
  * object. Of a message of any other, only a scan here finds that out.
@@ -139,6 +151,16 @@ export function readTiers(
   const asks = places.map(({ field, tier }) => ({ field, tier }));
   const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
   return { model: modelOf(dialect, models), sessionModel, asks };
+}
+
+/**
+ * Whether a client's message starts no turn, not even by what the upstream hears in it.
+ * @param message whose `type` does not stand there twice
+ */
+export function startsNothing(dialect: MeterDialect, message: Message): boolean {
+  if (dialect !== "openai_realtime" && dialect !== "openai_responses") return false;
+  const type = WireObject.read(textOf(message), [TYPE])?.string(TYPE) ?? null;
+  return STARTS_NOTHING.has(type);
 }
 
 /**

@@ -156,6 +156,33 @@ describe("a stored policy", () => {
     expect(received()).toHaveLength(1);
   });
 
+  test("that takes a held tier away fails turns until the session sets another", async () => {
+    await setRules();
+    const client = await open("/v1/realtime?model=gpt-realtime");
+    const ask = async (event: object, ends: string) => {
+      client.send(JSON.stringify(event));
+      return JSON.parse(await client.until((text) => text.includes(`"type":"${ends}"`)));
+    };
+    const hold = (tier: string, ends = "session.updated") =>
+      ask({ type: "session.update", session: { type: "realtime", service_tier: tier } }, ends);
+    const CREATE = { type: "response.create" };
+    await hold("priority");
+    expect((await ask(CREATE, "response.done")).response.status).toBe("completed");
+    await setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
+    const frames = received().length;
+    expect((await ask(CREATE, "response.done")).response).toMatchObject({
+      status: "failed",
+      status_details: { error: { code: "invalid_prompt" } },
+    });
+    const append = { type: "input_audio_buffer.append", audio: "AAAA" };
+    expect((await ask(append, "error")).error.code).toBe("policy_violation");
+    expect((await hold("priority", "error")).error.code).toBe("policy_violation");
+    expect(received()).toHaveLength(frames);
+    await hold("default");
+    expect((await ask(CREATE, "response.done")).response.status).toBe("completed");
+    client.close();
+  });
+
   test("that changes is in force with the next turn of an open session", async () => {
     await setRules();
     const client = await open();

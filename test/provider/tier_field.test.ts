@@ -3,7 +3,7 @@ import { GatewayError } from "../../src/errors.ts";
 import { messageReaderOf } from "../../src/provider/dialect.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
 import type { TierCarrier } from "../../src/provider/tier_field.ts";
-import { FAST_TIER, readTiers, writeTier } from "../../src/provider/tier_field.ts";
+import { FAST_TIER, readTiers, startsNothing, writeTier } from "../../src/provider/tier_field.ts";
 
 const utf8 = new TextEncoder();
 
@@ -287,6 +287,32 @@ function written(row: Row, field: string, tier: string | null): string {
   expect(new TextDecoder("utf-8", { ignoreBOM: true }).decode(binary)).toBe(message);
   return message;
 }
+
+describe("startsNothing()", () => {
+  test.each(["session.update", "response.cancel", "conversation.item.create"])(
+    "is true of %s, however it is written",
+    (type) => {
+      const text = JSON.stringify({ item: {}, type });
+      const escaped = text.replace('"type"', String.raw`"\u0074ype"`);
+      for (const message of [text, escaped, new TextEncoder().encode(text)]) {
+        expect(startsNothing("openai_realtime", message)).toBe(true);
+      }
+    },
+  );
+
+  test.each(["input_audio_buffer.append", "response.create", "response.steer", "new", ""])(
+    "is false of %p",
+    (type) => {
+      expect(startsNothing("openai_realtime", JSON.stringify({ type }))).toBe(false);
+    },
+  );
+
+  test("is false of all that Gemini Live hears, and of what has no type", () => {
+    expect(startsNothing("gemini_live", '{"type":"session.update"}')).toBe(false);
+    expect(startsNothing("openai_responses", "{}")).toBe(false);
+    expect(startsNothing("openai_responses", "no JSON")).toBe(false);
+  });
+});
 
 describe("writeTier()", () => {
   const chat = (text: string) => ["openai_chat", "body", text] as const;
