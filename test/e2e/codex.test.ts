@@ -1,0 +1,107 @@
+/**
+ * What becomes of a coding agent that asks for fast mode on a WebSocket: it is answered, or stops
+ * at once. Nothing that it does by itself afterwards gets the tier past the policy.
+ */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+
+import type { Mock } from "../../src/mock/mock.ts";
+import { runCodex } from "./codex_client.ts";
+import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+
+const RETRIES = 3;
+const PRIORITY = { service_tier: "priority" };
+const BLOCK = { ...PRIORITY, action: "block", error_message: "Fast mode is not on your plan" };
+const FAIL_TURN = { ...BLOCK, on_block: "fail_turn" };
+
+let provider: Mock;
+let node: Node;
+let token: string;
+
+beforeAll(async () => {
+  provider = await startProvider();
+  node = await startNode({ config: openaiConfig(provider.url) });
+});
+
+afterAll(async () => {
+  await node.stop();
+  await provider.stop();
+});
+
+beforeEach(async () => {
+  provider.clear();
+  token = await node.mint();
+});
+
+async function setRules(...rules: object[]): Promise<void> {
+  const { code, stderr } = await node.run(["policy", "set", "-"], JSON.stringify({ rules }));
+  if (code !== 0) throw new Error(stderr);
+}
+
+const run = (more: { afterWarmUp?: () => Promise<void>; mock?: string } = {}) =>
+  runCodex({ url: node.url, token, retries: RETRIES, ...more });
+
+/** The tiers that the upstream read, in order; undefined: a turn without one. */
+function tiersReceived(): unknown[] {
+  return provider.requests.flatMap(({ method, body, frames }) => {
+    const texts = method === "GET" ? frames : [new TextDecoder().decode(body)];
+    return texts.map((text) => JSON.parse(String(text)).service_tier);
+  });
+}
+
+describe("an agent that asks for fast mode", () => {
+  test.each([
+    ["pass", [], "priority"],
+    ["filter", [{ ...PRIORITY, action: "filter" }], undefined],
+    ["force", [{ ...PRIORITY, action: "force", force_tier: "flex" }], "flex"],
+  ] as const)("is answered on one connection where rules %s", async (_title, rules, sent) => {
+    await setRules(...rules);
+    expect(await run()).toEqual({ isAnswered: true, said: null, connections: 1, posts: 0 });
+    expect(tiersReceived()).toEqual([sent, sent]);
+  });
+
+  test.each([
+    ["closes the session", BLOCK],
+    ["fails the turn", FAIL_TURN],
+  ])("stops where a rule %s, with the words of the rule", async (_title, rule) => {
+    await setRules(rule);
+    const { isAnswered, said, connections, posts } = await run();
+    expect([isAnswered, posts]).toEqual([false, 0]);
+    expect(said).toContain("Fast mode is not on your plan");
+    // The warm-up was refused on the first, the turn on the second.
+    expect(connections).toBe(2);
+    expect(tiersReceived()).toEqual([]);
+  });
+
+  test.each([
+    ["closes the session", BLOCK],
+    ["fails the turn", FAIL_TURN],
+  ])("stops on the connection it has when a new rule %s", async (_title, rule) => {
+    await setRules();
+    const { isAnswered, said, connections, posts } = await run({
+      afterWarmUp: () => setRules(rule),
+    });
+    expect([isAnswered, connections, posts]).toEqual([false, 1, 0]);
+    expect(said).toContain("Fast mode is not on your plan");
+    expect(tiersReceived()).toEqual(["priority"]);
+  });
+
+  test("goes on without the tier when a new rule filters it", async () => {
+    await setRules();
+    const rule = { ...PRIORITY, action: "filter" };
+    const filtered = await run({ afterWarmUp: () => setRules(rule) });
+    expect(filtered).toMatchObject({ isAnswered: true, connections: 1, posts: 0 });
+    expect(tiersReceived()).toEqual(["priority", undefined]);
+  });
+
+  test("gets nothing past the policy by connecting again and posting at last", async () => {
+    await setRules({ ...PRIORITY, action: "filter" });
+    const { isAnswered, connections, posts } = await run({ mock: "close=1011,after=1" });
+    expect({ isAnswered, connections, posts }).toEqual({
+      isAnswered: true,
+      connections: 2 + RETRIES,
+      posts: 1,
+    });
+    expect(tiersReceived()).toEqual(Array(3 + RETRIES).fill(undefined));
+  });
+});
