@@ -30,6 +30,9 @@ interface Tiers {
   readonly decided: string | null;
 }
 
+/** Where Anthropic is asked for fast mode in the body. */
+const FAST_FIELD = "speed";
+
 /** Where a tier holds for the turns after it too. */
 const STANDING_FIELD = /^(?:session|setup)\./;
 
@@ -67,17 +70,19 @@ export function policeRequest(
   const models = [requested.model];
   let message: Message = body;
   let tiers: Tiers | null = null;
+  let isFastAsked = false;
   for (const ask of mayAsk(dialect, requested) ? readTiers(dialect, "body", body).asks : []) {
     const { tier } = judge.decide(ask, models, dialect, null);
     const written = writeTier(dialect, "body", message, ask.field, tier);
     message = written.message;
-    // A tier by its own name says more than a speed.
-    if (tiers === null || ask.field !== "speed") {
+    // Of a tier and a speed, the speed is what the price depends on.
+    isFastAsked ||= ask.field === FAST_FIELD;
+    if (tiers === null || ask.field === FAST_FIELD) {
       tiers = { requested: ask.tier, decided: written.tier };
     }
   }
   const { betas, asked } = policeBetas(judge, dialect, headers, models);
-  tiers ??= asked;
+  if (!isFastAsked) tiers = asked ?? tiers;
   return {
     body: message === body ? body : bytesOf(message),
     requestedTier: tiers?.requested ?? requested.serviceTier,

@@ -169,6 +169,14 @@ describe("policeRequest()", () => {
     const headers = new Headers({ "anthropic-beta": "fast-mode-2026-02-01" });
     const filtered = new World(FILTER).request("anthropic_messages", '{"model":"m"}', headers);
     expect([filtered.requestedTier, filtered.decidedTier]).toEqual(["fast", null]);
+    const both = '{"model":"m","speed":"fast","service_tier":"auto"}';
+    for (const [rule, decided] of [
+      [{ ...FILTER, shadow: true }, "priority"],
+      [FILTER, null],
+    ] as const) {
+      const policed = new World(rule).request("anthropic_messages", both, headers);
+      expect([policed.requestedTier, policed.decidedTier]).toEqual(["fast", decided]);
+    }
   });
 
   test.each([

@@ -3,7 +3,8 @@
  *
  * Owns: finding a model's price, and whole micro-dollars from tokens. `prices.json` beside it has
  * the providers' list prices in dollars per million tokens; `long` is the input size from which a
- * prompt is dearer, with the factors for input and output.
+ * prompt is dearer, with the factors for input and output; fast mode is twice the price, six times
+ * on Claude Opus 4.6 and 4.7 (platform.claude.com/docs/en/build-with-claude/fast-mode).
  * Does not own: what is done with a cost (`policy/`), and no invoice: prices per call, of images by
  * size or of cache storage are not in it.
  * Invariant: a cost is never less than the table says, and a model that is not in the table costs
@@ -24,6 +25,8 @@ interface Price {
   readonly audio_output?: number;
   /** Factor of the priority tier where it is not the usual one. */
   readonly priority?: number;
+  /** Factor of Anthropic's fast mode, where it is not that of priority. */
+  readonly fast?: number;
   readonly long?: readonly number[];
 }
 
@@ -78,6 +81,20 @@ export function costMicros(model: string | null, tier: string | null, usage: Pri
 }
 
 /**
+ * The most that usage may cost where this tier was decided: `priority` lets Anthropic serve fast
+ * mode, which has a factor of its own.
+ */
+export function costMicrosMax(
+  model: string | null,
+  decidedTier: string | null,
+  usage: PricedUsage,
+): number {
+  const cost = costMicros(model, decidedTier, usage);
+  if (decidedTier !== "priority") return cost;
+  return Math.max(cost, costMicros(model, "fast", usage));
+}
+
+/**
  * What to set aside for a turn of which only the request is known: 1 token for every 4 of its
  * first 256 KiB, and all the output that it allows.
  * @param outputTokensMax null: it names no maximum, and `defaultOutputTokens` is taken
@@ -92,7 +109,7 @@ export function reserveFor(
 ): { tokens: number; costMicros: number } {
   const inputTokens = Math.ceil(Math.min(requestBytes, TEXT_BYTES_MAX) / BYTES_PER_TOKEN);
   const outputTokens = outputTokensMax ?? defaultOutputTokens;
-  const cost = costMicros(model, tier, {
+  const cost = costMicrosMax(model, tier, {
     input_tokens: inputTokens,
     cached_input_tokens: null,
     cache_creation_input_tokens: null,
@@ -154,10 +171,9 @@ function durationTokens({ audio_seconds }: PricedUsage): number {
 function tierFactor(price: Price, tier: string | null): number {
   const name = tier?.trim().toLowerCase();
   if (name === "flex" || name === "batch") return 0.5;
-  if (name === "priority" || name === "fast" || name === "ultrafast") {
-    return price.priority ?? PRIORITY_FACTOR;
-  }
-  return 1;
+  const priority = price.priority ?? PRIORITY_FACTOR;
+  if (name === "fast") return price.fast ?? priority;
+  return name === "priority" || name === "ultrafast" ? priority : 1;
 }
 
 /** Products of decimal prices are off by less than this; without it 2.5 * 4 could become 11. */

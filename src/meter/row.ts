@@ -19,7 +19,7 @@ import type {
 } from "../exchange.ts";
 import type { EndedSignal, UsageReading } from "../provider/provider.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { costMicros } from "./price.ts";
+import { costMicros, costMicrosMax } from "./price.ts";
 
 /** What a meter is given, whatever it meters. */
 export interface MeterOptions {
@@ -179,7 +179,7 @@ function priceOf(
 ): number {
   const served = costMicros(model, servedTier, usage);
   if (requestedServiceTier === null) return served;
-  return Math.min(served, costMicros(model, decidedServiceTier, usage));
+  return Math.min(served, costMicrosMax(model, decidedServiceTier, usage));
 }
 
 /**

@@ -38,6 +38,9 @@ const MATTERS: ReadonlySet<string> = new Set([
 /** Why the model stopped where it would have gone on. */
 const CUT_OFF: readonly (string | null)[] = ["max_tokens", "model_context_window_exceeded"];
 
+/** What `usage.speed` says of fast mode. */
+const FAST = "fast";
+
 const EVENT_KEYS = ["type", "message", "delta", "usage", "error"];
 const MESSAGE_KEYS = ["id", "model", "usage", "stop_reason"];
 
@@ -51,6 +54,7 @@ class MessagesReader implements MessageReader {
   /** Every usage field that was seen, as it was seen last. */
   #usage: Json = {};
   #isOutputKnown = false;
+  #isFast = false;
   #status: TurnStatus = "completed";
 
   clientSignal(): null {
@@ -89,7 +93,7 @@ class MessagesReader implements MessageReader {
       signal: "progress",
       key: from.string("id"),
       model: from.string("model"),
-      serviceTier: tierOf(from),
+      serviceTier: this.#tierOf(from),
       usage: readUsageObject(from.json("usage"), (raw) => {
         const named = Object.entries(raw).filter(([, value]) => value !== null);
         this.#usage = { ...this.#usage, ...Object.fromEntries(named) };
@@ -97,6 +101,13 @@ class MessagesReader implements MessageReader {
       }),
       output: false,
     };
+  }
+
+  /** A later event that leaves the speed out does not take it back. */
+  #tierOf(from: WireObject): string | null {
+    const tier = tierOf(from);
+    this.#isFast ||= tier === FAST;
+    return this.#isFast ? FAST : tier;
   }
 }
 
@@ -116,8 +127,10 @@ function statusOf(from: WireObject | null): TurnStatus {
   return CUT_OFF.includes(from?.string("stop_reason") ?? null) ? "incomplete" : "completed";
 }
 
+/** Fast mode is a tier by another name, and beside any that the usage names. */
 function tierOf(from: WireObject): string | null {
-  return from.object("usage", ["service_tier"])?.string("service_tier") ?? null;
+  const usage = from.object("usage", ["service_tier", "speed"]);
+  return usage?.string("speed") === FAST ? FAST : (usage?.string("service_tier") ?? null);
 }
 
 function ended(

@@ -214,6 +214,18 @@ describe("a stored policy", () => {
     expect(received()[0]).not.toHaveProperty("speed");
   });
 
+  test("bills Anthropic's fast mode as it was served", async () => {
+    await setRules();
+    const body = { model: "claude-opus-4-6", max_tokens: 9, speed: "fast", messages: [] };
+    const answer = await post(body, "/v1/messages", { "anthropic-beta": "fast-mode-2026-02-01" });
+    await answer.text();
+    const [event] = await usageEvents(node, 1, ["--token", tokenId(token)]);
+    expect(tiersOf([event ?? {}])).toEqual([["fast", "priority", "fast"]]);
+    expect(event).toMatchObject({ details: { speed: "fast" } });
+    const list = Number(event?.["input_tokens"]) * 5 + Number(event?.["output_tokens"]) * 25;
+    expect(event?.["settled_micros"]).toBe(6 * list);
+  });
+
   const BYPASSES: readonly (readonly [string, string])[] = [
     ["type last", '{"model":"gpt-5.5","service_tier":"priority","type":"response.create"}'],
     ["an escaped key", '{"type":"response.create","\\u0073ervice_tier":"priority"}'],

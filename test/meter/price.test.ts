@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import { costMicros, reserveFor } from "../../src/meter/price.ts";
+import { costMicros, costMicrosMax, reserveFor } from "../../src/meter/price.ts";
 import prices from "../../src/meter/prices.json" with { type: "json" };
 
 type Counts = Partial<Parameters<typeof costMicros>[2]>;
@@ -110,6 +110,27 @@ test.each<Case>([
     expected: 7_500,
   },
   {
+    what: "fast as priority",
+    model: "gpt-5.5",
+    tier: "fast",
+    counts: { output_tokens: 100 },
+    expected: 7_500,
+  },
+  {
+    what: "Anthropic's fast mode twice",
+    model: "claude-opus-5-5",
+    tier: "fast",
+    counts: { input_tokens: 100, output_tokens: 100 },
+    expected: 2 * (400 + 2_000),
+  },
+  {
+    what: "Anthropic's fast mode of its first models six times",
+    model: "claude-opus-4-6-20260205",
+    tier: "fast",
+    counts: { input_tokens: 100, output_tokens: 100 },
+    expected: 6 * (500 + 2_500),
+  },
+  {
     what: "default as it is",
     model: "gpt-5",
     tier: "default",
@@ -152,6 +173,18 @@ test("prices.json has prices that make sense", () => {
     expect([model, typeof input, typeof output]).toEqual([model, "number", "number"]);
     expect(Number(cached_input)).toBeLessThanOrEqual(Number(input));
   }
+});
+
+test("costMicrosMax() lets what was decided as priority be fast mode, and nothing else", () => {
+  const counts = usage({ output_tokens: 100 });
+  expect(costMicrosMax("claude-opus-4-6", "priority", counts)).toBe(15_000);
+  expect(costMicrosMax("claude-opus-4-6", "auto", counts)).toBe(2_500);
+  expect(costMicrosMax("claude-opus-4-6", null, counts)).toBe(2_500);
+  expect(costMicrosMax("gpt-5.5", "priority", counts)).toBe(7_500);
+});
+
+test("reserveFor() sets aside what fast mode costs where it may be served", () => {
+  expect(reserveFor("claude-opus-4-6", "priority", 0, 100, 0).costMicros).toBe(15_000);
 });
 
 test("reserveFor() takes a token for 4 bytes and all the output that is allowed", () => {

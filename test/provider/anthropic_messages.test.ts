@@ -29,6 +29,15 @@ describe("messagesReader()", () => {
     ]);
   });
 
+  test("reads fast mode as the tier, also where a later event leaves it out", () => {
+    const usage = { ...USAGE, speed: "fast" };
+    const start = { ...START, message: { ...START.message, usage } };
+    const later = delta({ output_tokens: 8, service_tier: "standard" });
+    expect(readAll(start, later)).toMatchObject([{ serviceTier: "fast" }, { serviceTier: "fast" }]);
+    const usual = { ...START.message, usage: { ...USAGE, speed: "standard" } };
+    expect(readAll({ ...START, message: usual })).toMatchObject([{ serviceTier: "standard" }]);
+  });
+
   test("replaces a count by the one that a later event names, and keeps what it leaves out", () => {
     const signals = readAll(
       START,
@@ -88,6 +97,11 @@ describe("messageBody", () => {
       status: "incomplete",
       usage: { usage: { inputTokens: 5, outputTokens: 1 } },
     });
+  });
+
+  test("reads fast mode as the tier", () => {
+    const message = { id: "msg_1", usage: { ...USAGE, speed: "fast" } };
+    expect(messageBody.read(JSON.stringify(message))).toMatchObject({ serviceTier: "fast" });
   });
 
   test("reads nothing from what is no JSON object", () => {
