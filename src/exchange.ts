@@ -51,13 +51,26 @@ export interface Principal {
   readonly restrictions: Restrictions | null;
 }
 
-/** What a token may be used for. Null allows everything; lists hold exact names or `prefix*`. */
-export interface Restrictions {
+/**
+ * What a token or a project may be used for. Null allows everything; lists hold exact names or
+ * `prefix*`.
+ */
+export interface AllowLists {
   readonly models: readonly string[] | null;
   /** Path patterns as `/v1/responses`, or `/v1/audio/*`. */
   readonly endpoints: readonly string[] | null;
   readonly tiers: readonly string[] | null;
+}
+
+/** What a token or a project may be used for, and how much. */
+export interface Restrictions extends AllowLists {
   readonly limits: Limits;
+}
+
+/** Lists together with whose they are: `token:<jti>` or `project:<id>`. */
+export interface SubjectLists {
+  readonly subject: string;
+  readonly lists: AllowLists;
 }
 
 /** Every limit there is, by its name in claims, JSON and SQL. All are whole numbers from 1. */

@@ -7,7 +7,6 @@
  */
 
 import { DEFAULT_PROJECT_ID } from "../auth/static_key.ts";
-import { parseLimits } from "../config/limits.ts";
 import type { AuditEntry, ProjectRow } from "../store/store.ts";
 import { detailsOf, entryFor } from "./call.ts";
 import {
@@ -24,6 +23,7 @@ import { operation, type Operations, pathParameter } from "./operation.ts";
 import { pageOf, parseLimit } from "./page.ts";
 import { notFound, Problem } from "./problem.ts";
 import { revokeProject } from "./revocations.ts";
+import { RESTRICTION_FIELDS, restrictionDetails, restrictionsOf } from "./restrictions.ts";
 import { arrayOf, ref } from "./schemas.ts";
 import { spendOf } from "./spend.ts";
 import { requireWritten, takeAway } from "./take_away.ts";
@@ -34,7 +34,7 @@ const PROJECTS_LIMIT = 1000;
 
 const CREATE = {
   required: { name: "text" },
-  optional: { api_key: "secret", provider: "text", limits: "limits" },
+  optional: { api_key: "secret", provider: "text", ...RESTRICTION_FIELDS },
 } as const satisfies Shape;
 
 const UPDATE = {
@@ -45,7 +45,7 @@ const UPDATE = {
     provider: "text",
     is_active: "boolean",
     revoke_tokens: "boolean",
-    limits: "limits",
+    ...RESTRICTION_FIELDS,
   },
 } as const satisfies Shape;
 
@@ -124,13 +124,13 @@ function createProject(options: AdminOptions) {
         created_at: nowMs,
         updated_at: nowMs,
         deactivated_at: null,
-        limits: parseLimits(body.limits ?? {}),
+        ...restrictionsOf(body),
       };
       const credential =
         key === null
           ? undefined
           : await sealedCredential(options, { ...key, projectId: row.id }, by);
-      const details = detailsOf({ name: row.name, limits: row.limits });
+      const details = detailsOf({ name: row.name, ...restrictionDetails(row) });
       const entry = entryFor(by, `project:${row.id}`, details);
       if (!(await options.store.insertProject(row, entry, credential))) throw nameTaken();
       options.directory.putProject(row);
@@ -209,11 +209,15 @@ function deactivate(
   );
 }
 
-/** The fields that are the project's own, without what takes rights away. */
-function changeOf({ name, is_active, limits }: Fields<typeof UPDATE>) {
+/** The fields that are the project's own, without a deactivation and a revocation. */
+function changeOf(fields: Fields<typeof UPDATE>) {
+  const { name, is_active, models, endpoints, tiers, limits } = fields;
   return {
     ...(name === undefined ? {} : { name: name.trim() }),
     ...(is_active === true ? { is_active } : {}),
+    ...(models === undefined ? {} : { models }),
+    ...(endpoints === undefined ? {} : { endpoints }),
+    ...(tiers === undefined ? {} : { tiers }),
     ...(limits === undefined ? {} : { limits }),
   };
 }
@@ -266,6 +270,9 @@ function projectJson(options: AdminOptions, row: ProjectRow): object {
     created_at: rfc3339(row.created_at),
     updated_at: rfc3339(row.updated_at),
     deactivated_at: rfc3339OrNull(row.deactivated_at),
+    models: row.models,
+    endpoints: row.endpoints,
+    tiers: row.tiers,
     limits: row.limits,
     credentials: options.directory.credentialsOf(row.id).map(credentialJson),
   };

@@ -75,6 +75,9 @@ const PROJECT = {
   created_at: TIME,
   updated_at: TIME,
   deactivated_at: TIME_OR_NULL,
+  models: NAMES_OR_NULL,
+  endpoints: NAMES_OR_NULL,
+  tiers: NAMES_OR_NULL,
   limits: { $ref: "#/components/schemas/Limits" },
   credentials: { type: "array", items: { $ref: "#/components/schemas/Credential" } },
 };

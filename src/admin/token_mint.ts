@@ -6,12 +6,12 @@
  * already when it is asked for.
  */
 
-import { parseLimits } from "../config/limits.ts";
 import type { LimitChanges, Restrictions } from "../exchange.ts";
 import type { AuditEntry, TokenRow } from "../store/store.ts";
 import { detailsOf, entryFor } from "./call.ts";
 import { type AdminOptions, projectOf } from "./context.ts";
 import { Problem } from "./problem.ts";
+import { restrictionDetails, restrictionsOf } from "./restrictions.ts";
 import { requireWritten } from "./take_away.ts";
 import { rfc3339 } from "./time.ts";
 import { joinLimits } from "./token_limits.ts";
@@ -44,7 +44,7 @@ export async function mintToken(
 ): Promise<object> {
   const { project_id: projectId, label = null } = fields;
   const lifetimeMs = lifetime(options, fields.duration_minutes);
-  const restrictions = restrictionsOf(fields);
+  const restrictions = restrictionsOf({ ...fields, limits: joinLimits(fields) });
   await requireActive(options, projectId);
   await requireWritten(options, `project:${projectId}`);
   await waitOutRevocation(options, projectId);
@@ -68,11 +68,14 @@ export async function mintToken(
 
 /** What the audit says of a new token. */
 function detailsOfToken(row: TokenRow): AuditEntry["details"] {
-  const { project_id, label, models, endpoints, tiers, limits } = row;
+  const { project_id, label } = row;
   const expires_at = rfc3339(row.expires_at);
-  const named = { label, models, endpoints, tiers };
-  const given = Object.entries(named).filter(([, value]) => value !== null);
-  return detailsOf({ project_id, expires_at, ...Object.fromEntries(given), limits });
+  return detailsOf({
+    project_id,
+    expires_at,
+    label: label ?? undefined,
+    ...restrictionDetails(row),
+  });
 }
 
 async function requireActive(options: AdminOptions, projectId: string): Promise<void> {
@@ -80,11 +83,6 @@ async function requireActive(options: AdminOptions, projectId: string): Promise<
   if (project.is_active) return;
   const advice = `PATCH /manage/projects/${projectId} with {"is_active": true} first`;
   throw new Problem("project_inactive", "Cannot create tokens for inactive projects", advice);
-}
-
-function restrictionsOf(fields: MintFields): Restrictions {
-  const { models = null, endpoints = null, tiers = null } = fields;
-  return { models, endpoints, tiers, limits: parseLimits(joinLimits(fields)) };
 }
 
 function lifetime(options: AdminOptions, minutes: number): number {

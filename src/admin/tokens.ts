@@ -13,6 +13,7 @@ import type { Fields, Shape } from "./fields.ts";
 import { operation, type Operation, type Operations, pathParameter } from "./operation.ts";
 import { pageQuery, parseLimit } from "./page.ts";
 import { notFound } from "./problem.ts";
+import { RESTRICTION_FIELDS } from "./restrictions.ts";
 import { revokeToken as revokeTokenById } from "./revocations.ts";
 import { arrayOf, ref } from "./schemas.ts";
 import { spendOf } from "./spend.ts";
@@ -29,10 +30,7 @@ const MINT = {
   optional: {
     label: "nullable_text",
     max_requests: "nullable_count",
-    models: "names",
-    endpoints: "names",
-    tiers: "names",
-    limits: "limits",
+    ...RESTRICTION_FIELDS,
   },
 } as const satisfies Shape;
 

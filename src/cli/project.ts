@@ -12,6 +12,7 @@ import {
   textOf,
 } from "./admin_client.ts";
 import { readKeyFromInput } from "./api_key.ts";
+import { ALLOW_CHANGE_OPTIONS, ALLOW_HELP, ALLOW_OPTIONS, allowFields } from "./allow_lists.ts";
 import { group, parseArguments, type Subcommand, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
 import { LIMIT_CHANGE_OPTIONS, LIMIT_OPTIONS, limitChanges, LIMITS_HELP } from "./limits.ts";
@@ -25,6 +26,9 @@ const FIELDS = [
   "created_at",
   "updated_at",
   "deactivated_at",
+  "models",
+  "endpoints",
+  "tiers",
   "limits",
   "spend",
   "credentials",
@@ -46,16 +50,25 @@ const KEY_OPTIONS = {
 
 const create: Subcommand = {
   name: "create",
-  synopsis: "NAME [--api-key-stdin] [--provider NAME] [--limit NAME=NUMBER …]",
+  synopsis:
+    "NAME [--api-key-stdin] [--provider NAME]\n" +
+    "                        [--model NAME …] [--endpoint PATH …] [--tier NAME …]\n" +
+    "                        [--limit NAME=NUMBER …]",
   summary: "make a project; with a provider's key from standard input",
   async run(args, io) {
-    const options = { ...NODE_OPTIONS, ...KEY_OPTIONS, ...LIMIT_OPTIONS } as const;
+    const options = {
+      ...NODE_OPTIONS,
+      ...KEY_OPTIONS,
+      ...ALLOW_OPTIONS,
+      ...LIMIT_OPTIONS,
+    } as const;
     const { values, positionals } = parseArguments(args, options, ["NAME"]);
     const limits = limitChanges(values);
     const client = await connect(values, io);
     const body = {
       name: positionals[0],
       ...(await keyFields(values, io)),
+      ...allowFields(values),
       ...(limits === null ? {} : { limits }),
     };
     return printProject(io, values.json, await client.send("POST", "projects", body));
@@ -79,6 +92,8 @@ const update: Subcommand = {
   name: "update",
   synopsis:
     "ID [--name NAME] [--activate | --deactivate] [--revoke-tokens]\n" +
+    "                        [--model NAME … | --any-model] [--tier NAME … | --any-tier]\n" +
+    "                        [--endpoint PATH … | --any-endpoint]\n" +
     "                        [--limit NAME=NUMBER …] [--no-limit NAME …]\n" +
     "                        [--api-key-stdin] [--provider NAME]",
   summary: "change a project; deactivating it stops its tokens and ends its live sessions",
@@ -86,6 +101,7 @@ const update: Subcommand = {
     const options = {
       ...NODE_OPTIONS,
       ...KEY_OPTIONS,
+      ...ALLOW_CHANGE_OPTIONS,
       ...LIMIT_CHANGE_OPTIONS,
       ...ACTIVE_OPTIONS,
       name: { type: "string" },
@@ -98,6 +114,7 @@ const update: Subcommand = {
       ...activeField(values),
       ...(values["revoke-tokens"] === true ? { revoke_tokens: true } : {}),
       ...(await keyFields(values, io)),
+      ...allowFields(values),
       ...(limits === null ? {} : { limits }),
     };
     if (Object.keys(body).length === 0) {
@@ -119,7 +136,9 @@ export const project = group(
     update,
     deleteOne("projects", "delete a project that has no usage", "Deleted project"),
   ],
-  `${LIMITS_HELP}\n${NODE_OPTIONS_HELP}`,
+  `${ALLOW_HELP} What is named takes the former list's place.
+
+${LIMITS_HELP}\n${NODE_OPTIONS_HELP}`,
 );
 
 interface KeyValues {

@@ -12,6 +12,7 @@ import {
   segment,
   textOf,
 } from "./admin_client.ts";
+import { ALLOW_HELP, ALLOW_OPTIONS, allowFields } from "./allow_lists.ts";
 import { group, parseArguments, type Subcommand, UsageError, wholeNumber } from "./command.ts";
 import type { Io } from "./io.ts";
 import {
@@ -65,12 +66,10 @@ const mint: Subcommand = {
     const options = {
       ...NODE_OPTIONS,
       ...LIMIT_OPTIONS,
+      ...ALLOW_OPTIONS,
       project: { type: "string", default: "default" },
       minutes: { type: "string", default: "60" },
       label: { type: "string" },
-      model: { type: "string", multiple: true },
-      endpoint: { type: "string", multiple: true },
-      tier: { type: "string", multiple: true },
       "max-requests": { type: "string" },
     } as const;
     const { values } = parseArguments(args, options);
@@ -78,9 +77,7 @@ const mint: Subcommand = {
       project_id: values.project,
       duration_minutes: wholeNumber("minutes", values.minutes),
       ...(values.label === undefined ? {} : { label: values.label }),
-      ...(values.model === undefined ? {} : { models: values.model }),
-      ...(values.endpoint === undefined ? {} : { endpoints: values.endpoint }),
-      ...(values.tier === undefined ? {} : { tiers: values.tier }),
+      ...allowFields(values),
       ...limitFields(values),
     };
     const client = await connect(values, io);
@@ -166,7 +163,7 @@ export const token = group(
   "token",
   "tokens: mint, list, show, update, revoke",
   [mint, list, showOne("tokens", "show one token, without its secret", printToken), update, revoke],
-  `Names of models, endpoints and tiers may end in *. Where standard output is no terminal, mint
+  `${ALLOW_HELP} Where standard output is no terminal, mint
 prints only the token:
 
   export OPENAI_API_KEY=$(sluice token mint --minutes 60 --model 'gpt-5*')

@@ -10,6 +10,7 @@
 import init from "../../sql/0001_init.sql" with { type: "text" };
 import controlPlane from "../../sql/0002_control_plane.sql" with { type: "text" };
 import policies from "../../sql/0003_policies.sql" with { type: "text" };
+import projectLists from "../../sql/0004_project_lists.sql" with { type: "text" };
 import type { SqlDriver, SqlQueries } from "./sql_driver.ts";
 
 export interface Migration {
@@ -24,6 +25,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: "init", sql: init },
   { version: 2, name: "control_plane", sql: controlPlane },
   { version: 3, name: "policies", sql: policies },
+  { version: 4, name: "project_lists", sql: projectLists },
 ];
 
 const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS schema_migrations (

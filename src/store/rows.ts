@@ -8,7 +8,7 @@
  */
 
 import { parseLimits } from "../config/limits.ts";
-import type { Limits, UsageEvent } from "../exchange.ts";
+import type { Limits, Restrictions, UsageEvent } from "../exchange.ts";
 import type { SqlValue } from "../runtime/runtime.ts";
 import type { AuditRecord } from "./audit_chain.ts";
 import type { SqlRow } from "./sql_driver.ts";
@@ -119,7 +119,7 @@ export function projectRow(row: SqlRow): ProjectRow {
     created_at: number(row, "created_at"),
     updated_at: number(row, "updated_at"),
     deactivated_at: numberOrNull(row, "deactivated_at"),
-    limits: limits(row),
+    ...restrictions(row),
   };
 }
 
@@ -144,14 +144,24 @@ export function tokenRow(row: SqlRow): TokenRow {
     created_at: number(row, "created_at"),
     expires_at: number(row, "expires_at"),
     revoked_at: numberOrNull(row, "revoked_at"),
-    models: listOrNull(row, "models"),
-    endpoints: listOrNull(row, "endpoints"),
-    tiers: listOrNull(row, "tiers"),
-    limits: limits(row),
+    ...restrictions(row),
     last_used_at: numberOrNull(row, "last_used_at"),
     request_count: number(row, "request_count"),
     cache_hit_count: number(row, "cache_hit_count"),
   };
+}
+
+/** The values of a project in the order of `INSERT_PROJECT`. */
+export function projectParameters(row: ProjectRow): SqlValue[] {
+  return [
+    row.id,
+    row.name,
+    Number(row.is_active),
+    row.created_at,
+    row.updated_at,
+    row.deactivated_at,
+    ...restrictionParameters(row),
+  ];
 }
 
 /** The values of a token in the order of `INSERT_TOKEN`. */
@@ -163,10 +173,7 @@ export function tokenParameters(row: TokenRow): SqlValue[] {
     row.created_at,
     row.expires_at,
     row.revoked_at,
-    listText(row.models),
-    listText(row.endpoints),
-    listText(row.tiers),
-    JSON.stringify(row.limits),
+    ...restrictionParameters(row),
     row.last_used_at,
     row.request_count,
     row.cache_hit_count,
@@ -330,6 +337,21 @@ function listOrNull(row: SqlRow, name: string): string[] | null {
     throw wrongType(name, "a JSON list of texts or null");
   }
   return list;
+}
+
+function restrictions(row: SqlRow): Restrictions {
+  return {
+    models: listOrNull(row, "models"),
+    endpoints: listOrNull(row, "endpoints"),
+    tiers: listOrNull(row, "tiers"),
+    limits: limits(row),
+  };
+}
+
+/** Models, endpoints, tiers and limits, as columns. */
+export function restrictionParameters(of: Restrictions): SqlValue[] {
+  const lists = [of.models, of.endpoints, of.tiers].map(listText);
+  return [...lists, JSON.stringify(of.limits)];
 }
 
 function listText(list: readonly string[] | null): string | null {

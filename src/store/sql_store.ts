@@ -34,6 +34,7 @@ import type {
   PolicyRow,
   PolicyVersion,
   ProjectRevocationRow,
+  ProjectChange,
   ProjectRow,
   RevocationChanges,
   RevocationPage,
@@ -68,15 +69,8 @@ export class SqlStore implements SilentStore {
 
   insertProject(row: ProjectRow, by: AuditEntry, credential?: NewCredential): Promise<boolean> {
     return this.#change(async (change) => {
-      const inserted = await change.queries.query(sql.INSERT_PROJECT, [
-        row.id,
-        row.name,
-        Number(row.is_active),
-        row.created_at,
-        row.updated_at,
-        row.deactivated_at,
-        JSON.stringify(row.limits),
-      ]);
+      const parameters = rows.projectParameters(row);
+      const inserted = await change.queries.query(sql.INSERT_PROJECT, parameters);
       if (inserted.length === 0) return false;
       await change.complete("directory", by);
       if (credential !== undefined) {
@@ -89,7 +83,7 @@ export class SqlStore implements SilentStore {
 
   updateProject(
     id: string,
-    { name, is_active, limits }: Parameters<Store["updateProject"]>[1],
+    { name, is_active, limits, ...lists }: ProjectChange,
     nowMs: number,
     by: AuditEntry,
   ): Promise<ProjectRow | null> {
@@ -105,7 +99,11 @@ export class SqlStore implements SilentStore {
         Number(isActive),
         nowMs,
         isActive ? null : (found.deactivated_at ?? nowMs),
-        JSON.stringify(changeLimits(found.limits, limits ?? {})),
+        ...rows.restrictionParameters({
+          ...found,
+          ...lists,
+          limits: changeLimits(found.limits, limits ?? {}),
+        }),
         id,
       ]);
       return rows.first(updated, rows.projectRow);

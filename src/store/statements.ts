@@ -11,11 +11,11 @@
 export const LIST_PROJECTS = "SELECT * FROM projects ORDER BY created_at, id";
 export const GET_PROJECT = "SELECT * FROM projects WHERE id = $1";
 export const INSERT_PROJECT = `INSERT INTO projects
-  (id, name, is_active, created_at, updated_at, deactivated_at, limits)
-  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id`;
+  (id, name, is_active, created_at, updated_at, deactivated_at, models, endpoints, tiers, limits)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id`;
 export const UPDATE_PROJECT = `UPDATE projects
-  SET name = $1, is_active = $2, updated_at = $3, deactivated_at = $4, limits = $5
-  WHERE id = $6 RETURNING *`;
+  SET name = $1, is_active = $2, updated_at = $3, deactivated_at = $4,
+  models = $5, endpoints = $6, tiers = $7, limits = $8 WHERE id = $9 RETURNING *`;
 export const IS_NAME_TAKEN = "SELECT id FROM projects WHERE name = $1 AND id <> $2";
 export const HAS_USAGE = "SELECT event_id FROM usage_events WHERE project_id = $1 LIMIT 1";
 export const DELETE_PROJECT = "DELETE FROM projects WHERE id = $1";

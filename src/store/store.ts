@@ -7,18 +7,24 @@
  * Invariant: every method is one transaction; when its promise resolves, the change is durable.
  */
 
-import type { LimitChanges, Limits, Restrictions, UsageEvent } from "../exchange.ts";
+import type { AllowLists, LimitChanges, Limits, Restrictions, UsageEvent } from "../exchange.ts";
 import type { Lease, LeaseRequest, LimitQuantity, NodeReport } from "./leases.ts";
 
 /** Times are milliseconds since the epoch, ids opaque text. */
-export interface ProjectRow {
+export interface ProjectRow extends Restrictions {
   id: string;
   name: string;
   is_active: boolean;
   created_at: number;
   updated_at: number;
   deactivated_at: number | null;
-  limits: Limits;
+}
+
+/** What is to be another; the rest stays, of limits too. */
+export interface ProjectChange extends Partial<AllowLists> {
+  readonly name?: string;
+  readonly is_active?: boolean;
+  readonly limits?: LimitChanges;
 }
 
 export interface CredentialRow {
@@ -233,10 +239,10 @@ export interface Store {
   listProjects(): Promise<ProjectRow[]>;
   /** With a credential both are stored, or neither. False: the name or id is taken. */
   insertProject(row: ProjectRow, by: AuditEntry, credential?: NewCredential): Promise<boolean>;
-  /** Limits that are not named stay. Null: no such project. */
+  /** Null: no such project. */
   updateProject(
     id: string,
-    change: { name?: string; is_active?: boolean; limits?: LimitChanges },
+    change: ProjectChange,
     nowMs: number,
     by: AuditEntry,
   ): Promise<ProjectRow | null>;

@@ -4,10 +4,12 @@ import { describe, expect, test } from "bun:test";
 import { type AdminSetup, setUpAdmin, VIEWER_TOKEN } from "../support/admin.ts";
 import { ApiDocument } from "../support/openapi.ts";
 
+const RESTRICTIONS = ["models", "endpoints", "tiers", "limits"];
+
 /** The contract: every operation with the fields that its body may have. */
 const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   "GET /manage/projects": [],
-  "POST /manage/projects": ["name", "api_key", "provider", "limits"],
+  "POST /manage/projects": ["name", "api_key", "provider", ...RESTRICTIONS],
   "GET /manage/projects/{id}": [],
   "PATCH /manage/projects/{id}": [
     "name",
@@ -15,7 +17,7 @@ const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
     "provider",
     "is_active",
     "revoke_tokens",
-    "limits",
+    ...RESTRICTIONS,
   ],
   "DELETE /manage/projects/{id}": [],
   "GET /manage/projects/{id}/credentials": [],
@@ -28,10 +30,7 @@ const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
     "duration_minutes",
     "label",
     "max_requests",
-    "models",
-    "endpoints",
-    "tiers",
-    "limits",
+    ...RESTRICTIONS,
   ],
   "GET /manage/tokens/{id}": [],
   "PATCH /manage/tokens/{id}": ["label", "is_active", "max_requests", "limits"],

@@ -293,6 +293,60 @@ const CASES: readonly Case[] = [
     audit: ["project.create project_name:a refused"],
   },
   {
+    what: "a new project with lists",
+    method: "POST",
+    path: "/manage/projects",
+    body: { name: "a", models: ["gpt-5*"], endpoints: ["/v1/responses"], tiers: null },
+    status: 201,
+    has: ['"models":["gpt-5*"],"endpoints":["/v1/responses"],"tiers":null'],
+    audit: ["project.create project:prj_* done"],
+  },
+  {
+    what: "lists of a project",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { models: ["o3"], tiers: ["flex", "default"] },
+    status: 200,
+    has: ['"models":["o3"],"endpoints":null,"tiers":["flex","default"]'],
+    audit: ["project.update project:default done"],
+  },
+  {
+    what: "lists that are taken away",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { models: null, endpoints: null, tiers: null },
+    status: 200,
+    has: ['"models":null,"endpoints":null,"tiers":null'],
+    audit: ["project.update project:default done"],
+  },
+  {
+    what: "an empty list",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { models: [] },
+    status: 400,
+    has: ['\\"models\\" must be a list of 1 to 100 names, or null for no restriction'],
+    audit: ["project.update project:default refused"],
+  },
+  {
+    what: "a list with a * in the middle of a name",
+    method: "POST",
+    path: "/manage/projects",
+    body: { name: "a", endpoints: ["/v1/*/content"] },
+    status: 400,
+    has: ["only at the end of an entry"],
+    audit: ["project.create project_name:a refused"],
+  },
+  {
+    what: "a list that is a text",
+    method: "PATCH",
+    path: "/manage/projects/default",
+    body: { tiers: "flex" },
+    status: 400,
+    has: ['\\"tiers\\" must be a list'],
+    audit: ["project.update project:default refused"],
+  },
+  {
     what: "revoke_tokens of an active project",
     method: "PATCH",
     path: "/manage/projects/default",
@@ -408,10 +462,23 @@ describe("/manage/projects", () => {
     const limits = { session_turns: 5, requests_per_minute: null };
     await request("PATCH", "/manage/projects/default", { name: "shop", limits });
     await request("PATCH", "/manage/projects/default", { is_active: false });
+    const lists = { models: ["gpt-5*", "o3"], tiers: null };
+    await request("PATCH", "/manage/projects/default", lists);
+    await request("POST", "/manage/projects", { name: "web", ...lists });
     expect(store.audit.map(({ details }) => details)).toEqual([
       { name: "shop", "limits.session_turns": 5, "limits.requests_per_minute": null },
       { is_active: false },
+      { models: "gpt-5*, o3", tiers: null },
+      { name: "web", models: "gpt-5*, o3" },
     ]);
+  });
+
+  test("lists are in the node's memory when the answer goes out", async () => {
+    const { request, directory } = await setUpAdmin();
+    await request("PATCH", "/manage/projects/default", { models: ["o3"] });
+    expect(directory.project("default")).toMatchObject({ models: ["o3"], tiers: null });
+    await request("PATCH", "/manage/projects/default", { models: null });
+    expect(directory.project("default")?.models).toBeNull();
   });
 
   test("nothing else reaches the node's memory that the store refused", async () => {

@@ -5,12 +5,13 @@ import type { CredentialRow, ProjectRow } from "../../src/store/store.ts";
 import { FakeCipher } from "../support/fake_cipher.ts";
 import { BY_ADMIN } from "../support/identity.ts";
 import { MemoryStore } from "../support/memory_store.ts";
+import { UNRESTRICTED } from "../support/unrestricted.ts";
 
 const NOW_MS = 1_795_190_000_000;
 
 function project(id: string, change: Partial<ProjectRow> = {}): ProjectRow {
   const times = { created_at: NOW_MS, updated_at: NOW_MS, deactivated_at: null };
-  return { id, name: id, is_active: true, ...times, limits: {}, ...change };
+  return { id, name: id, is_active: true, ...times, ...UNRESTRICTED, ...change };
 }
 
 async function setUp() {

@@ -5,6 +5,7 @@ import type { AuditEntry } from "../../src/store/store.ts";
 import { FakeSession } from "../support/admin.ts";
 import { setUpCli } from "../support/cli.ts";
 import { runAgainst } from "../support/fake_api.ts";
+import { UNRESTRICTED } from "../support/unrestricted.ts";
 
 const SECRET = "sk-proj-0123456789abcdefghij";
 
@@ -59,7 +60,7 @@ describe("sluice project", () => {
       client_address: "",
       details: {},
     };
-    const row = { is_active: true, deactivated_at: null, limits: {} };
+    const row = { is_active: true, deactivated_at: null, ...UNRESTRICTED };
     for (let index = 0; index < 1500; index++) {
       const times = { created_at: index, updated_at: index };
       await store.insertProject({ ...row, ...times, id: `p${index}`, name: `n${index}` }, by);
@@ -84,6 +85,18 @@ describe("sluice project create", () => {
   });
 });
 
+describe("sluice project create", () => {
+  test("sends lists", async () => {
+    const args = ["project", "create", "web", "--model", "gpt-5*", "--model", "o3"];
+    const more = ["--endpoint", "/v1/responses", "--tier", "flex"];
+    const answer = { ...PROJECT, models: ["gpt-5*", "o3"] };
+    const { calls, out } = await runAgainst({ "POST projects": answer }, [...args, ...more]);
+    const lists = { models: ["gpt-5*", "o3"], endpoints: ["/v1/responses"], tiers: ["flex"] };
+    expect(calls).toEqual([["POST projects", { name: "web", ...lists }]]);
+    expect(out).toMatch(/\nmodels +gpt-5\*, ?o3\n/);
+  });
+});
+
 describe("sluice project update", () => {
   const answers = { "PATCH projects/p1": PROJECT };
   const update = (...args: string[]) => runAgainst(answers, ["project", "update", "p1", ...args]);
@@ -92,6 +105,11 @@ describe("sluice project update", () => {
     const { calls } = await update("--limit", "tokens_per_minute=9", "--no-limit", "session_turns");
     const limits = { tokens_per_minute: 9, session_turns: null };
     expect(calls).toEqual([["PATCH projects/p1", { limits }]]);
+  });
+
+  test("replaces the lists that are named, and takes others away", async () => {
+    const { calls } = await update("--tier", "flex", "--any-model");
+    expect(calls).toEqual([["PATCH projects/p1", { models: null, tiers: ["flex"] }]]);
   });
 
   test("without an option sends nothing", async () => {

@@ -38,10 +38,19 @@ interface Step {
 const STEPS: readonly Step[] = [
   {
     send: "POST /manage/projects",
-    body: { name: "web", api_key: SECRET, limits: { requests_per_minute: 50 } },
+    body: {
+      name: "web",
+      api_key: SECRET,
+      models: ["gpt-5*"],
+      tiers: ["flex"],
+      limits: { requests_per_minute: 50 },
+    },
     status: 201,
     keep: "web",
-    has: ['"limits":{"requests_per_minute":50}', '"api_key":"sk-p****ghij"'],
+    has: [
+      '"models":["gpt-5*"],"endpoints":null,"tiers":["flex"],"limits":{"requests_per_minute":50}',
+      '"api_key":"sk-p****ghij"',
+    ],
     audit: ["project.create project:prj_* done", "credential.put credential:crd_* done"],
   },
   {
@@ -71,10 +80,16 @@ const STEPS: readonly Step[] = [
     send: "PATCH /manage/projects/<web>",
     body: {
       name: "shop",
+      models: null,
+      endpoints: ["/v1/responses"],
       limits: { budget_micros_total: 5_000_000, requests_per_minute: null },
     },
     status: 200,
-    has: ['"name":"shop"', '"limits":{"budget_micros_total":5000000}'],
+    has: [
+      '"name":"shop"',
+      '"models":null,"endpoints":["/v1/responses"],"tiers":["flex"]',
+      '"limits":{"budget_micros_total":5000000}',
+    ],
     audit: ["project.update project:prj_* done"],
   },
   {

@@ -10,6 +10,7 @@ import type {
   Store,
   TokenRow,
 } from "../../src/store/store.ts";
+import { UNRESTRICTED } from "../support/unrestricted.ts";
 
 export interface OpenedStore {
   /** Of node `node_1`. */
@@ -51,7 +52,7 @@ export function by(action = "test", change: Partial<AuditEntry> = {}): AuditEntr
 
 export function project(id: string, change: Partial<ProjectRow> = {}): ProjectRow {
   const times = { created_at: 1000, updated_at: 1000, deactivated_at: null };
-  return { id, name: `name of ${id}`, is_active: true, ...times, limits: {}, ...change };
+  return { id, name: `name of ${id}`, is_active: true, ...times, ...UNRESTRICTED, ...change };
 }
 
 export function credential(id: string, change: Partial<CredentialRow> = {}): CredentialRow {
@@ -62,9 +63,8 @@ export function credential(id: string, change: Partial<CredentialRow> = {}): Cre
 
 export function token(id: string, change: Partial<TokenRow> = {}): TokenRow {
   const times = { created_at: 1000, expires_at: 9000, revoked_at: null };
-  const allowed = { models: null, endpoints: null, tiers: null, limits: {} };
   const use = { last_used_at: null, request_count: 0, cache_hit_count: 0 };
-  return { id, project_id: "p1", label: null, ...times, ...allowed, ...use, ...change };
+  return { id, project_id: "p1", label: null, ...times, ...UNRESTRICTED, ...use, ...change };
 }
 
 export function signingKey(kid: string, change: Partial<SigningKeyRow> = {}): SigningKeyRow {

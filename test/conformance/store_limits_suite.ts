@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { LeaseRequest } from "../../src/store/leases.ts";
 import type { Store } from "../../src/store/store.ts";
 import { Prng } from "../support/prng.ts";
+import { UNRESTRICTED } from "../support/unrestricted.ts";
 import { usageEvent } from "../support/usage_event.ts";
 import { by, type OpenedStore, type OpenStore, token } from "./store_fixtures.ts";
 
@@ -304,7 +305,7 @@ export function limitsSuite(name: string, openStore: OpenStore): void {
     });
 
     test("deleteProject() forgets the sums of the project and its tokens", async () => {
-      const row = { id: "x1", name: "x1", is_active: true, limits: {} };
+      const row = { id: "x1", name: "x1", is_active: true, ...UNRESTRICTED };
       const times = { created_at: 1, updated_at: 1, deactivated_at: null };
       await store.insertProject({ ...row, ...times }, by());
       await store.insertToken(token("x2", { project_id: "x1" }), by());

@@ -86,6 +86,21 @@ export function storeSuite(name: string, openStore: OpenStore): void {
         expect(await store.updateProject("none", { name: "x" }, 2000, by())).toBeNull();
       });
 
+      test("a project's lists are kept whole, each until it is changed or taken away", async () => {
+        const lists = { models: ["gpt-5*", 'a "b"'], endpoints: ["/v1/*"], tiers: null };
+        const made = project("p8", { ...lists, limits: { session_turns: 3 } });
+        expect(await store.insertProject(made, by())).toBe(true);
+        const stored = async () => (await store.listProjects()).find(({ id }) => id === "p8");
+        expect(await stored()).toEqual(made);
+        const change = { models: null, tiers: ["flex"] };
+        const changed = { ...made, ...change, updated_at: 2000 };
+        expect(await store.updateProject("p8", change, 2000, by())).toEqual(changed);
+        const limits = { session_turns: null };
+        await store.updateProject("p8", { name: "lists", limits }, 2000, by());
+        expect(await stored()).toEqual({ ...changed, name: "lists", limits: {} });
+        await store.deleteProject("p8", by());
+      });
+
       test("updateProject() by two nodes at once loses neither change", async () => {
         for (let round = 1; round <= 5; round += 1) {
           const name = `round ${round}`;

@@ -178,13 +178,13 @@ describe("transaction()", () => {
 });
 
 describe("a schema", () => {
-  const next: Migration = { version: 4, name: "next", sql: "CREATE TABLE two (a TEXT)" };
+  const next: Migration = { version: 5, name: "next", sql: "CREATE TABLE two (a TEXT)" };
 
   test("that is missing, behind or newer is refused, and the refusal says what to do", async () => {
     const config = databaseConfig(await server.createDatabase());
     const options = { config, clock: systemClock, nodeId: "node_1", report };
     const missing = await openPostgresStore(options).catch(String);
-    expect(missing).toContain("no schema yet, and this sluice needs version 3");
+    expect(missing).toContain("no schema yet, and this sluice needs version 4");
     expect(missing).toContain("sluice migrate");
     const driver = await openPostgres(options);
     drivers.push(driver);
@@ -192,17 +192,19 @@ describe("a schema", () => {
       { version: 1, name: "init", appliedAtMs: null },
       { version: 2, name: "control_plane", appliedAtMs: null },
       { version: 3, name: "policies", appliedAtMs: null },
+      { version: 4, name: "project_lists", appliedAtMs: null },
     ]);
     expect(await driver.hasTable("schema_migrations")).toBe(false);
     await migrate(driver, 5);
     await (await openPostgresStore(options)).close();
     expect(await migrate(driver, 6, [...MIGRATIONS, next])).toEqual(["next"]);
-    expect(await openPostgresStore(options).catch(String)).toContain("schema version 4, and this");
+    expect(await openPostgresStore(options).catch(String)).toContain("schema version 5, and this");
     expect(await migrationStatus(driver)).toEqual([
       { version: 1, name: "init", appliedAtMs: 5 },
       { version: 2, name: "control_plane", appliedAtMs: 5 },
       { version: 3, name: "policies", appliedAtMs: 5 },
-      { version: 4, name: "next", appliedAtMs: 6 },
+      { version: 4, name: "project_lists", appliedAtMs: 5 },
+      { version: 5, name: "next", appliedAtMs: 6 },
     ]);
   });
 
@@ -210,7 +212,7 @@ describe("a schema", () => {
     const at = await server.createDatabase();
     const several = await Promise.all([1, 2, 3].map(() => open({}, systemClock, at)));
     const applied = await Promise.all(several.map((driver) => migrate(driver, 5)));
-    expect(applied.flat().toSorted()).toEqual(["control_plane", "init", "policies"]);
+    expect(applied.flat().toSorted()).toEqual(MIGRATIONS.map(({ name }) => name).toSorted());
   });
 });
 

@@ -48,7 +48,8 @@ test("usageEvent() refuses a row without a column by its name", () => {
 
 test("projectRow() reads 0 and 1 as a flag", () => {
   const times = { created_at: 1, updated_at: 2, deactivated_at: null };
-  const row = { id: "p", name: "n", ...times, limits: "{}" };
+  const lists = { models: null, endpoints: null, tiers: null };
+  const row = { id: "p", name: "n", ...times, ...lists, limits: "{}" };
   expect(projectRow({ ...row, is_active: 1 }).is_active).toBe(true);
   expect(projectRow({ ...row, is_active: 0 }).is_active).toBe(false);
   expect(() => projectRow({ ...row, is_active: null })).toThrow("is_active");

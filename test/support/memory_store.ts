@@ -20,6 +20,7 @@ import type {
   PolicyRow,
   PolicyVersion,
   ProjectRevocationRow,
+  ProjectChange,
   ProjectRow,
   RevocationChanges,
   RevocationPage,
@@ -39,6 +40,7 @@ import { MemoryPolicies } from "./memory_policies.ts";
 import { MemoryRevocations, pageOfTokens } from "./memory_revocations.ts";
 import { MemorySpend } from "./memory_spend.ts";
 import { MemoryUsage } from "./memory_usage.ts";
+import { UNRESTRICTED } from "./unrestricted.ts";
 
 const EPOCH_MS = 1_795_000_000_000;
 
@@ -81,7 +83,7 @@ export class MemoryStore implements Store {
       created_at: EPOCH_MS,
       updated_at: EPOCH_MS,
       deactivated_at: null,
-      limits: {},
+      ...UNRESTRICTED,
     });
   }
 
@@ -103,7 +105,7 @@ export class MemoryStore implements Store {
 
   updateProject(
     id: string,
-    change: Parameters<Store["updateProject"]>[1],
+    change: ProjectChange,
     nowMs: number,
     by: AuditEntry,
   ): Promise<ProjectRow | null> {
