@@ -21,25 +21,27 @@ import type { MaybePromise } from "./runtime/runtime.ts";
 /** Nothing is asked of the budgets by an exchange that bills nothing. */
 const FREE = { kind: "exchange", tokens: 0, costMicros: 0 } as const;
 
-/** Whether the token may be used for this endpoint. @throws GatewayError `endpoint_not_allowed` */
+/** Whether the caller may use this endpoint. @throws GatewayError `endpoint_not_allowed` */
 export function admitEndpoint(
   { authenticator }: GatewayParts,
   { principal, candidates }: Admitted,
 ): void {
   const { endpoint, path } = candidates[0];
-  const { restrictions } = principal;
-  requireEndpoint(restrictions, endpoint.name, path);
-  const isLimited = restrictions !== null || authenticator.limits(principal).length > 0;
-  requireBounded(endpoint, isLimited);
+  const lists = authenticator.lists(principal);
+  requireEndpoint(lists, endpoint.name, path);
+  if (!endpoint.escapesLimits) return;
+  requireBounded(endpoint, lists.length > 0 || authenticator.limits(principal).length > 0);
 }
 
-/** Whether the token may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */
+/** Whether the caller may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */
 export function admitAsked(
-  { restrictions }: Principal,
+  { authenticator }: Pick<GatewayParts, "authenticator">,
+  principal: Principal,
   { model, serviceTier }: Pick<AskedTurn, "model" | "serviceTier">,
 ): void {
-  requireModel(restrictions, model);
-  requireTier(restrictions, serviceTier);
+  const lists = authenticator.lists(principal);
+  requireModel(lists, model);
+  requireTier(lists, serviceTier);
 }
 
 /**
@@ -69,16 +71,29 @@ export function reserveSession(
 /** Judges the turns of a session. */
 export function createTurnAdmission(
   parts: GatewayParts,
-  { principal }: Admitted,
+  admitted: Admitted,
   session: SessionLimits,
   tiers: SessionTiers,
 ): TurnAdmission {
   const { limiter, authenticator } = parts;
+  const { principal } = admitted;
+  /** What was allowed when the session was opened may not be any more. */
+  const admitTurn = (asked: AskedTurn) => {
+    admitEndpoint(parts, admitted);
+    admitAsked(parts, principal, asked);
+    session.admitTurn();
+  };
+  const requireConfirmed = (model: string) => {
+    try {
+      requireModel(authenticator.lists(principal), model);
+    } catch (thrown) {
+      throw tallied(parts, principal, thrown);
+    }
+  };
   return {
     admit(asked) {
       try {
-        admitAsked(principal, asked);
-        session.admitTurn();
+        admitTurn(asked);
       } catch (thrown) {
         throw tallied(parts, principal, thrown);
       }
@@ -105,18 +120,15 @@ export function createTurnAdmission(
       noteUse(parts, principal);
       const ask = askOf(parts, asked);
       const { reservation, refusal } = limiter.charge(authenticator.limits(principal), ask);
-      const spent = refusal ?? refusalOf(session);
-      if (spent !== null) tallied(parts, principal, spent);
-      return { reservation: countedIn(session, reservation), refusal: spent };
+      const refused = refusal ?? thrownBy(() => admitTurn(asked));
+      if (refused !== null) tallied(parts, principal, refused);
+      return { reservation: countedIn(session, reservation), refusal: refused };
     },
     confirmModel(model) {
       tiers.confirmModel(model);
-      try {
-        requireModel(principal.restrictions, model);
-      } catch (thrown) {
-        throw tallied(parts, principal, thrown);
-      }
+      requireConfirmed(model);
     },
+    confirmTranscriptionModel: requireConfirmed,
   };
 }
 
@@ -146,9 +158,9 @@ function noteUse({ limiter }: GatewayParts, { kind, tokenId }: Principal): void 
   if (kind === "token" && tokenId !== null) limiter.noteUse(tokenId, { cacheHit: false });
 }
 
-function refusalOf(session: SessionLimits): unknown {
+function thrownBy(check: () => void): unknown {
   try {
-    session.admitTurn();
+    check();
     return null;
   } catch (thrown) {
     return thrown;

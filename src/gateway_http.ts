@@ -131,7 +131,7 @@ class HttpExchange implements LiveExchange {
       sent: (byteCount) => this.#meter?.sent(byteCount),
       requested: (requested) => {
         policeForm(this.#parts, principal, this.#candidate, requested);
-        admitAsked(principal, requested);
+        admitAsked(this.#parts, principal, requested);
         this.#meter?.requested(requested);
       },
     });
@@ -146,7 +146,7 @@ class HttpExchange implements LiveExchange {
       return reserveExchange(this.#parts, this.#admitted, null);
     }
     const model = requested?.model ?? null;
-    if (requested !== null) admitAsked(principal, { model, serviceTier: decidedTier });
+    if (requested !== null) admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
     return reserveExchange(this.#parts, this.#admitted, {
       model,
       serviceTier: decidedTier,

@@ -13,7 +13,7 @@ import type { ProviderConfig } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import type { Message, Principal } from "./exchange.ts";
 import type { GatewayParts } from "./gateway_arrival.ts";
-import { requireModel, requireTier } from "./policy/access.ts";
+import { requireModel, requireTier, tierRefusal } from "./policy/access.ts";
 import { type ParamWhitelist, requireParams } from "./policy/param_whitelist.ts";
 import { decideServiceTier, isStricter, type TierDecision } from "./policy/service_tier.ts";
 import { failedTurnMessages } from "./provider/failed_turn.ts";
@@ -22,7 +22,10 @@ import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { readTiers, startsNothing, type TierAsk, writeTier } from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
 
-type TierParts = Pick<GatewayParts, "tierPolicy" | "metrics" | "log" | "credentials" | "clock">;
+type TierParts = Pick<
+  GatewayParts,
+  "authenticator" | "tierPolicy" | "metrics" | "log" | "credentials" | "clock"
+>;
 
 /** What was asked for, and what goes upstream; null: no tier. */
 interface Tiers {
@@ -187,8 +190,9 @@ export class SessionTiers {
     const dialect = this.#dialect;
     if (this.#whitelist.size > 0) requireParams(this.#whitelist, message);
     if (dialect === "none") return { message, tiers: null };
-    const { model, sessionModel, asks } = readTiers(dialect, "message", message);
+    const { model, sessionModel, asks, ...read } = readTiers(dialect, "message", message);
     if (sessionModel !== null) this.#requireMove(sessionModel);
+    for (const transcription of read.transcriptionModels) this.#requireModel(transcription);
     if (dialect === "openai_responses") this.#model ??= model;
     const held = [this.#model, ...this.#modelsAsked, sessionModel];
     const standing: StandingTier[] = [];
@@ -211,11 +215,15 @@ export class SessionTiers {
   }
 
   #requireMove(model: string): void {
-    requireModel(this.#principal.restrictions, model);
+    this.#requireModel(model);
     if (this.#modelsAsked.length < MODELS_ASKED_MAX) return;
     throw new GatewayError("bad_request", {
       message: "The session's model was set too often before the upstream confirmed it",
     });
+  }
+
+  #requireModel(model: string): void {
+    requireModel(this.#parts.authenticator.lists(this.#principal), model);
   }
 
   #moveTo(model: string): void {
@@ -228,19 +236,34 @@ export class SessionTiers {
   }
 
   /**
-   * What a session holds was decided by a policy, or for a model, that may not hold any more. Where
-   * that is so, nothing goes on that could start a turn, until the client sets another tier.
+   * What a session holds was decided by a policy, for a model, or under lists that may not hold any
+   * more. Where that is so, nothing goes on that could start a turn, until the client sets another
+   * tier.
    */
   #judgeStanding(models: readonly (string | null)[], isMoved: boolean, message: Message): void {
     const { policy } = this.#parts.tierPolicy;
-    if (this.#standing.length === 0 || (this.#judgedBy === policy && !isMoved)) return;
+    const unlisted = this.#unlistedTier();
+    const isJudged = this.#judgedBy === policy && !isMoved;
+    if (unlisted === null && (this.#standing.length === 0 || isJudged)) return;
     if (!isMoved && startsNothing(this.#dialect, message)) return;
+    if (unlisted !== null) throw this.#judge.failTurn(this.#dialect, message, unlisted.message);
     for (const { ask, decided } of this.#standing) {
       const { tier } = this.#judge.decide(ask, models, this.#dialect, message);
       // It cannot be rewritten any more: the upstream has it.
       if (tier !== decided) throw this.#judge.failTurn(this.#dialect, message, STANDING_REFUSED);
     }
     this.#judgedBy = policy;
+  }
+
+  /** Why the caller may not have a tier that the session holds; null: it may. */
+  #unlistedTier(): GatewayError | null {
+    if (this.#standing.length === 0) return null;
+    const lists = this.#parts.authenticator.lists(this.#principal);
+    for (const { decided } of this.#standing) {
+      const refusal = tierRefusal(lists, decided);
+      if (refusal !== null) return refusal;
+    }
+    return null;
   }
 }
 
@@ -286,7 +309,7 @@ class Judge {
     const decision = decisions.reduce((one, other) => (isStricter(other, one) ? other : one));
     this.#count(decision, tier, decision.model);
     if (decision.action !== "block") {
-      requireTier(this.#principal.restrictions, decision.tier);
+      requireTier(this.#parts.authenticator.lists(this.#principal), decision.tier);
       return decision;
     }
     const reason = decision.message ?? "The service tier is not allowed";

@@ -49,7 +49,7 @@ export async function openSession(
     sessionsPerTokenMax: parts.config.limits.sessionsPerTokenMax,
   });
   const model = modelOfQuery(admitted);
-  if (model !== null) admitAsked(principal, { model, serviceTier: null });
+  if (model !== null) admitAsked(parts, principal, { model, serviceTier: null });
   const subjects = parts.authenticator.limits(principal);
   const place = await reserveSession(parts, subjects);
   connection.setIdleTimeout(0);

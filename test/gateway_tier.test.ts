@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 
 import type { ProviderConfig } from "../src/config/config.ts";
 import { GatewayError } from "../src/errors.ts";
-import type { Message, Principal } from "../src/exchange.ts";
+import type { Message, Principal, SubjectLists } from "../src/exchange.ts";
 import { policeForm, policeRequest, SessionTiers } from "../src/gateway_tier.ts";
 import { parseGlob } from "../src/lib/glob.ts";
 import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
@@ -14,6 +14,7 @@ import { readRequestedTurn } from "../src/provider/request.ts";
 import type { Candidate } from "../src/route/choose.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { providerConfig } from "./support/provider_config.ts";
+import { UNRESTRICTED } from "./support/unrestricted.ts";
 
 const PRINCIPAL: Principal = {
   kind: "token",
@@ -62,6 +63,9 @@ class World {
   readonly clock = new FakeClock();
   /** Whether the project has a key of its own. */
   hasOwnKey = false;
+  /** What the caller may be used for. */
+  lists: readonly SubjectLists[] = [];
+  readonly authenticator = { lists: () => this.lists };
   readonly credentials = { hasCredential: () => this.hasOwnKey };
 
   readonly log = (event: string, fields = {}) => void this.logged.push({ event, ...fields });
@@ -99,6 +103,8 @@ class World {
   }
 }
 
+const ONLY_FLEX = { ...UNRESTRICTED, tiers: ["flex"] };
+const TOKEN_LISTS = { subject: "token:tok_1", lists: { ...ONLY_FLEX, tiers: ["flex", "fast"] } };
 const FILTER = { service_tier: "priority", action: "filter" };
 const BLOCK = { service_tier: "priority", action: "block" };
 const FORCE = { service_tier: "priority", action: "force", force_tier: "flex" };
@@ -183,10 +189,11 @@ describe("policeRequest()", () => {
     ["anthropic_messages", '{"model":"m","speed":"fast"}'],
     ["gemini_generate", '{"serviceTier":"priority"}'],
     ["openai_responses", '{"service_tier":"priority"}'],
-  ] as const)("holds a token to its tiers in %s", (dialect, text) => {
-    const restrictions = { models: null, endpoints: null, tiers: ["flex"], limits: {} };
-    const error = thrown(() => new World().request(dialect, text, new Headers(), { restrictions }));
-    expect(error.code).toBe("tier_blocked");
+  ] as const)("holds a caller to the tiers of each list in %s", (dialect, text) => {
+    const world = new World();
+    world.lists = [TOKEN_LISTS, { subject: "project:prj_1", lists: ONLY_FLEX }];
+    const error = thrown(() => world.request(dialect, text));
+    expect([error.code, error.subject]).toEqual(["tier_blocked", "project:prj_1"]);
   });
 
   test("goes by the credential that is sent: a project's own is an API key", () => {
@@ -399,6 +406,36 @@ describe("SessionTiers", () => {
     const create = '{"type":"response.create","response":{"service_tier":"priority"}}';
     tiers.confirmModel("cheap-2");
     expect(thrown(() => police(tiers, create)).code).toBe("tier_blocked");
+  });
+
+  test("refuses the same on a tier that is not in the caller's lists any more", () => {
+    const world = new World();
+    const tiers = world.session("openai_realtime", "rt");
+    police(tiers, UPDATE);
+    world.lists = [{ subject: "project:prj_1", lists: ONLY_FLEX }];
+    for (const text of [APPEND, TURN]) {
+      const { code, goesOn, message } = thrown(() => police(tiers, text));
+      expect([code, goesOn]).toEqual(["tier_blocked", true]);
+      expect(message).toStartWith("This project may not be used for the service tier");
+    }
+    expect(() => police(tiers, '{"type":"response.cancel"}')).not.toThrow();
+    police(tiers, UPDATE.replace("priority", "flex"));
+    expect(police(tiers, TURN).tiers?.decided).toBe("flex");
+  });
+
+  test("holds what a session is set to use to the lists that hold at that moment", () => {
+    const world = new World();
+    const tiers = world.session("openai_realtime", "rt-1");
+    const model = '{"type":"session.update","session":{"model":"rt-2"}}';
+    const transcription =
+      '{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"t-1"}}}}}';
+    for (const update of [model, transcription]) {
+      world.lists = [];
+      police(tiers, update);
+      world.lists = [{ subject: "project:prj_1", lists: { ...UNRESTRICTED, models: ["rt-1"] } }];
+      const error = thrown(() => police(tiers, update));
+      expect([error.code, error.subject]).toEqual(["model_not_allowed", "project:prj_1"]);
+    }
   });
 
   test("judges by every model that was set and not confirmed", () => {

@@ -9,7 +9,14 @@
 import type { AuthMode, Config, ProviderConfig } from "../config/config.ts";
 import { narrowLimits } from "../config/limits.ts";
 import { type ErrorCode, GatewayError } from "../errors.ts";
-import type { Limits, Principal, SubjectLimits } from "../exchange.ts";
+import type {
+  AllowLists,
+  Limits,
+  Principal,
+  Restrictions,
+  SubjectLimits,
+  SubjectLists,
+} from "../exchange.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 import type { TokenOverrideRow } from "../store/store.ts";
 import type { FoundCredentials } from "./credential.ts";
@@ -37,7 +44,8 @@ interface Standing {
   isActive(projectId: string): boolean;
   /** Of a token, by its `jti`. */
   overrideOf(jti: string): TokenOverrideRow | null;
-  limitsOf(projectId: string): Limits;
+  /** What a project may be used for, and how much; null where there is none. */
+  restrictionsOf(projectId: string): Restrictions | null;
   /** Whether the revocations known are too old for tokens to be trusted. */
   isStale(): boolean;
 }
@@ -53,6 +61,7 @@ const OPEN: Principal = {
 };
 
 const NO_LIMITS: Limits = {};
+const NO_LISTS: readonly SubjectLists[] = [];
 
 /** Who may use `provider` under `config`. Digests every key: make it once per configuration. */
 export function accessOf(
@@ -114,9 +123,24 @@ export class Authenticator {
       const limits = override === null ? signed : narrowLimits(signed, override.limits);
       if (hasAny(limits)) subjects.push({ subject: `token:${tokenId}`, limits });
     }
-    const limits = this.#standing.limitsOf(projectId);
+    const limits = this.#standing.restrictionsOf(projectId)?.limits ?? NO_LIMITS;
     if (hasAny(limits)) subjects.push({ subject: `project:${projectId}`, limits });
     return subjects;
+  }
+
+  /**
+   * The lists that hold now, each of them: those signed into the token, and those of its project.
+   * To be asked for anew with each request and turn, as a project's change.
+   */
+  lists({ kind, tokenId, projectId, restrictions }: Principal): readonly SubjectLists[] {
+    const project = this.#standing.restrictionsOf(projectId);
+    const ofToken = kind === "token" && isRestricting(restrictions);
+    const ofProject = isRestricting(project);
+    if (!ofToken && !ofProject) return NO_LISTS;
+    return [
+      ...(ofToken ? [{ subject: `token:${tokenId}`, lists: restrictions }] : []),
+      ...(ofProject ? [{ subject: `project:${projectId}`, lists: project }] : []),
+    ];
   }
 
   #identify(credential: string, keys: StaticKeys): MaybePromise<Principal> {
@@ -182,6 +206,10 @@ function subjectOf({ tokenId, projectId }: Principal): string {
 function hasAny(limits: Limits): boolean {
   for (const _ in limits) return true;
   return false;
+}
+
+function isRestricting(lists: AllowLists | null): lists is AllowLists {
+  return lists !== null && (lists.models ?? lists.endpoints ?? lists.tiers) !== null;
 }
 
 function valueOf(credential: { readonly value: string }): string {

@@ -41,8 +41,6 @@ const FAREWELL_MS = 2_000;
 
 const ANNOUNCE_INTERVAL_MS = 1_000;
 
-const NO_LIMITS = {};
-
 /** A node that serves. */
 export interface RunningNode {
   /** Base URLs of the data listeners, cleartext first. */
@@ -87,7 +85,7 @@ function gatewayOf(parts: Parts): Gateway {
       isRevoked: (principal) => revocations.isRevoked(principal),
       isActive: (projectId) => directory.isActive(projectId),
       overrideOf: (jti) => revocations.overrideOf(jti),
-      limitsOf: (projectId) => directory.project(projectId)?.limits ?? NO_LIMITS,
+      restrictionsOf: (projectId) => directory.project(projectId),
       isStale: () =>
         revocationStalenessMaxMs > 0 && follower.stalenessMs() > revocationStalenessMaxMs,
     }),

@@ -288,6 +288,9 @@ class SessionMeter implements SessionMeterTap {
       this.#sessionModel = signal.model;
     }
     if (signal.transcriptionModel !== undefined) {
+      if (signal.transcriptionModel !== null) {
+        this.#options.admission.confirmTranscriptionModel(signal.transcriptionModel);
+      }
       this.#transcriptionModel = signal.transcriptionModel;
     }
   }

@@ -35,4 +35,6 @@ export interface TurnAdmission {
   charge(asked: AskedTurn): Charge;
   /** The upstream says what the session's model is. @throws GatewayError it is not allowed */
   confirmModel(model: string): void;
+  /** The same of the model that it transcribes with. @throws GatewayError it is not allowed */
+  confirmTranscriptionModel(model: string): void;
 }

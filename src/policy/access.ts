@@ -1,13 +1,13 @@
 /**
- * What a token may be used for: endpoints, models, service tiers.
+ * What a caller may ask for: endpoints, models, service tiers.
  *
- * Owns: how an entry of a token's list is compared. Does not own: where the lists come from
- * (`auth/`), nor what a request asks for (`provider/`).
- * Invariant: what is not known is not in a list, and refused.
+ * Owns: how an entry of a list is compared. Does not own: whose lists hold, and where they come
+ * from (`auth/`), nor what a request asks for (`provider/`).
+ * Invariant: every list that holds has to have it; what is not known is in none, and refused.
  */
 
 import { GatewayError } from "../errors.ts";
-import type { Restrictions } from "../exchange.ts";
+import type { AllowLists, SubjectLists } from "../exchange.ts";
 
 /** Of a text from outside that is repeated in a message. */
 const SHOWN_CHARACTERS_MAX = 100;
@@ -19,15 +19,17 @@ const LIST_SHOWN_CHARACTERS_MAX = 300;
  * @throws GatewayError `endpoint_not_allowed`
  */
 export function requireEndpoint(
-  restrictions: Restrictions | null,
+  subjects: readonly SubjectLists[],
   endpointName: string,
   path: string,
 ): void {
-  const list = restrictions?.endpoints ?? null;
-  if (list === null || isListed(list, endpointName) || isListed(list, path)) return;
-  throw new GatewayError("endpoint_not_allowed", {
-    message: `This token may not be used for ${shown(endpointName)}, only for: ${listed(list)}`,
-  });
+  const refusal = firstWithout(
+    subjects,
+    "endpoints",
+    (list) => isListed(list, endpointName) || isListed(list, path),
+  );
+  if (refusal === null) return;
+  throw new GatewayError("endpoint_not_allowed", refusalOf(refusal, `for ${shown(endpointName)}`));
 }
 
 /**
@@ -52,30 +54,61 @@ export function requireBounded(
  * @param model null: the request names none, and what it would get cannot be known
  * @throws GatewayError `model_not_allowed`
  */
-export function requireModel(restrictions: Restrictions | null, model: string | null): void {
-  const list = restrictions?.models ?? null;
-  if (list === null) return;
-  if (model !== null && (isListed(list, model) || isListed(list, bareModel(model)))) return;
+export function requireModel(subjects: readonly SubjectLists[], model: string | null): void {
+  const refusal = firstWithout(
+    subjects,
+    "models",
+    (list) => model !== null && (isListed(list, model) || isListed(list, bareModel(model))),
+  );
+  if (refusal === null) return;
   const what = model === null ? "without naming a model" : `for the model ${shown(model)}`;
-  throw new GatewayError("model_not_allowed", {
-    message: `This token may not be used ${what}, only for: ${listed(list)}`,
-    param: "model",
-  });
+  throw new GatewayError("model_not_allowed", { ...refusalOf(refusal, what), param: "model" });
 }
 
 /**
  * @param tier as the request names it; null: it leaves the choice to its account
  * @throws GatewayError `tier_blocked`
  */
-export function requireTier(restrictions: Restrictions | null, tier: string | null): void {
-  const list = restrictions?.tiers ?? null;
-  if (list === null || tier === null) return;
-  if (isListed(list.map(tierName), tierName(tier))) return;
+export function requireTier(subjects: readonly SubjectLists[], tier: string | null): void {
+  const refusal = tierRefusal(subjects, tier);
+  if (refusal !== null) throw refusal;
+}
+
+/** Why a tier is refused, as `requireTier` would; null: it is not. */
+export function tierRefusal(
+  subjects: readonly SubjectLists[],
+  tier: string | null,
+): GatewayError | null {
+  if (tier === null) return null;
+  const name = tierName(tier);
+  const refusal = firstWithout(subjects, "tiers", (list) => isListed(list.map(tierName), name));
+  if (refusal === null) return null;
   const what = `for the service tier ${shown(tier)}`;
-  throw new GatewayError("tier_blocked", {
-    message: `This token may not be used ${what}, only for: ${listed(list)}`,
-    param: "service_tier",
-  });
+  return new GatewayError("tier_blocked", { ...refusalOf(refusal, what), param: "service_tier" });
+}
+
+/** A list that does not allow what is asked for. */
+interface Refusal {
+  /** Whose it is. */
+  readonly subject: string;
+  readonly list: readonly string[];
+}
+
+function firstWithout(
+  subjects: readonly SubjectLists[],
+  kind: keyof AllowLists,
+  allows: (list: readonly string[]) => boolean,
+): Refusal | null {
+  for (const { subject, lists } of subjects) {
+    const list = lists[kind];
+    if (list !== null && !allows(list)) return { subject, list };
+  }
+  return null;
+}
+
+function refusalOf({ subject, list }: Refusal, what: string): { message: string; subject: string } {
+  const owner = subject.startsWith("token:") ? "token" : "project";
+  return { message: `This ${owner} may not be used ${what}, only for: ${listed(list)}`, subject };
 }
 
 /** An entry is the whole name, or its beginning and a `*`. */

@@ -42,6 +42,8 @@ interface TierReading {
   readonly model: string | null;
   /** That a `session.update` sets for what follows; null: none. */
   readonly sessionModel: string | null;
+  /** That a session is to transcribe with. */
+  readonly transcriptionModels: readonly string[];
   readonly asks: readonly TierAsk[];
 }
 
@@ -79,7 +81,14 @@ function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>
 }
 
 const TOP = scheme(["service_tier"]);
-const OPENAI_MESSAGE = scheme(["service_tier"], { response: TOP, session: TOP });
+/** No tier, but a model of its own. */
+const TRANSCRIPTION = scheme([]);
+const AUDIO = scheme([], { input: scheme([], { transcription: TRANSCRIPTION }) });
+const SESSION = scheme(["service_tier"], {
+  audio: AUDIO,
+  input_audio_transcription: TRANSCRIPTION,
+});
+const OPENAI_MESSAGE = scheme(["service_tier"], { response: TOP, session: SESSION });
 const ANTHROPIC = scheme(["service_tier", SPEED]);
 const GEMINI_CONFIG = scheme(["serviceTier", "service_tier"]);
 const GEMINI = scheme(["serviceTier", "service_tier"], {
@@ -87,6 +96,9 @@ const GEMINI = scheme(["serviceTier", "service_tier"], {
   generation_config: GEMINI_CONFIG,
 });
 const GEMINI_LIVE = scheme(["serviceTier", "service_tier"], { setup: GEMINI });
+
+/** Where a session names the model that it transcribes with: GA and beta. */
+const TRANSCRIPTIONS = ["session.audio.input.transcription.", "session.input_audio_transcription."];
 
 /** Keys that Google reads as one field. */
 const SYNONYMS = [
@@ -119,7 +131,7 @@ const READ_NEXT: ReadonlySet<MeterDialect> = new Set([
   "gemini_live",
 ]);
 
-const NOTHING: TierReading = { model: null, sessionModel: null, asks: [] };
+const NOTHING: TierReading = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
 
 /** A tier found, with where it is in the text. */
 interface Place extends TierAsk {
@@ -150,7 +162,8 @@ export function readTiers(
   const { places, models, type } = walk(dialect, carrier, message);
   const asks = places.map(({ field, tier }) => ({ field, tier }));
   const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
-  return { model: modelOf(dialect, models), sessionModel, asks };
+  const transcriptionModels = TRANSCRIPTIONS.flatMap((prefix) => models.get(prefix) ?? []);
+  return { model: modelOf(dialect, models), sessionModel, transcriptionModels, asks };
 }
 
 /**

@@ -10,9 +10,10 @@ import {
 import { findCredentials } from "../../src/auth/credential.ts";
 import { StaticKeys } from "../../src/auth/static_key.ts";
 import { asGatewayError, GatewayError } from "../../src/errors.ts";
-import type { Limits, Principal } from "../../src/exchange.ts";
+import type { Limits, Principal, Restrictions } from "../../src/exchange.ts";
 import { ed25519, forge, strangersKey } from "../support/forge.ts";
 import { BY_ADMIN, type Identity, openIdentity } from "../support/identity.ts";
+import { UNRESTRICTED } from "../support/unrestricted.ts";
 
 const REQUIRED: Access = { auth: "required", keys: new StaticKeys(["static-key-1"]) };
 const OPEN: Access = { auth: "open", keys: new StaticKeys(["static-key-1"]) };
@@ -287,6 +288,58 @@ describe("Authenticator.limits()", () => {
       const principal = await node.authenticator.authenticate(found(headers), access);
       expect(node.authenticator.limits(principal)).toEqual([project]);
     }
+  });
+});
+
+describe("Authenticator.lists()", () => {
+  const lists = { models: ["gpt-5*"], endpoints: null, tiers: null };
+
+  async function principals(signed: Restrictions | null) {
+    const node = await openIdentity();
+    const { token, jti } = await node.tokens.mint("default", 60_000, signed);
+    const bearers = [
+      [bearer(token), REQUIRED],
+      [bearer("static-key-1"), REQUIRED],
+      [{}, OPEN],
+    ] as const;
+    const found_ = bearers.map(([headers, access]) =>
+      node.authenticator.authenticate(found(headers), access),
+    );
+    const known = await Promise.all(found_);
+    const ask = () => known.map((principal) => node.authenticator.lists(principal));
+    const change = (to: Partial<Restrictions>) => {
+      const row = node.directory.project("default");
+      if (row === null) throw new Error("The default project is missing");
+      node.directory.putProject({ ...row, ...to });
+    };
+    return { jti, ask, change };
+  }
+
+  test("is empty where nothing but limits restricts", async () => {
+    const limits = { session_turns: 5 };
+    const { ask, change } = await principals({ ...UNRESTRICTED, limits });
+    change({ limits });
+    expect(ask()).toEqual([[], [], []]);
+  });
+
+  test("has those that are signed into the token", async () => {
+    const { jti, ask } = await principals({ ...lists, limits: {} });
+    expect(ask()).toMatchObject([[{ subject: `token:${jti}`, lists }], [], []]);
+  });
+
+  test("has the project's as they are now, also for those who have no token", async () => {
+    const { jti, ask, change } = await principals({ ...lists, limits: {} });
+    for (const restricting of [{ tiers: ["flex"] }, { endpoints: ["/v1/*"], tiers: null }]) {
+      change(restricting);
+      const project = { subject: "project:default", lists: restricting };
+      expect(ask()).toMatchObject([
+        [{ subject: `token:${jti}`, lists }, project],
+        [project],
+        [project],
+      ]);
+    }
+    change({ endpoints: null });
+    expect(ask()).toMatchObject([[{ subject: `token:${jti}` }], [], []]);
   });
 });
 

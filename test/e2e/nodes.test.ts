@@ -174,6 +174,30 @@ describe.each([
     expect(status).toBe(200);
   });
 
+  test("a project's lists are in force at the other within a second", async () => {
+    const { id } = JSON.parse(await sluice(here, "project", "create", "lists", "--json"));
+    const token = await sluice(here, "token", "mint", "--project", id);
+    // The other hears of the project a moment later.
+    while (!(await post(there, token)).ok) await Bun.sleep(50);
+    const client = await connect(there.url, "/v1/responses", headers(token));
+    const turn = async () => {
+      client.send(CREATE);
+      const ends = /"type":"(response\.completed|error)"/;
+      const { type, error } = JSON.parse(await client.until((text) => ends.test(text)));
+      return type === "error" ? error.code : "passed";
+    };
+    expect(await turn()).toBe("passed");
+    await manage(here, "PATCH", `projects/${id}`, { models: ["o3"] });
+    const changedMs = performance.now();
+    while ((await turn()) === "passed") await Bun.sleep(10);
+    expect(performance.now() - changedMs).toBeLessThan(1000);
+    expect(await turn()).toBe("model_not_allowed");
+    expect((await post(there, token)).status).toBe(403);
+    await manage(here, "PATCH", `projects/${id}`, { models: null });
+    while ((await turn()) !== "passed") await Bun.sleep(10);
+    client.close();
+  });
+
   test("all tokens of a project are revoked at once, and new ones are not", async () => {
     const { id } = JSON.parse(await sluice(here, "project", "create", "leak", "--json"));
     const old = await sluice(here, "token", "mint", "--project", id);

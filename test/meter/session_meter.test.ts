@@ -779,6 +779,19 @@ describe("createSessionMeter() admits turns", () => {
     expect(() => down(tap, updated)).toThrow("The model is not allowed");
     expect(world.admission.confirmedModels).toEqual(["rt-2"]);
   });
+
+  test("and asks the same of the model that it transcribes with", () => {
+    const { world, tap } = open("openai_realtime");
+    world.admission.onConfirm = () => {
+      throw new GatewayError("model_not_allowed");
+    };
+    const session = { audio: { input: { transcription: { model: "t-1" } } } };
+    const ask = () => down(tap, { type: "session.updated", session });
+    expect(ask).toThrow("The model is not allowed");
+    expect(world.admission.confirmedModels).toEqual(["t-1"]);
+    const off = { audio: { input: { transcription: null } } };
+    expect(() => down(tap, { type: "session.updated", session: off })).not.toThrow();
+  });
 });
 
 describe("createSessionMeter() on a format without a reader", () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
-import type { Restrictions } from "../../src/exchange.ts";
+import type { AllowLists, SubjectLists } from "../../src/exchange.ts";
 import {
   requireBounded,
   requireEndpoint,
@@ -9,8 +9,17 @@ import {
   requireTier,
 } from "../../src/policy/access.ts";
 
-function restricted(lists: Partial<Restrictions>): Restrictions {
-  return { models: null, endpoints: null, tiers: null, limits: {}, ...lists };
+function listsOf(subject: string, lists: Partial<AllowLists>): SubjectLists {
+  return { subject, lists: { models: null, endpoints: null, tiers: null, ...lists } };
+}
+
+function restricted(lists: Partial<AllowLists>): SubjectLists[] {
+  return [listsOf("token:tok_1", lists)];
+}
+
+/** A token's lists beside its project's. */
+function both(token: Partial<AllowLists>, project: Partial<AllowLists>): SubjectLists[] {
+  return [listsOf("token:tok_1", token), listsOf("project:prj_1", project)];
 }
 
 /** The refusal, or null. */
@@ -85,8 +94,41 @@ test.each([
   expect(error?.code ?? null).toBe(isAllowed ? null : "tier_blocked");
 });
 
-test("a token without restrictions may be used for everything", () => {
-  for (const none of [null, restricted({})]) {
+test.each([
+  [["gpt-5*"], ["gpt-5-mini"], "gpt-5-mini", null],
+  [["gpt-5*"], ["gpt-5-mini"], "gpt-5", "project:prj_1"],
+  [["gpt-5"], ["gpt-5*"], "gpt-5-mini", "token:tok_1"],
+  [["o3"], ["gpt-5"], "o3-mini", "token:tok_1"],
+  [["o3"], ["gpt-5"], "gpt-5", "token:tok_1"],
+  [null, ["gpt-5"], "o3", "project:prj_1"],
+  [["gpt-5"], null, "gpt-5", null],
+  [null, ["gpt-5"], null, "project:prj_1"],
+] as const)(
+  "of a token with %p and a project with %p, %p is refused by %p",
+  (token, project, name, by) => {
+    const asks = [
+      [() => requireModel(both({ models: token }, { models: project }), name), "model_not_allowed"],
+      [() => requireTier(both({ tiers: token }, { tiers: project }), name), "tier_blocked"],
+      [
+        () => requireEndpoint(both({ endpoints: token }, { endpoints: project }), name ?? "", "/x"),
+        "endpoint_not_allowed",
+      ],
+    ] as const;
+    for (const [ask, code] of asks) {
+      // No tier is the account's own, and no list is about it.
+      const isRefused = by !== null && !(code === "tier_blocked" && name === null);
+      const error = refused(ask);
+      expect([error?.code ?? null, error?.subject ?? null]).toEqual(
+        isRefused ? [code, by] : [null, null],
+      );
+      const owner = by?.startsWith("token:") ? "This token" : "This project";
+      expect(error?.message ?? owner).toStartWith(owner);
+    }
+  },
+);
+
+test("what has no lists may be used for everything", () => {
+  for (const none of [[], restricted({})]) {
     requireEndpoint(none, "/v1/responses", "/v1/responses");
     requireModel(none, null);
     requireTier(none, "priority");

@@ -107,6 +107,38 @@ describe("readTiers()", () => {
     },
   );
 
+  test.each([
+    [
+      '{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"t"}}}}}',
+      ["t"],
+    ],
+    ['{"session":{"input_audio_transcription":{"model":"t"}},"type":"session.update"}', ["t"]],
+    [
+      '{"type":"transcription_session.update",' +
+        '"session":{"input_audio_transcription":{"model":"t"}}}',
+      ["t"],
+    ],
+    [
+      '{"session":{"audio":{"input":{"transcription":{"model":"a"}}},' +
+        '"input_audio_transcription":{"m\\u006fdel":"b"}}}',
+      ["a", "b"],
+    ],
+    ['{"type":"session.update","session":{"model":"m","audio":{"input":{"model":"x"}}}}', []],
+    ['{"type":"session.update","session":{"audio":{"input":{"transcription":null}}}}', []],
+    ['{"type":"response.create","response":{"audio":{"input":{}}}}', []],
+  ])("finds the models to transcribe with in %s", (text, expected) => {
+    expect(readTiers("openai_realtime", "message", text).transcriptionModels).toEqual(expected);
+  });
+
+  test("refuses a model to transcribe with that stands there twice", () => {
+    const text = '{"session":{"audio":{"input":{"transcription":{"model":"a","model":"b"}}}}}';
+    const error = refusal(() => readTiers("openai_realtime", "message", text));
+    expect([error.code, error.param]).toEqual([
+      "ambiguous_json",
+      "session.audio.input.transcription.model",
+    ]);
+  });
+
   test("reads the tier of a message without a type", () => {
     expect(asks("openai_responses", "message", '{"service_tier":"a"}')).toEqual({
       service_tier: "a",
@@ -243,7 +275,7 @@ describe("readTiers()", () => {
   ];
 
   test.each(quiet)("reads nothing in a message of %s that names nothing: %s", (dialect, text) => {
-    const nothing = { model: null, sessionModel: null, asks: [] };
+    const nothing = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
     for (const message of [text, utf8.encode(text)]) {
       expect(readTiers(dialect, "message", message)).toEqual(nothing);
     }

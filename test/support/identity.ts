@@ -71,7 +71,7 @@ export async function openIdentityOver<S extends Store>(
     isRevoked: (principal) => revocations.isRevoked(principal),
     isActive: (projectId) => directory.isActive(projectId),
     overrideOf: (jti) => revocations.overrideOf(jti),
-    limitsOf: (projectId) => directory.project(projectId)?.limits ?? {},
+    restrictionsOf: (projectId) => directory.project(projectId),
     isStale: () => isStale,
   });
   const setStale = (value: boolean) => void (isStale = value);

@@ -26,6 +26,7 @@ export class RecordingAdmission implements TurnAdmission {
   readonly asked: AskedTurn[] = [];
   readonly charged: AskedTurn[] = [];
   readonly reservations: RecordingReservation[] = [];
+  /** Those that it transcribes with too. */
   readonly confirmedModels: string[] = [];
   /** Of each reservation. */
   costMicros = 0;
@@ -47,6 +48,10 @@ export class RecordingAdmission implements TurnAdmission {
   confirmModel(model: string): void {
     this.confirmedModels.push(model);
     this.onConfirm(model);
+  }
+
+  confirmTranscriptionModel(model: string): void {
+    this.confirmModel(model);
   }
 
   #reserve(): Reservation {
