@@ -35,7 +35,7 @@ function entry(
 
 // prettier-ignore
 const TABLE = {
-  token_missing: entry(401, 1008, "downstream", null, "No token was sent. Send a sluice token as Authorization: Bearer"),
+  token_missing: entry(401, 1008, "downstream", null, "No token was sent. Send a sluice token or key as Authorization: Bearer; only auth: open lets anyone in"),
   token_invalid: entry(401, 1008, "downstream", null, "The token is not valid"),
   token_expired: entry(401, 1008, "downstream", null, "The token has expired. Mint a new one"),
   token_revoked: entry(401, 1008, "downstream", null, "The token was revoked"),

@@ -219,7 +219,9 @@ function valueOf(credential: { readonly value: string }): string {
 function missing(found: FoundCredentials): GatewayError {
   if (found.placement !== "proxy") return new GatewayError("token_missing");
   return new GatewayError("token_missing", {
-    message: "No token was sent. Send a sluice token as Proxy-Authorization: Bearer",
+    message:
+      "No token was sent. Send a sluice token or key as Proxy-Authorization: Bearer; " +
+      "only auth: open lets anyone in",
     status: 407,
     headers: { "proxy-authenticate": 'Bearer realm="sluice", Basic realm="sluice"' },
   });

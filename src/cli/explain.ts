@@ -9,6 +9,8 @@
 
 import type { Config, ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
+import { Cors } from "../policy/cors.ts";
+import { Doors } from "../policy/door.ts";
 import { providerOf } from "../provider/dialect.ts";
 import { type ChoiceOptions, choose, obstacleOf } from "../route/choose.ts";
 import { Health } from "../route/health.ts";
@@ -46,7 +48,8 @@ interface Explanation {
 }
 
 const OBSTACLES = {
-  credential: "does not take the credential",
+  // Its door, which stands where a node also asks for the credential.
+  credential: "param_whitelist does not have the model",
   endpoint: "allowed_endpoints does not have the path",
   method: "allowed_methods does not have the method",
   model: "allowed_models does not have the model",
@@ -65,8 +68,8 @@ export function explain(config: Config, asked: string, model: string | null): Ex
   const table = buildTable(config.providers, config.defaultProvider);
   try {
     const route = resolve({ ...request, headers: new Headers() }, table, providerOf);
-    const options = optionsOf(model ?? modelOfUrl(route, request.query));
-    const [first] = choose(route, options);
+    const options = optionsOf(config, model ?? modelOfUrl(route, request.query));
+    const [first] = options.doors.choose(() => choose(route, options));
     requireUpgrade(route.endpoint, request.upgrade);
     const url = upstreamUrl(first.provider, first.path, request.query);
     const lines = [
@@ -82,7 +85,9 @@ export function explain(config: Config, asked: string, model: string | null): Ex
     const route = routeOf(request, table);
     const lines = [
       `${asked} is refused: ${status} ${code}: ${message}.`,
-      ...(route === null ? [] : asking(route, optionsOf(model))),
+      ...(route === null
+        ? []
+        : asking(route, optionsOf(config, model ?? modelOfUrl(route, request.query)))),
       ...others(config, table, request, route),
     ];
     return { text: `${lines.join("\n")}\n`, isTaken: false };
@@ -106,13 +111,18 @@ function parseAsked(asked: string): AskedRequest {
   };
 }
 
-/** A caller whose token every provider takes, of a project without keys of its own. */
-function optionsOf(model: string | null): ChoiceOptions {
+/**
+ * A caller whose token every provider takes, of a project without keys of its own, who sends
+ * whatever headers are asked for.
+ */
+function optionsOf(config: Config, model: string | null): ChoiceOptions & { doors: Doors } {
+  const doors = new Doors(new Cors(config.cors), new Headers(), model);
   return {
+    doors,
     health: new Health(systemClock, () => {}),
     model,
     maker: null,
-    accepts: () => true,
+    accepts: (provider) => doors.takes({ ...provider, requiredHeaders: new Map() }),
     hasOwnKey: () => false,
     random: () => 0,
   };
@@ -136,7 +146,7 @@ function asking(route: Route, options: ChoiceOptions): string[] {
     const shares = sharesOf(tier, route, options);
     for (const [index, slot] of tier.slots.entries()) {
       const obstacle = obstacleOf(slot, route, options);
-      const share = `${Math.round((shares[index] ?? 0) * 100)} %`;
+      const share = `${Math.round((shares[index] ?? 0) * 100)} %${headersOf(slot)}`;
       if (obstacle !== null) excluded.push(`  ${nameOf(slot)}: no, ${OBSTACLES[obstacle]}`);
       else if (isFirst) lines.push(`  ${nameOf(slot)}: takes ${share}`);
       else lines.push(`  ${nameOf(slot)}: takes ${share} where those above fail${rankOf(slot)}`);
@@ -157,6 +167,12 @@ function sharesOf(tier: Tier, route: Route, options: ChoiceOptions): number[] {
 
 function rankOf({ provider: { isFallback, priority } }: Slot): string {
   return isFallback ? " (is_fallback)" : ` (priority ${priority})`;
+}
+
+/** Whose requests alone it takes. */
+function headersOf({ provider: { requiredHeaders } }: Slot): string {
+  const names = [...requiredHeaders.keys()].join(", ");
+  return names === "" ? "" : ` of requests with the headers ${names}`;
 }
 
 function nameOf({ provider, apiKey }: Slot): string {

@@ -29,7 +29,12 @@ const SECRET_LENGTH_MIN = 16;
 const OPTIONS = {
   config: { type: "string", short: "c" },
   "pid-file": { type: "string", short: "p" },
+  // OpenProxy's, which its image still passes.
+  "enable-health-check": { type: "boolean" },
 } as const;
+
+const DEPRECATED_FLAG =
+  "--enable-health-check is deprecated: write health_check: {enabled: true} into the file";
 
 export const serve: Command = {
   name: "serve",
@@ -48,12 +53,18 @@ SIGTERM and SIGINT let running turns finish; a second one stops at once.`,
 async function runServe(args: readonly string[], io: Io): Promise<number> {
   const { values } = parseArguments(args, OPTIONS);
   const file = values.config ?? null;
-  const { config, warnings, secrets } = await readConfig(file, io);
+  const asksForChecks = values["enable-health-check"] === true;
+  const env = asksForChecks ? { ...io.env, SLUICE_HEALTH_CHECK_ENABLED: "true" } : io.env;
+  const { config, warnings, secrets } = await readConfig(file, {
+    env,
+    isErrorTerminal: io.isErrorTerminal,
+  });
   restartWithLimits(config.headerBytesMax);
   const sources: (() => readonly string[])[] = [() => secrets];
   const log = openLog(config, () => sources.flatMap((read) => read()));
   log("starting", { version: VERSION, config_file: file, data_dir: config.dataDir });
   for (const { path, message } of warnings) log("configuration_warning", { path, reason: message });
+  if (asksForChecks) log("configuration_warning", { reason: DEPRECATED_FLAG });
   for (const reason of weaknesses(config)) log("configuration_warning", { reason });
   const pidFile = values["pid-file"];
   if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`);
@@ -105,7 +116,7 @@ async function stopped(node: RunningNode, config: Config, log: Log): Promise<voi
 /** @throws CommandFailure with every problem */
 export async function readConfig(
   file: string | null,
-  io: Io,
+  io: Pick<Io, "env" | "isErrorTerminal">,
 ): Promise<Awaited<ReturnType<typeof loadConfig>>> {
   try {
     return await loadConfig({

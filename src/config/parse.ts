@@ -52,6 +52,8 @@ export interface ParsedConfig {
 const HEADER_BYTES_MIN = 1_024;
 const HEADER_BYTES_MAX = 1_048_576;
 
+const HEALTH_CHECK_INTERVAL_MS = 60_000;
+
 /** A server that failed over may have lost what it acknowledged last. */
 const SPOOL_KEEP_MS = 24 * 60 * 60 * 1_000;
 
@@ -101,6 +103,7 @@ class Assembly {
       retry: values.retry,
       circuitBreaker: breakerOf(values.circuit_breaker ?? fallbacksOf(BREAKER_KEYS)),
       auth: values.auth,
+      saysAuth: this.#gives("auth"),
     };
     const providers = this.#providers(inherited);
     reportOpen(values, listeners, this.#report.problem);
@@ -182,8 +185,10 @@ class Assembly {
   /** OpenProxy's older files have only the interval, which switches it on. */
   #healthCheck(): Config["healthCheck"] {
     const { health_check: check, health_check_interval: intervalMs } = this.#values;
-    if (check !== null) return check.enabled ? { intervalMs: check.interval } : null;
-    return intervalMs === null ? null : { intervalMs };
+    if (check === null) return intervalMs === null ? null : { intervalMs };
+    return check.enabled
+      ? { intervalMs: check.interval ?? intervalMs ?? HEALTH_CHECK_INTERVAL_MS }
+      : null;
   }
 
   #serviceTierPolicy(): Config["serviceTierPolicy"] {
@@ -212,7 +217,8 @@ class Assembly {
     if (providers !== null && apis !== null) report("apis", "cannot stand beside providers");
     if (apis !== null) {
       if (apis.length === 0) report("apis", "has no API in it");
-      return providersOfApis(apis, inherited, report);
+      const { default_provider: ours, default_api: theirs } = this.#values;
+      return providersOfApis(apis, ours ?? theirs, inherited, this.#report);
     }
     if (providers === null) {
       // A file whose providers are wrong in themselves has no use for the built-in ones.

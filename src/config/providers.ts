@@ -37,9 +37,11 @@ export interface Inherited {
   readonly retry: RetryConfig;
   readonly circuitBreaker: CircuitBreakerConfig;
   readonly auth: Config["auth"];
+  /** Whether it was written, and is not only the default. */
+  readonly saysAuth: boolean;
 }
 
-/** Reports at the key below `path`. */
+/** Takes the path of a key and what there is to say about it. */
 type Report = (path: string, message: string) => void;
 
 const BUILT_IN = ["openai", "anthropic", "gemini"] as const;
@@ -71,24 +73,41 @@ export function providersOf(
   return providers;
 }
 
-/** The providers of a llm-proxy file's `apis`, as `providers` has them. */
+/**
+ * The providers of a llm-proxy file's `apis`, as `providers` has them. Each is an API of its own,
+ * not one of several that share the requests: where two speak the same protocol, the default one,
+ * else the first, is served at the root, and every other one under its name.
+ */
 export function providersOfApis(
   apis: readonly (readonly [string, ApiValues])[],
+  defaultApi: string | null,
   inherited: Inherited,
-  report: Report,
+  { problem, warn }: { readonly problem: Report; readonly warn: Report },
 ): ProviderConfig[] {
+  const atRoot = new Map<ProviderType, string>();
+  const byDefault = apis.toSorted(
+    ([one], [other]) => Number(other === defaultApi) - Number(one === defaultApi),
+  );
+  for (const [name, api] of byDefault) {
+    const type = typeOfApi(name, api);
+    if (!atRoot.has(type)) atRoot.set(type, name);
+  }
   return apis.flatMap(([name, api]) => {
-    const at: Report = (key, message) => report(pathOf(pathOf("apis", name), key), message);
+    const path = pathOf("apis", name);
+    const at: Report = (key, message) => problem(pathOf(path, key), message);
     for (const key of ["allowed_endpoints", "allowed_methods"] as const) {
       if (api[key] === null || api[key].length === 0)
         at(key, "is missing: a llm-proxy file names them");
     }
     if (api.base_url === null) return [];
-    const type = api.type ?? typeOfApi(name, api.base_url.hostname);
+    const type = typeOfApi(name, api);
+    const first = atRoot.get(type) ?? name;
+    if (first !== name) warn(path, `is served under /${name}, because ${first} speaks ${type} too`);
     const { timeouts, connection, allowed_endpoints, allowed_methods } = api;
     const { allowed_origins, required_headers, param_whitelist } = api;
     const provider: ProviderValues = {
       ...fallbacksOf(PROVIDER_KEYS),
+      host: first === name ? null : { host: null, pathPrefix: `/${name}` },
       endpoint: api.base_url,
       allowed_endpoints,
       allowed_methods,
@@ -141,6 +160,11 @@ export function builtInProviders(
   });
 }
 
+/** OpenProxy never asks callers of such a provider for a key, here they need one by default. */
+const OPEN_OR_NOT =
+  "is missing: write auth: open where anyone may use this provider of type forward, as OpenProxy " +
+  "has it, or auth: required where callers need a token or key";
+
 function build(
   values: ProviderValues,
   { name, type }: { name: string; type: ProviderType },
@@ -155,6 +179,9 @@ function build(
   const keys = { type, endpoint, port: values.port, tls: values.tls, basePath: values.base_path };
   const upstream = upstreamOf(keys, report);
   const credentials = credentialsOf(values, type, report, warn);
+  if (type === "forward" && values.auth === null && !inherited.saysAuth) {
+    report("auth", OPEN_OR_NOT);
+  }
   if (upstream === null) return null;
   return {
     name,
@@ -325,9 +352,10 @@ function reportSameNames(given: readonly ProviderValues[], report: Report): void
 }
 
 /** A llm-proxy file says nothing of the protocol; its address does, or its name. */
-function typeOfApi(name: string, hostname: string): ProviderType {
+function typeOfApi(name: string, { type, base_url }: ApiValues): ProviderType {
   const known = (part: string): boolean =>
-    hostname.includes(part) || name.toLowerCase().includes(part);
+    base_url?.hostname.includes(part) === true || name.toLowerCase().includes(part);
+  if (type !== null) return type;
   if (known("anthropic")) return "anthropic";
   return known("generativelanguage") || known("gemini") ? "gemini" : "openai";
 }

@@ -90,7 +90,7 @@ const ADMIN = {
 
 const HEALTH_CHECK = {
   enabled: key(flag(), "false", "ask every provider whether it is healthy"),
-  interval: key(duration("1s"), "60s", "between two rounds"),
+  interval: optional(duration("1s"), "between two rounds", "60s"),
 };
 
 const CORS = {

@@ -6,6 +6,7 @@ import { UsageError } from "../../src/cli/command.ts";
 import { explain } from "../../src/cli/explain.ts";
 import type { ProviderConfig } from "../../src/config/config.ts";
 import { parseConfig } from "../../src/config/parse.ts";
+import { parseGlob } from "../../src/lib/glob.ts";
 import { providerConfig } from "../support/provider_config.ts";
 
 const { config } = parseConfig({ text: null, env: {} });
@@ -17,6 +18,12 @@ function said(
 ): string[] {
   const { text } = explain({ ...config, providers }, asked, model);
   return text.trimEnd().split("\n");
+}
+
+function globOf(pattern: string) {
+  const glob = parseGlob(pattern);
+  if (glob === undefined) throw new Error(`${pattern} is no pattern`);
+  return glob;
 }
 
 function of(name: string, changes: Partial<ProviderConfig> = {}): ProviderConfig {
@@ -87,6 +94,24 @@ describe("explain()", () => {
     expect(said("GET /v1/responses", [of("main")])[0]).toContain("426 websocket_required");
     const hosted = said("GET http://b.example/v1/models", [of("main", { host: "a.example" })]);
     expect(hosted.slice(1)).toEqual(["  main: no, it serves host a.example"]);
+  });
+
+  test("goes by param_whitelist where the model is known, and names the headers asked for", () => {
+    const providers = [
+      of("listed", { paramWhitelist: new Map([["model", [globOf("gpt-4o*")]]]) }),
+      of("headed", { requiredHeaders: new Map([["x-team", []]]), priority: -1 }),
+    ];
+    expect(said("POST /v1/responses", providers, "gpt-4o-mini").slice(1, -1)).toEqual([
+      "  listed: takes 100 %",
+      "  headed: takes 100 % of requests with the headers x-team where those above fail " +
+        "(priority -1)",
+    ]);
+    expect(said("POST /v1/responses", providers, "o3").slice(1, -1)).toEqual([
+      "  headed: takes 100 % of requests with the headers x-team",
+      "  listed: no, param_whitelist does not have the model",
+    ]);
+    const [only = ""] = said("POST /v1/responses", providers.slice(0, 1), "o3");
+    expect(only).toContain("is refused: 400 param_not_allowed");
   });
 
   test("takes wss:// for an upgrade", () => {

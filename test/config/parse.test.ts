@@ -10,6 +10,7 @@ const OPENPROXY = `
 https_bind_address: 127.0.0.1
 http_port: 8080
 http_max_header_size: 512
+auth_open_anywhere: true
 auth_keys:
   - "client-api-key-1"
   - "client-api-key-2"
@@ -59,6 +60,7 @@ providers:
     host: internal.example.com
     endpoint: backend.internal
     tls: false
+    auth: open
 `;
 
 describe("parseConfig() of an OpenProxy file", () => {
@@ -91,6 +93,16 @@ describe("parseConfig() of an OpenProxy file", () => {
         { key: "sk-key-2", weight: 2 },
       ],
     });
+  });
+
+  test("takes health_check_interval for the interval that health_check does not name", () => {
+    const checks = (text: string) => configOf(text).healthCheck;
+    expect(checks("health_check_interval: 30")).toEqual({ intervalMs: 30_000 });
+    const both = "health_check_interval: 30\nhealth_check: {enabled: true";
+    expect(checks(`${both}}`)).toEqual({ intervalMs: 30_000 });
+    expect(checks(`${both}, interval: 5}`)).toEqual({ intervalMs: 5_000 });
+    expect(checks("health_check: {enabled: true}")).toEqual({ intervalMs: 60_000 });
+    expect(checks("health_check: {interval: 5}")).toBeNull();
   });
 
   test("says what of it does nothing yet", () => {

@@ -42,7 +42,9 @@ describe("builtInProviders()", () => {
   });
 
   test("give way to the providers of the file", () => {
-    const config = configOf("providers: [{type: forward, endpoint: a}]", { OPENAI_API_KEY: "k" });
+    const config = configOf("providers: [{type: forward, endpoint: a, auth: open}]", {
+      OPENAI_API_KEY: "k",
+    });
     expect(config.providers.map(({ name }) => name)).toEqual(["forward"]);
   });
 });
@@ -180,11 +182,11 @@ providers:
 
   test("defaults x_forwarded_for by type", () => {
     expect(providerOf("type: openai").xForwardedFor).toBe("strip");
-    expect(providerOf("type: forward\nendpoint: a").xForwardedFor).toBe("append");
+    expect(providerOf("type: forward\nauth: open\nendpoint: a").xForwardedFor).toBe("append");
   });
 
   test("warns that a forward provider does not use an api_key", () => {
-    const text = "providers: [{type: forward, endpoint: a, api_key: sk-x}]";
+    const text = "providers: [{type: forward, endpoint: a, auth: open, api_key: sk-x}]";
     expect(configOf(text).providers[0]?.apiKeys).toEqual([]);
     expect(warningsOf(text)).toEqual([
       "1 providers[0].api_key: is not used: a provider of type forward passes on the caller's " +
@@ -198,7 +200,10 @@ providers:
       'providers[1].name: "a" is also the name of providers[0]',
     ],
     ["{name: a}", "providers[0].type: is missing: openai, anthropic, gemini or forward"],
-    ["{type: forward}", "providers[0].endpoint: is missing: a provider of type forward"],
+    [
+      "{type: forward, auth: open}",
+      "providers[0].endpoint: is missing: a provider of type forward",
+    ],
     [
       "{type: openai, endpoint: a, base_url: b}",
       "providers[0].base_url: says the same as endpoint",
@@ -215,11 +220,19 @@ providers:
       "providers[0].auth_value: is the whole header value",
     ],
     ["{type: openai, weight: 0, api_key: [a, b]}", "providers[0].api_keys: all have weight 0"],
+    ["{type: forward, endpoint: a}", "providers[0].auth: is missing: write auth: open where"],
   ])("refuses %p", (providers, message) => {
     expect(problemsOf(`providers: [${providers}]`)).toEqual([
       expect.stringContaining(`1 ${message}`),
     ]);
   });
+});
+
+test("providersOf() takes a forward provider without auth where the file says it for all", () => {
+  for (const auth of ["open", "required"] as const) {
+    const config = configOf(`auth: ${auth}\nproviders: [{type: forward, endpoint: a}]`);
+    expect(config.providers.map((provider) => provider.auth)).toEqual([auth]);
+  }
 });
 
 describe("providersOfApis()", () => {
@@ -255,6 +268,26 @@ apis:
     });
     const patterns = api?.paramWhitelist.get("model")?.map(({ pattern }) => pattern);
     expect(patterns).toEqual(["gpt-4o", "gpt-4.1-*"]);
+  });
+
+  test("serves each API of a protocol but the default one under its name, and says so", () => {
+    const api = (name: string, url: string) =>
+      `  ${name}: {base_url: "${url}", allowed_endpoints: [/v1], allowed_methods: [POST]}\n`;
+    const apis =
+      api("mistral", "https://api.mistral.ai") +
+      api("openai", "https://api.openai.com") +
+      api("google", "https://generativelanguage.googleapis.com") +
+      api("cohere", "https://api.cohere.ai");
+    const served = (text: string) =>
+      configOf(text).providers.map(({ name, pathPrefix }) => `${name} ${pathPrefix}`);
+    const named = `default_api: openai\napis:\n${apis}`;
+    expect(served(named)).toEqual(["mistral /mistral", "openai ", "google ", "cohere /cohere"]);
+    expect(warningsOf(named)).toEqual([
+      "3 apis.mistral: is served under /mistral, because openai speaks openai too",
+      "6 apis.cohere: is served under /cohere, because openai speaks openai too",
+    ]);
+    const unnamed = served(`apis:\n${apis}`);
+    expect(unnamed).toEqual(["mistral ", "openai /openai", "google ", "cohere /cohere"]);
   });
 
   test("misses the keys that llm-proxy requires", () => {

@@ -94,9 +94,32 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     "log: { level: trace, format: json }",
   ];
   await writeFile(file, `${common.join("\n")}\n${options.config}\n`);
-  const child = Bun.spawn([EXECUTABLE, "serve", "-c", file], {
+  return await launch(["serve", "-c", file], dataDir, options.env);
+}
+
+/** Starts a node on a file as it is. What it says is replaced by variables where a test must. */
+export async function startNodeOn(
+  file: string,
+  options: { args?: readonly string[]; dataDir: string; env?: Record<string, string> },
+): Promise<Node> {
+  const env = {
+    SLUICE_ADMIN_PORT: "0",
+    SLUICE_DATA_DIR: options.dataDir,
+    SLUICE_LOG_LEVEL: "trace",
+    ...options.env,
+  };
+  return await launch(["start", "-c", file, ...(options.args ?? [])], options.dataDir, env);
+}
+
+/** @throws Error with what the node said, where it did not start */
+async function launch(
+  args: readonly string[],
+  dataDir: string,
+  env: Record<string, string> = {},
+): Promise<Node> {
+  const child = Bun.spawn([EXECUTABLE, ...args], {
     cwd: dataDir,
-    env: { PATH: process.env["PATH"] ?? "", HOME: dataDir, ...options.env },
+    env: { PATH: process.env["PATH"] ?? "", HOME: dataDir, ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -26,11 +26,13 @@ export async function connect(
   path: string,
   headers: Record<string, string>,
   subprotocols: string[] = [],
+  tls: { ca?: string; checkServerIdentity?: () => undefined } = {},
 ): Promise<Client> {
   const socket = new WebSocket(`${url.replace("http", "ws")}${path}`, subprotocols, {
     headers,
     perMessageDeflate: false,
     maxPayload: 128 * 1024 * 1024,
+    ...tls,
   });
   const messages: (string | ArrayBuffer)[] = [];
   const waiting: (() => void)[] = [];
