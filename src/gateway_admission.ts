@@ -29,8 +29,8 @@ export function admitEndpoint(
   const { endpoint, path } = candidates[0];
   const lists = authenticator.lists(principal);
   requireEndpoint(lists, endpoint.name, path);
-  if (!endpoint.escapesLimits) return;
-  requireBounded(endpoint, lists.length > 0 || authenticator.limits(principal).length > 0);
+  const isLimited = lists.length > 0 || authenticator.limits(principal).length > 0;
+  requireBounded(endpoint, isLimited);
 }
 
 /** Whether the caller may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */
@@ -71,15 +71,15 @@ export function reserveSession(
 /** Judges the turns of a session. */
 export function createTurnAdmission(
   parts: GatewayParts,
-  admitted: Admitted,
+  { principal, candidates }: Admitted,
   session: SessionLimits,
   tiers: SessionTiers,
 ): TurnAdmission {
   const { limiter, authenticator } = parts;
-  const { principal } = admitted;
+  const { endpoint, path } = candidates[0];
   /** What was allowed when the session was opened may not be any more. */
   const admitTurn = (asked: AskedTurn) => {
-    admitEndpoint(parts, admitted);
+    requireEndpoint(authenticator.lists(principal), endpoint.name, path);
     admitAsked(parts, principal, asked);
     session.admitTurn();
   };

@@ -8,6 +8,9 @@
  */
 
 import { scrub } from "../emit/redact.ts";
+import { GatewayError } from "../errors.ts";
+import type { SubjectLists } from "../exchange.ts";
+import { requireModel, requireTier } from "../policy/access.ts";
 import { SERVICE_TIER } from "../policy/current_policy.ts";
 import { decideServiceTier, type TierDecision } from "../policy/service_tier.ts";
 import {
@@ -137,10 +140,13 @@ function showVersion(options: AdminOptions): Operation {
   );
 }
 
-function evaluate({ tierPolicy }: AdminOptions): Operation {
+function evaluate(options: AdminOptions): Operation {
+  const { tierPolicy } = options;
   return operation(
     {
-      summary: "What becomes of a tier, under the policy in force or one that is sent along",
+      summary:
+        "What becomes of a tier, under the policy in force or one that is sent along, and " +
+        "whether the project and token may be used for that",
       body: {
         required: { tier: "text" },
         optional: {
@@ -153,7 +159,7 @@ function evaluate({ tierPolicy }: AdminOptions): Operation {
       },
       answer: [200, ref("TierEvaluation")],
     },
-    ({ body }) => {
+    async ({ body }) => {
       const isDraft = body.policy !== undefined;
       const policy = isDraft ? checked(body.policy, "policy.") : tierPolicy.policy;
       const decision = decideServiceTier(policy, {
@@ -164,7 +170,9 @@ function evaluate({ tierPolicy }: AdminOptions): Operation {
         tokenId: body.token_id ?? null,
       });
       const policy_version = isDraft ? null : tierPolicy.heldVersion;
-      return Response.json({ ...decisionJson(decision), policy_version });
+      const lists = await listsOf(options, body.project_id, body.token_id);
+      const refusal = refusalOf(lists, body.model ?? null, decision);
+      return Response.json({ ...decisionJson(decision), policy_version, refusal });
     },
   );
 }
@@ -256,6 +264,37 @@ function checked(policy: unknown, prefix: string): ServiceTierPolicy {
 function decisionJson({ shadow, onBlock, ...decision }: TierDecision): object {
   const { action, tier, rule, reason, message } = decision;
   return { decision: { action, tier, rule, reason, message, on_block: onBlock }, shadow };
+}
+
+/** The lists of the project and of the token, as far as they are named and known. */
+async function listsOf(
+  { directory, store }: AdminOptions,
+  projectId: string | undefined,
+  tokenId: string | undefined,
+): Promise<SubjectLists[]> {
+  const project = projectId === undefined ? null : directory.project(projectId);
+  const token = tokenId === undefined ? null : await store.getToken(tokenId);
+  return [
+    ...(token === null ? [] : [{ subject: `token:${token.id}`, lists: token }]),
+    ...(project === null ? [] : [{ subject: `project:${project.id}`, lists: project }]),
+  ];
+}
+
+/** Why a caller with these lists is refused what the policy lets go on; null: it is not. */
+function refusalOf(
+  lists: readonly SubjectLists[],
+  model: string | null,
+  { action, tier }: TierDecision,
+): string | null {
+  if (action === "block") return null;
+  try {
+    if (model !== null) requireModel(lists, model);
+    requireTier(lists, tier);
+    return null;
+  } catch (error) {
+    if (error instanceof GatewayError) return error.message;
+    throw error;
+  }
 }
 
 function positionOf(cursor: string): number {

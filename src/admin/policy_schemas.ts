@@ -79,5 +79,10 @@ export const POLICY_SCHEMAS = {
     }),
     shadow: { type: "array", items: object(WOULD) },
     policy_version: { type: ["integer", "null"], description: "Null: a policy that was sent." },
+    refusal: {
+      ...TEXT_OR_NULL,
+      description:
+        "Why a list of the project or token does not allow it; null: none is against it.",
+    },
   }),
 } as const;

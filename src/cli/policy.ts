@@ -41,6 +41,7 @@ const DECISION_FIELDS = [
   "reason",
   "message",
   "on_block",
+  "refusal",
   "shadow",
   "policy_version",
 ];
@@ -143,8 +144,8 @@ const explain: Subcommand = {
     const client = await connect(values, io);
     const answer = await client.send("POST", `${PATH}/evaluate`, body);
     if (values.json === true || !isRecord(answer)) return printJson(io, answer);
-    const { decision, shadow, policy_version } = answer;
-    const fields = { ...(isRecord(decision) ? decision : {}), shadow, policy_version };
+    const { decision, ...rest } = answer;
+    const fields = { ...(isRecord(decision) ? decision : {}), ...rest };
     return printEntry(io, false, fields, DECISION_FIELDS);
   },
 };

@@ -116,7 +116,7 @@ const CASES: readonly Case[] = [
     status: 200,
     has: [
       '{"decision":{"action":"filter","tier":null,"rule":0,"reason":"action","message":null,' +
-        '"on_block":"close"},"shadow":[],"policy_version":0}',
+        '"on_block":"close"},"shadow":[],"policy_version":0,"refusal":null}',
     ],
   },
   {
@@ -316,6 +316,7 @@ describe("/manage/policies/service-tier", () => {
       },
       shadow: [],
       policy_version: null,
+      refusal: null,
     });
     const other = await request("POST", `${PATH}/evaluate`, { ...body, project_id: "x" }, as);
     const answer = await other.json();
@@ -325,6 +326,30 @@ describe("/manage/policies/service-tier", () => {
     expect(await store.getPolicy("service-tier")).toBeNull();
     const document = new ApiDocument(await (await request("GET", "/manage/openapi.json")).json());
     expect(document.complaint("POST", `${PATH}/evaluate`, 200, text)).toBeNull();
+  });
+
+  test("evaluates whether the project and the token may be used for what is decided", async () => {
+    const setup = await setUpAdmin();
+    const lists = { models: ["gpt-5*"], tiers: ["flex", "priority"] };
+    const { id } = await (
+      await setup.request("POST", "/manage/projects", { name: "web", ...lists })
+    ).json();
+    const token = { project_id: id, duration_minutes: 5, tiers: ["flex"] };
+    const minted = await (await setup.request("POST", "/manage/tokens", token)).json();
+    const refusal = async (body: object) => {
+      const about = { project_id: id, token_id: minted.id, policy: { rules: [] }, ...body };
+      return (await send(setup, "POST /evaluate", about)).json.refusal;
+    };
+    expect(await refusal({ tier: "flex", model: "gpt-5.5" })).toBeNull();
+    expect(await refusal({ tier: "flex" })).toBeNull();
+    expect(await refusal({ tier: "flex", model: "o3" })).toBe(
+      'This project may not be used for the model "o3", only for: gpt-5*',
+    );
+    const fast = 'This token may not be used for the service tier "priority", only for: flex';
+    expect(await refusal({ tier: "fast" })).toBe(fast);
+    expect(await refusal({ tier: "fast", token_id: "tok_of_another_store" })).toBeNull();
+    const filtered = { rules: [{ service_tier: "priority", action: "filter" }] };
+    expect(await refusal({ tier: "fast", policy: filtered })).toBeNull();
   });
 
   test("reaches another node when that one reads the store", async () => {

@@ -110,6 +110,7 @@ describe("sluice policy explain", () => {
       "reason action",
       "message No flex",
       "on_block close",
+      "refusal -",
       "shadow -",
       "policy_version 1",
       "",

@@ -192,6 +192,14 @@ describe("a project's lists", () => {
     expect((await client.closed).code).toBe(1008);
   });
 
+  test("are part of what is explained of a tier", async () => {
+    const project = await newProject("explained", "--tier", "flex");
+    const args = ["policy", "explain", "--tier", "fast", "--project", project, "--json"];
+    const { decision, refusal } = JSON.parse(await sluice(args));
+    expect(decision).toMatchObject({ action: "pass", tier: "priority" });
+    expect(refusal).toStartWith('This project may not be used for the service tier "priority"');
+  });
+
   test("are shown, and audited", async () => {
     const id = await newProject("shown", "--model", "gpt-5*", "--tier", "flex");
     await restrict(id, "--any-tier", "--endpoint", "/v1/*");
