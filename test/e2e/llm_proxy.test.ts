@@ -135,7 +135,7 @@ async function told(answer: Promise<Response>): Promise<[number, string | null]>
 const lastSent = () => upstream.requests.at(-1);
 
 describe("a provider file of llm-proxy", () => {
-  test("gives the default API what is its own, and never another one of the same protocol", async () => {
+  test("gives the default API all of its own, and never shares it out", async () => {
     const taken = new Set<string | null>();
     for (let count = 0; count < 20; count += 1) {
       const answer = await send("/v1/chat/completions");
@@ -206,7 +206,7 @@ describe("a provider file of llm-proxy", () => {
     },
   );
 
-  test("allowed_origins lets its pages in, refuses others, and reflects none of these", async () => {
+  test("allowed_origins lets its pages in, and refuses others without reflection", async () => {
     const allowed = await send("/v1/chat/completions", { headers: { origin: APP } });
     expect(allowed.headers.get("access-control-allow-origin")).toBe(APP);
     const refused = await send("/v1/chat/completions", {
@@ -228,7 +228,7 @@ describe("a provider file of llm-proxy", () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  test("timeouts.response_header and timeouts.request end an upstream that does not answer", async () => {
+  test("timeouts.response_header and timeouts.request end what is not answered", async () => {
     const hang = { "x-mock": "hang" };
     for (const path of ["/v1/chat/completions", "/mistral/v1/chat/completions"]) {
       expect(await told(send(path, { headers: hang }))).toEqual([504, "upstream_timeout"]);
