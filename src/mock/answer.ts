@@ -42,6 +42,12 @@ export interface Answer {
   readonly exact?: true;
 }
 
+/** An answer that is one JSON document. */
+export function jsonAnswer(value: unknown): Answer {
+  const headers = { "content-type": "application/json" };
+  return { status: 200, headers, body: JSON.stringify(value) };
+}
+
 /** Thrown where an answer is decided before its place. */
 export class AnswerNow extends Error {
   override readonly name = "AnswerNow";

@@ -10,7 +10,8 @@ import { chatCompletion, completion } from "./openai_chat.ts";
 import { OpenaiFiles } from "./openai_files.ts";
 import type { MockExchange, MockProvider, Welcome } from "./exchange.ts";
 import { objectIn, stringIn } from "./json.ts";
-import { clientSecret, embedding, imageOf, modelList, moderation } from "./openai_media.ts";
+import { ClientSecrets } from "./openai_client_secrets.ts";
+import { embedding, imageOf, modelList, moderation } from "./openai_media.ts";
 import { speech, transcription } from "./openai_audio.ts";
 import { errorAnswer, notFound, openaiError, scriptedError } from "./openai_errors.ts";
 import { RealtimeDialogue } from "./openai_realtime.ts";
@@ -32,6 +33,7 @@ export class OpenaiMock implements MockProvider {
   readonly #world: World;
   readonly #responses: ResponsesApi;
   readonly #files: OpenaiFiles;
+  readonly #secrets: ClientSecrets;
   readonly #handlers: Readonly<Record<string, Handler>>;
   readonly #common = new Headers({
     "openai-organization": "org-mock",
@@ -48,6 +50,8 @@ export class OpenaiMock implements MockProvider {
     this.#world = world;
     this.#responses = new ResponsesApi(world);
     this.#files = new OpenaiFiles(world);
+    this.#secrets = new ClientSecrets(world);
+    const secretInBeta: Handler = (exchange) => this.#secrets.createInBeta(exchange);
     this.#handlers = {
       "POST /v1/chat/completions": chatCompletion,
       "POST /v1/completions": completion,
@@ -60,7 +64,9 @@ export class OpenaiMock implements MockProvider {
       "POST /v1/audio/transcriptions": transcription,
       "POST /v1/audio/translations": transcription,
       "POST /v1/audio/speech": speech,
-      "POST /v1/realtime/client_secrets": clientSecret,
+      "POST /v1/realtime/client_secrets": (exchange) => this.#secrets.create(exchange),
+      "POST /v1/realtime/sessions": secretInBeta,
+      "POST /v1/realtime/transcription_sessions": secretInBeta,
       "POST /v1/files": (exchange) => this.#files.upload(exchange),
       "GET /v1/files": () => this.#files.list(),
       "GET /v1/models": modelList,
@@ -79,10 +85,11 @@ export class OpenaiMock implements MockProvider {
     return headers;
   }
 
-  refuseCredential({ request }: MockExchange): Answer | null {
+  refuseCredential({ request, path }: MockExchange): Answer | null {
     const key = credentialOf(request.headers);
     if (key === null) return errorAnswer(openaiError(401, null, NO_KEY));
-    if (acceptsKey(this.#world, key)) return null;
+    const isSecret = this.#secrets.isOne(key);
+    if (isSecret ? this.#secrets.opens(key, path) : acceptsKey(this.#world, key)) return null;
     const shown = key.length <= 12 ? "***" : `${key.slice(0, 5)}*****${key.slice(-4)}`;
     const message =
       `Incorrect API key provided: ${shown}. You can find your API key at ` +
@@ -112,7 +119,9 @@ export class OpenaiMock implements MockProvider {
       return { subprotocol: null, dialogue };
     }
     if (path === "/v1/realtime") {
-      return { subprotocol, dialogue: RealtimeDialogue.open(this.#world, exchange.query, this) };
+      const stored = this.#secrets.session(credentialOf(exchange.request.headers) ?? "");
+      const dialogue = RealtimeDialogue.open(this.#world, exchange.query, this, stored ?? {});
+      return { subprotocol, dialogue };
     }
     throw new AnswerNow(notFound("GET", path));
   }

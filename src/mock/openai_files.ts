@@ -9,7 +9,7 @@
 import { Lru } from "../lib/lru.ts";
 import type { MockExchange } from "./exchange.ts";
 import { badField, errorAnswer, openaiError } from "./openai_errors.ts";
-import type { Answer, World } from "./answer.ts";
+import { type Answer, jsonAnswer, type World } from "./answer.ts";
 
 const FILES_MAX = 1_000;
 /** Part heads and small fields are looked for in so much of either end of a body. */
@@ -70,11 +70,6 @@ export class OpenaiFiles {
     this.#files.delete(id);
     return jsonAnswer({ id, object: "file", deleted: true });
   }
-}
-
-function jsonAnswer(value: unknown): Answer {
-  const headers = { "content-type": "application/json" };
-  return { status: 200, headers, body: JSON.stringify(value) };
 }
 
 /** Both ends of a body as Latin-1, so that a character is a byte, and its length. */

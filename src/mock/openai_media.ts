@@ -1,6 +1,5 @@
 /**
- * OpenAI's endpoints that answer one JSON document: embeddings, moderations, images, models,
- * ephemeral keys.
+ * OpenAI's endpoints that answer one JSON document: embeddings, moderations, images, models.
  *
  * Owns: their bodies. Does not own: chat, responses, audio and files.
  * Invariant: input tokens are characters, four to a token; a list of token numbers counts as
@@ -8,15 +7,14 @@
  */
 
 import type { MockExchange } from "./exchange.ts";
-import { type JsonObject, listIn, numberIn, objectIn, stringIn } from "./json.ts";
+import { listIn, numberIn, stringIn } from "./json.ts";
 import { badField, notJson } from "./openai_errors.ts";
 import { modelOf } from "./openai_request.ts";
-import type { Answer } from "./answer.ts";
+import { type Answer, jsonAnswer } from "./answer.ts";
 import { charactersIn, tokensOf } from "./text.ts";
 
 const DIMENSIONS_DEFAULT = 8;
 const DIMENSIONS_MAX = 3_072;
-const SECRET_SECONDS_DEFAULT = 600;
 const IMAGE_TOKENS = 272;
 /** One transparent pixel. */
 const PNG =
@@ -30,11 +28,6 @@ const MODELS = [
   "gpt-realtime-2",
   "text-embedding-3-small",
 ];
-
-function jsonAnswer(value: unknown): Answer {
-  const headers = { "content-type": "application/json" };
-  return { status: 200, headers, body: JSON.stringify(value) };
-}
 
 export async function embedding(exchange: MockExchange): Promise<Answer> {
   const body = await exchange.json(notJson);
@@ -106,20 +99,4 @@ export function modelList(): Answer {
     owned_by: "mock",
   }));
   return jsonAnswer({ object: "list", data });
-}
-
-/** An ephemeral key for a browser. Any key opens a session here, so it needs no memory. */
-export async function clientSecret(exchange: MockExchange): Promise<Answer> {
-  const body = await exchange.json(notJson);
-  const { clock, ids } = exchange.world;
-  const seconds = numberIn(objectIn(body, "expires_after"), "seconds") ?? SECRET_SECONDS_DEFAULT;
-  const session: JsonObject = {
-    type: "realtime",
-    object: "realtime.session",
-    id: ids.next("sess_", 22),
-    model: "gpt-realtime-2",
-    ...objectIn(body, "session"),
-  };
-  const expires_at = Math.floor(clock.nowMs() / 1000) + seconds;
-  return jsonAnswer({ value: ids.next("ek_", 32), expires_at, session });
 }

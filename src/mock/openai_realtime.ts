@@ -59,15 +59,28 @@ export class RealtimeDialogue implements Dialogue {
 
   /**
    * The session that the query asks for.
-   * @throws AnswerNow where it asks for none
+   * @param stored with the key that opens it; {} where that is an ordinary one
+   * @throws AnswerNow where nothing asks for any
    */
-  static open(world: World, query: URLSearchParams, provider: MockProvider): RealtimeDialogue {
-    const model = query.get("model") ?? (query.has("call_id") ? "gpt-realtime-2" : null);
-    const transcribes = query.get("intent") === "transcription";
+  static open(
+    world: World,
+    query: URLSearchParams,
+    provider: MockProvider,
+    stored: JsonObject = {},
+  ): RealtimeDialogue {
+    const model =
+      query.get("model") ??
+      stringIn(stored, "model") ??
+      (query.has("call_id") ? "gpt-realtime-2" : null);
+    const transcribes =
+      query.get("intent") === "transcription" || stored["type"] === "transcription";
     if (model === null && !transcribes) {
       throw badField("model", "You must provide a model, an intent or a call_id parameter");
     }
-    const config = defaultSession(world, transcribes ? null : model);
+    const config = mergedSession(defaultSession(world, transcribes ? null : model), {
+      ...stored,
+      ...(model === null ? {} : { model }),
+    });
     return new RealtimeDialogue(world, provider, config);
   }
 

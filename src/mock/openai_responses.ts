@@ -12,7 +12,7 @@ import { type JsonObject, stringIn } from "./json.ts";
 import { errorAnswer, notJson, openaiError } from "./openai_errors.ts";
 import { modelOf } from "./openai_request.ts";
 import { ResponseTurn } from "./openai_response_turn.ts";
-import { type Answer, AnswerNow, type OutputEvent, type World } from "./answer.ts";
+import { type Answer, AnswerNow, jsonAnswer, type OutputEvent, type World } from "./answer.ts";
 import type { Script } from "./script.ts";
 import { charactersIn, tokensOf } from "./text.ts";
 
@@ -139,9 +139,4 @@ function* sseEvents(turn: ResponseTurn): Generator<OutputEvent> {
   for (const { type, text, delta } of turn.events()) {
     yield { text: `event: ${type}\ndata: ${text}\n\n`, delta };
   }
-}
-
-function jsonAnswer(value: unknown): Answer {
-  const headers = { "content-type": "application/json" };
-  return { status: 200, headers, body: JSON.stringify(value) };
 }

@@ -65,7 +65,7 @@ describe("OpenaiMock", () => {
 
   test("takes the key from the subprotocol, and selects realtime only where offered", async () => {
     const url = `${it.mock.url}/v1/realtime?model=gpt-realtime-2`;
-    const offered = ["realtime", "openai-insecure-api-key.ek_1", "openai-organization.org_x"];
+    const offered = ["realtime", "openai-insecure-api-key.sk-1", "openai-organization.org_x"];
     const browser = await connect(url, {}, offered);
     expect(browser.subprotocol).toBe("realtime");
     browser.close();

@@ -55,12 +55,3 @@ test("modelList() lists models, and each has a page of its own", async () => {
   expect(list.data.map((one: { id: string }) => one.id)).toContain("gpt-5.5");
   expect((await (await it.get("/v1/models/gpt-5.5")).json()).id).toBe("gpt-5.5");
 });
-
-test("clientSecret() is good for the seconds asked for", async () => {
-  const expires_after = { anchor: "created_at", seconds: 60 };
-  const session = { type: "realtime", model: "gpt-realtime-2" };
-  const body = await json("/v1/realtime/client_secrets", { expires_after, session });
-  expect(body.value).toMatch(/^ek_[0-9a-f]{32}$/);
-  expect(body.expires_at).toBe(Math.floor(it.clock.nowMs() / 1000) + 60);
-  expect(body.session).toMatchObject(session);
-});
