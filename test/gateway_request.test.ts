@@ -50,6 +50,7 @@ class World {
       metrics: { count: () => {} },
       log: (event: string) => void this.shadows.push(event),
       credentials: { hasCredential: () => false },
+      authenticator: { lists: () => [] },
     } as unknown as Parameters<typeof readRequestBody>[0];
   }
 
