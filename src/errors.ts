@@ -69,6 +69,7 @@ const TABLE = {
   upstream_unreachable: entry(502, 1011, "upstream", null, "The upstream cannot be reached"),
   upstream_timeout: entry(504, 1013, "upstream", null, "The upstream did not answer in time"),
   upstream_closed: entry(502, 1011, "upstream", null, "The upstream closed the connection"),
+  upstream_unreadable: entry(502, null, "upstream", null, "The upstream's answer cannot be read"),
   upstream_auth_failed: entry(502, 1008, "upstream", null, "The upstream refused the gateway's credential"),
   idle_timeout: entry(null, 1008, "downstream", null, "client websocket idle timeout"),
   write_timeout: entry(null, 1008, "downstream", null, "client websocket write timeout"),

@@ -49,6 +49,15 @@ export interface Principal {
   readonly issuedAtMs: number | null;
   /** What the token itself allows, as signed; null restricts nothing. */
   readonly restrictions: Restrictions | null;
+  /** Present where a client secret of this principal's was shown, and not its own credential. */
+  readonly clientSecret?: ClientSecret;
+}
+
+/** A key that a provider made for a browser, which has ours in its place. */
+export interface ClientSecret {
+  /** Name of the configured provider: what the key is set to is known there alone. */
+  readonly provider: string;
+  readonly key: string;
 }
 
 /**

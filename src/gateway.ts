@@ -28,6 +28,7 @@ import { relayExchange } from "./gateway_http.ts";
 import { answerPreflight } from "./gateway_preflight.ts";
 import { openSession } from "./gateway_websocket.ts";
 import type { MeterReport } from "./meter/row.ts";
+import { requireSecretTaken } from "./policy/access.ts";
 import { Cors } from "./policy/cors.ts";
 import { Doors } from "./policy/door.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
@@ -269,6 +270,8 @@ function admit(
   { found, verdicts, anyone }: Known,
 ): Admitted {
   const { access, cors } = prepared;
+  const { clientSecret } = anyone;
+  requireSecretTaken(way.endpoint, clientSecret !== undefined);
   const model = modelOfUrl(way, found.query);
   const doors = new Doors(cors, arrival.request.headers, model);
   const response = responseOfPath(way);
@@ -277,8 +280,12 @@ function admit(
       health: parts.health,
       model,
       maker: response === null ? null : parts.affinity.find(anyone.projectId, response),
-      accepts: (provider) => verdicts.has(access.get(provider)) && doors.takes(provider),
-      hasOwnKey: ({ name }) => parts.credentials.hasCredential(anyone.projectId, name),
+      accepts: (provider) =>
+        (clientSecret === undefined || clientSecret.provider === provider.name) &&
+        verdicts.has(access.get(provider)) &&
+        doors.takes(provider),
+      hasOwnKey: ({ name }) =>
+        clientSecret !== undefined || parts.credentials.hasCredential(anyone.projectId, name),
       random: parts.random,
     }),
   );

@@ -5,13 +5,14 @@
  */
 
 import type { Authenticator } from "./auth/authenticate.ts";
+import type { ClientSecrets } from "./auth/client_secret.ts";
 import { type CommandCredentials, isCommand } from "./auth/command_credential.ts";
 import type { FoundCredentials } from "./auth/credential.ts";
 import type { Config, CredentialConfig, ProviderConfig } from "./config/config.ts";
 import type { Log } from "./emit/log.ts";
 import type { Metrics } from "./emit/metrics.ts";
 import type { GatewayError } from "./errors.ts";
-import type { ExchangeContext, Ledger, Principal } from "./exchange.ts";
+import type { ClientSecret, ExchangeContext, Ledger, Principal } from "./exchange.ts";
 import type { PendingTurns } from "./meter/background.ts";
 import type { MeterOptions } from "./meter/row.ts";
 import type { CurrentPolicy } from "./policy/current_policy.ts";
@@ -47,6 +48,7 @@ export interface GatewayOptions {
   readonly sessionsMax: number;
   readonly authenticator: Authenticator;
   readonly credentials: CredentialSource;
+  readonly clientSecrets: Pick<ClientSecrets, "make">;
   readonly commandCredentials: Pick<CommandCredentials, "value" | "current" | "renew">;
   readonly limiter: Pick<Limiter, "reserve" | "charge" | "rates" | "noteUse">;
   readonly refusals: Pick<RefusalTally, "note">;
@@ -151,6 +153,21 @@ async function openCredential(
   return { policy, key: value, renew: () => commandCredentials.renew(key, value) };
 }
 
+/** What the provider made for a browser goes where it takes those, not where it takes ours. */
+function browserCredential(
+  { name, type }: ProviderConfig,
+  { key }: ClientSecret,
+): OpenedCredential {
+  const policy = {
+    name,
+    type,
+    authHeader: null,
+    authValue: null,
+    credentialKind: "api_key",
+  } as const;
+  return { policy, key, renew: null };
+}
+
 /**
  * What the upstream's request headers are made of, the same for a request and for an upgrade.
  * @throws GatewayError `upstream_auth_failed`: there is no credential to send
@@ -161,13 +178,16 @@ export async function upstreamHeaderOptions(
   candidate: Candidate,
 ): Promise<UpstreamRequestOptions> {
   const { provider, family, apiKey } = candidate;
-  const { projectId } = principal;
+  const { projectId, clientSecret } = principal;
   const own = await parts.credentials.credential(projectId, provider.name);
   const style = found.credentials[0]?.style ?? "authorization";
-  const opened = await openCredential(parts, provider, own ?? apiKey).catch((thrown: unknown) => {
-    parts.health.lacksCredential(candidate);
-    throw thrown;
-  });
+  const opened =
+    clientSecret === undefined
+      ? await openCredential(parts, provider, own ?? apiKey).catch((thrown: unknown) => {
+          parts.health.lacksCredential(candidate);
+          throw thrown;
+        })
+      : browserCredential(provider, clientSecret);
   return {
     provider,
     credential: credentialHeaders(opened.policy, family, opened.key, style, projectId),

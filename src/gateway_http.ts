@@ -11,6 +11,7 @@
 import { errorEvent, GatewayError } from "./errors.ts";
 import { admitAsked, reserveExchange } from "./gateway_admission.ts";
 import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
+import { keepProvidersKey } from "./gateway_client_secret.ts";
 import type { BodyTap, Reservation } from "./exchange.ts";
 import { type RequestBody, readRequestBody } from "./gateway_request.ts";
 import { policeForm } from "./gateway_tier.ts";
@@ -116,7 +117,8 @@ class HttpExchange implements LiveExchange {
       this.#meter = this.#openMeter(this.#reservation, body);
       const { answer, body: sent } = await this.#upstreams.ask(body, this.#meter);
       this.#held?.release();
-      return await this.#answer(answer, sent);
+      const own = await keepProvidersKey(this.#parts, this.#admitted, this.#candidate, answer);
+      return await this.#answer(own, sent);
     } catch (thrown) {
       this.#endMeter(thrown);
       this.#forget();
@@ -142,11 +144,17 @@ class HttpExchange implements LiveExchange {
   /** Whether it may be, and what is set aside for it. What a form asks for shows on its way. */
   #admit({ requested, decidedTier, held }: RequestBody): MaybePromise<Reservation> {
     const { principal } = this.#admitted;
+    const model = requested?.model ?? null;
+    if (requested !== null) admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
+    if (requested?.transcriptionModel !== undefined) {
+      admitAsked(this.#parts, principal, {
+        model: requested.transcriptionModel,
+        serviceTier: null,
+      });
+    }
     if (!this.#candidate.endpoint.billing) {
       return reserveExchange(this.#parts, this.#admitted, null);
     }
-    const model = requested?.model ?? null;
-    if (requested !== null) admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
     return reserveExchange(this.#parts, this.#admitted, {
       model,
       serviceTier: decidedTier,

@@ -151,8 +151,8 @@ function readingOf({ endpoint, provider }: Candidate, headers: Headers): Reading
   return isForm ? "form" : "params";
 }
 
-function isJsonEndpoint({ billing, requestBody }: Endpoint): boolean {
-  return billing && requestBody === "json";
+function isJsonEndpoint({ requestBody }: Endpoint): boolean {
+  return requestBody === "json";
 }
 
 /** `application/json`, `application/ld+json` and their like, with any parameters, in any case. */

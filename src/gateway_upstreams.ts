@@ -173,12 +173,13 @@ export class Upstreams {
   async #sendOnce(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
     const { clock, fetch, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
-    const { provider, path } = this.candidate;
+    const { provider, path, endpoint } = this.candidate;
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
     this.#renewCredential = options.renewCredential;
     const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
-    // What is taken out of the answer again must be readable.
-    if (body.usageInjected) headers.set("accept-encoding", "identity");
+    // What is taken out of the answer again, or replaced in it, must be readable.
+    const isEdited = body.usageInjected || endpoint.clientSecret === "given";
+    if (isEdited) headers.set("accept-encoding", "identity");
     else if (meter !== null) askForReadable(headers);
     affinity.sent(this.#admitted.id, this.candidate);
     this.wasSent = true;

@@ -19,6 +19,7 @@ import type {
 } from "../exchange.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 import type { TokenOverrideRow } from "../store/store.ts";
+import { type ClientSecrets, SECRET_LENGTH_MAX } from "./client_secret.ts";
 import type { FoundCredentials } from "./credential.ts";
 import { DEFAULT_PROJECT_ID, StaticKeys } from "./static_key.ts";
 import { CREDENTIAL_LENGTH_MAX } from "./token.ts";
@@ -73,10 +74,16 @@ export function accessOf(
 
 export class Authenticator {
   readonly #tokens: TokenVerifier;
+  readonly #secrets: Pick<ClientSecrets, "open" | "recognizes">;
   readonly #standing: Standing;
 
-  constructor(tokens: TokenVerifier, standing: Standing) {
+  constructor(
+    tokens: TokenVerifier,
+    secrets: Pick<ClientSecrets, "open" | "recognizes">,
+    standing: Standing,
+  ) {
     this.#tokens = tokens;
+    this.#secrets = secrets;
     this.#standing = standing;
   }
 
@@ -93,10 +100,12 @@ export class Authenticator {
       if (access.auth === "open") return this.#admit(OPEN);
       throw missing(found);
     }
-    if (credentials.length > 1 || credential.length > CREDENTIAL_LENGTH_MAX) {
+    const isSecret = this.#secrets.recognizes(credential);
+    const lengthMax = isSecret ? SECRET_LENGTH_MAX : CREDENTIAL_LENGTH_MAX;
+    if (credentials.length > 1 || credential.length > lengthMax) {
       throw new GatewayError("token_invalid");
     }
-    return this.#identify(credential, access.keys);
+    return isSecret ? this.#open(credential, access) : this.#identify(credential, access.keys);
   }
 
   /**
@@ -149,11 +158,23 @@ export class Authenticator {
     return this.#tokens.verify(credential).then((principal) => this.#admit(principal));
   }
 
+  /** What its maker may not do any more, a client secret may not either. */
+  async #open(secret: string, { auth, keys }: Access): Promise<Principal> {
+    const principal = await this.#secrets.open(secret);
+    const { kind, tokenId } = principal;
+    const isKnown = kind === "token" || (kind === "open" ? auth === "open" : keys.has(tokenId));
+    if (!isKnown) throw new GatewayError("token_invalid");
+    return this.#admit(principal);
+  }
+
   /** Under `auth: open` a provider's own key is not ours to judge; what claims to be ours is. */
   #ours(found: FoundCredentials, keys: StaticKeys): string[] {
-    return found.credentials
-      .map(valueOf)
-      .filter((value) => this.#tokens.recognizes(value) || keys.match(value) !== null);
+    return found.credentials.map(valueOf).filter((value) => this.#isOurs(value, keys));
+  }
+
+  #isOurs(value: string, keys: StaticKeys): boolean {
+    if (this.#tokens.recognizes(value) || this.#secrets.recognizes(value)) return true;
+    return keys.match(value) !== null;
   }
 
   #admit(principal: Principal): Principal {

@@ -42,6 +42,11 @@ export class StaticKeys {
     }
     return matched;
   }
+
+  /** Whether there is a key with this `tokenId`. */
+  has(tokenId: string | null): boolean {
+    return this.#keys.some(({ principal }) => principal.tokenId === tokenId);
+  }
 }
 
 function principalOf(digest: Uint8Array): Principal {

@@ -180,6 +180,21 @@ export class Tokens {
     return principal.expiresAtMs + this.#config.leewayMs <= this.#clock.nowMs();
   }
 
+  /** Signs a text that is no token's claims. The signature is a bare JWT's. */
+  sign(payload: string): Promise<string> {
+    return sign(this.#ring.signer(), payload);
+  }
+
+  /** The text in a JWT that a key of ours has signed; null: forged or malformed. */
+  async payloadOf(jwt: string): Promise<string | null> {
+    const key = this.#keyOf(jwt);
+    if (key === null) {
+      await this.#decoy(jwt);
+      return null;
+    }
+    return (await isSignedBy(key, jwt)) ? payloadText(jwt) : null;
+  }
+
   async #verify(token: string): Promise<Principal> {
     const principal = await this.#genuine(withoutPrefix(token));
     if (principal === null) throw new GatewayError("token_invalid");
@@ -189,13 +204,8 @@ export class Tokens {
 
   /** Whose token this is; null where it is forged, malformed or not valid yet. */
   async #genuine(jwt: string): Promise<Principal | null> {
-    const key = this.#keyOf(jwt);
-    if (key === null) {
-      await this.#decoy(jwt);
-      return null;
-    }
-    if (!(await isSignedBy(key, jwt))) return null;
-    const claims = claimsOf(jwt);
+    const payload = await this.payloadOf(jwt);
+    const claims = payload === null ? null : claimsOf(payload);
     return claims === null ? null : this.#principalOf(claims);
   }
 
@@ -227,10 +237,19 @@ function withoutPrefix(token: string): string {
   return token.startsWith(TOKEN_PREFIX) ? token.slice(TOKEN_PREFIX.length) : token;
 }
 
-/** What a token says whose signature was found right, or null where that is not written as ours. */
-function claimsOf(jwt: string): Claims | null {
+/** Null: it is no UTF-8 in base64url. */
+function payloadText(jwt: string): string | null {
   try {
-    return readClaims(decodeUtf8(decodeBase64Url(jwt.split(".")[1] ?? "")));
+    return decodeUtf8(decodeBase64Url(jwt.split(".")[1] ?? ""));
+  } catch {
+    return null;
+  }
+}
+
+/** What a token says whose signature was found right, or null where that is not written as ours. */
+function claimsOf(payload: string): Claims | null {
+  try {
+    return readClaims(payload);
   } catch {
     return null;
   }

@@ -40,6 +40,9 @@ export function signingKeyBinding(kid: string): string {
   return JSON.stringify(["signing_key", kid]);
 }
 
+/** The associated data of what a client secret says: it is in no row. */
+export const CLIENT_SECRET_BINDING = JSON.stringify(["client_secret"]);
+
 /**
  * The associated data of a credential's ciphertext: a list in JSON, so that no two rows share a
  * spelling whatever their names contain.

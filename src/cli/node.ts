@@ -81,7 +81,7 @@ function gatewayOf(parts: Parts): Gateway {
   const { revocationStalenessMaxMs } = config;
   const gateway = createGateway({
     ...parts,
-    authenticator: new Authenticator(parts.tokens, {
+    authenticator: new Authenticator(parts.tokens, parts.clientSecrets, {
       isRevoked: (principal) => revocations.isRevoked(principal),
       isActive: (projectId) => directory.isActive(projectId),
       overrideOf: (jti) => revocations.overrideOf(jti),

@@ -13,6 +13,7 @@ import { join } from "node:path";
 
 import { RefusalAudit } from "../admin/refusal_audit.ts";
 import { endWhenRefused } from "../auth/authenticate.ts";
+import { ClientSecrets } from "../auth/client_secret.ts";
 import { CommandCredentials } from "../auth/command_credential.ts";
 import { Directory } from "../auth/directory.ts";
 import { type Follower, readDatabase, startFollowing } from "../auth/follow.ts";
@@ -97,6 +98,7 @@ export interface Parts extends NodeOptions {
   readonly cipher: Cipher;
   readonly ledger: UsageLedger;
   readonly tokens: Tokens;
+  readonly clientSecrets: ClientSecrets;
   readonly directory: Directory;
   readonly revocations: Revocations;
   readonly commandCredentials: CommandCredentials;
@@ -194,8 +196,9 @@ async function openIdentity(
   store: Store,
   cipher: Cipher,
   metrics: Metrics,
-): Promise<Pick<Parts, "tokens" | "directory" | "revocations">> {
+): Promise<Pick<Parts, "tokens" | "clientSecrets" | "directory" | "revocations">> {
   const tokens = await Tokens.open({ store, cipher, clock, config: config.tokens });
+  const clientSecrets = new ClientSecrets({ tokens, cipher, clock, config: config.tokens });
   const directory = new Directory(store, cipher);
   await directory.reload();
   const revocations = new Revocations({
@@ -204,7 +207,7 @@ async function openIdentity(
     reportLag: (lagMs) => metrics.observe("sluice_revocation_lag_seconds", lagMs / 1000),
   });
   await revocations.load(store);
-  return { tokens, directory, revocations };
+  return { tokens, clientSecrets, directory, revocations };
 }
 
 /** Runs the commands for the first time, and does not wait for them. */

@@ -13,12 +13,12 @@ const MARK = "[redacted]";
 const KNOWN_SECRET_LENGTH_MIN = 6;
 
 /**
- * In the order tried: a JWT (with or without `sk-sluice-`), keys by their prefixes (OpenAI and
- * Anthropic `sk-`, OpenAI's ephemeral `ek_`, Google `AIza` and `auth_tokens/`), our subprotocol,
- * `key=` in a query, and whatever follows an authorization scheme.
+ * In the order tried: a JWT (with or without `sk-sluice-` or `ek_sluice-`), keys by their prefixes
+ * (OpenAI and Anthropic `sk-`, OpenAI's ephemeral `ek_`, Google `AIza` and `auth_tokens/`), our
+ * subprotocol, `key=` in a query, and whatever follows an authorization scheme.
  */
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
-  [/(?:sk-sluice-)?eyJ[\w-]{8,1024}\.[\w-]{4,}(?:\.[\w-]*)?/g, MARK],
+  [/(?:sk-sluice-|ek_sluice-)?eyJ[\w-]{8,1024}\.[\w-]{4,}(?:\.[\w-]*)?/g, MARK],
   [/openai-insecure-api-key\.[^\s,;"']+/gi, `openai-insecure-api-key.${MARK}`],
   [/\b(?:sk|ek)[-_][\w-]{6,}/g, MARK],
   [/\bAIza[\w-]{10,}/g, MARK],

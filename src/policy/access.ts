@@ -45,8 +45,23 @@ export function requireBounded(
   if (!escapesLimits || !isLimited) return;
   throw new GatewayError("endpoint_not_allowed", {
     message:
-      `${name} hands out a key of the provider's, for which no limit of this token or its ` +
-      "project would hold. Use a token without limits, or connect through sluice",
+      `The media of ${name} go past sluice, where no limit of this token or its project would ` +
+      "hold. Use a token without limits, or a WebSocket through sluice",
+  });
+}
+
+/**
+ * Refuses a client secret where a browser has no business.
+ * @param isSecret whether the caller shows one
+ * @throws GatewayError `endpoint_not_allowed`
+ */
+export function requireSecretTaken(
+  { name, clientSecret }: { readonly name: string; readonly clientSecret: string | null },
+  isSecret: boolean,
+): void {
+  if (!isSecret || clientSecret === "taken") return;
+  throw new GatewayError("endpoint_not_allowed", {
+    message: `A client secret is not taken for ${name}, only for /v1/realtime. Use the token`,
   });
 }
 

@@ -10,7 +10,7 @@
 
 import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
 import type { Route } from "./route_table.ts";
-import { RouteTable, billed, endpoint, free, handsOutKey } from "./route_table.ts";
+import { RouteTable, billed, endpoint, free, special } from "./route_table.ts";
 
 /** `GET` is the upgrade, `POST` the same call over HTTP. */
 const RESPONSES: Route = {
@@ -28,12 +28,18 @@ const RESPONSES: Route = {
 const REALTIME: Route = {
   pattern: "/v1/realtime",
   billed: null,
-  upgrade: endpoint("/v1/realtime", true, "response", "openai_realtime", { websocket: "only" }),
+  upgrade: endpoint("/v1/realtime", true, "response", "openai_realtime", {
+    websocket: "only",
+    clientSecret: "taken",
+  }),
   free: null,
 };
 
 const MULTIPART = { requestBody: "multipart" } as const;
-const OPAQUE = { requestBody: "opaque" } as const;
+/** The media of a call go past sluice. */
+const CALL = { requestBody: "opaque", escapesLimits: true } as const;
+/** Says what the session is to be that the key in its answer opens. */
+const SECRET = { requestBody: "json", clientSecret: "given" } as const;
 
 const TABLE = new RouteTable([
   RESPONSES,
@@ -56,12 +62,12 @@ const TABLE = new RouteTable([
   billed("/v1/images/edits", "image", "openai_images", MULTIPART),
   billed("/v1/images/variations", "image", "openai_images", MULTIPART),
   REALTIME,
-  handsOutKey("/v1/realtime/client_secrets"),
-  handsOutKey("/v1/realtime/sessions"),
-  handsOutKey("/v1/realtime/transcription_sessions"),
-  // The media of a call go past sluice: the row says that something was billed, and not how much.
-  billed("/v1/realtime/calls", "response", "none", OPAQUE),
-  free("/v1/realtime/calls/{id}/accept", "POST"),
+  special("/v1/realtime/client_secrets", "openai_realtime", SECRET),
+  special("/v1/realtime/sessions", "openai_realtime", SECRET),
+  special("/v1/realtime/transcription_sessions", "openai_realtime", SECRET),
+  // The row says that something was billed, and not how much.
+  billed("/v1/realtime/calls", "response", "none", { ...CALL, clientSecret: "taken" }),
+  special("/v1/realtime/calls/{id}/accept", "none", CALL),
   free("/v1/realtime/calls/{id}/reject", "POST"),
   free("/v1/realtime/calls/{id}/refer", "POST"),
   free("/v1/realtime/calls/{id}/hangup", "POST"),

@@ -24,6 +24,11 @@ export interface Endpoint {
   readonly dialect: MeterDialect;
   /** Whether what is done here is used elsewhere later, where nobody meters or limits it. */
   readonly escapesLimits: boolean;
+  /**
+   * What it has to do with the keys that a provider makes for browsers: its answer gives one, or
+   * one of them opens it; null: nothing.
+   */
+  readonly clientSecret: "given" | "taken" | null;
 }
 
 /** The closed set of message formats that a meter can read. `none` reads nothing. */
@@ -46,6 +51,8 @@ export interface RequestedTurn {
   readonly model: string | null;
   readonly serviceTier: string | null;
   readonly stream: boolean;
+  /** Present where a session is to be made whose input is transcribed by a model of its own. */
+  readonly transcriptionModel?: string;
   /** The most output tokens that it wants; null: no limit, or none that can be relied on. */
   readonly outputTokensMax: number | null;
   /** Anthropic only: how fast to answer, where `fast` is a service tier by another name. */

@@ -2,13 +2,15 @@
  * What a request with a JSON body asks for, whatever its format.
  *
  * Owns: which format reads it, and what is said of a body that is no JSON object.
- * Does not own: the formats (`openai_request.ts`, `anthropic_request.ts`, `gemini_request.ts`).
+ * Does not own: the formats (`openai_request.ts`, `openai_client_secret.ts`,
+ * `anthropic_request.ts`, `gemini_request.ts`).
  * Invariant: a body that the upstream could read otherwise than we do is refused.
  */
 
 import { GatewayError } from "../errors.ts";
 import { anthropicRequest } from "./anthropic_request.ts";
 import { geminiRequest } from "./gemini_request.ts";
+import { realtimeSessionRequest } from "./openai_client_secret.ts";
 import { openaiRequest } from "./openai_request.ts";
 import type { MeterDialect, RequestedTurn } from "./provider.ts";
 import { textOf } from "./wire_text.ts";
@@ -34,6 +36,7 @@ export function readRequestedTurn(
 function requestedIn(dialect: MeterDialect, text: string, path: string): RequestedTurn | null {
   if (dialect === "gemini_generate") return geminiRequest(text, path);
   if (dialect === "anthropic_messages") return anthropicRequest(text);
+  if (dialect === "openai_realtime") return realtimeSessionRequest(text, path);
   return openaiRequest(dialect, text);
 }
 

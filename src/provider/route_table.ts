@@ -23,15 +23,25 @@ export interface Route {
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
+/** What most endpoints do not have. */
+type EndpointTraits = Partial<
+  Pick<Endpoint, "websocket" | "requestBody" | "escapesLimits" | "clientSecret">
+>;
+
 export function endpoint(
   name: string,
   billing: boolean,
   kind: TurnKind,
   dialect: MeterDialect,
-  more: Partial<Pick<Endpoint, "websocket" | "requestBody">> = {},
+  more: EndpointTraits = {},
 ): Endpoint {
   const requestBody = billing ? "json" : "opaque";
-  const usual = { websocket: "never", requestBody, escapesLimits: false } as const;
+  const usual = {
+    websocket: "never",
+    requestBody,
+    escapesLimits: false,
+    clientSecret: null,
+  } as const;
   return { name, billing, kind, dialect, ...usual, ...more };
 }
 
@@ -41,9 +51,9 @@ export function free(pattern: string, ...methods: readonly Method[]): Route {
   return { pattern, billed: null, upgrade: null, free: { methods, endpoint: of } };
 }
 
-/** A path that hands out a key of the provider's, which is then used past us. */
-export function handsOutKey(pattern: string): Route {
-  const of = { ...endpoint(pattern, false, "response", "none"), escapesLimits: true };
+/** A path whose `POST` is never billed, and is no usual one. */
+export function special(pattern: string, dialect: MeterDialect, more: EndpointTraits): Route {
+  const of = endpoint(pattern, false, "response", dialect, more);
   return { pattern, billed: null, upgrade: null, free: { methods: ["POST"], endpoint: of } };
 }
 
@@ -52,7 +62,7 @@ export function billed(
   pattern: string,
   kind: TurnKind,
   dialect: MeterDialect,
-  more: Partial<Pick<Endpoint, "websocket" | "requestBody">> = {},
+  more: EndpointTraits = {},
   also: readonly Method[] = [],
 ): Route {
   const post = { method: "POST", endpoint: endpoint(pattern, true, kind, dialect, more) };

@@ -236,7 +236,8 @@ function walk(
   const found: Walk = { text, places: [], models: new Map() };
   visit(found, scan, root, "");
   const type = stringAt(text, scan.fields[root.keys.indexOf(TYPE)]);
-  const inert = root === OPENAI_MESSAGE && type !== null && INERT.has(type);
+  const inert =
+    carrier === "message" && root === OPENAI_MESSAGE && type !== null && INERT.has(type);
   return { ...found, places: inert ? [] : found.places, type };
 }
 
@@ -244,7 +245,8 @@ function schemeOf(dialect: MeterDialect, carrier: TierCarrier): Scheme {
   if (dialect === "anthropic_messages") return ANTHROPIC;
   if (dialect === "gemini_generate") return GEMINI;
   if (dialect === "gemini_live") return GEMINI_LIVE;
-  return carrier === "message" ? OPENAI_MESSAGE : TOP;
+  // A body that asks for a session holds what a `session.update` does.
+  return carrier === "message" || dialect === "openai_realtime" ? OPENAI_MESSAGE : TOP;
 }
 
 function visit(

@@ -103,6 +103,75 @@ describe("Authenticator.authenticate() with auth: required", () => {
   });
 });
 
+describe("Authenticator.authenticate() of a client secret", () => {
+  const SECRET = { provider: "openai", key: "ek_1" };
+  const STATIC = new StaticKeys(["static-key-1"]).match("static-key-1");
+
+  async function secretOf(node: Identity, caller: Principal): Promise<Headers_> {
+    const made = await node.clientSecrets.make(caller, SECRET, node.clock.nowMs() + 600_000);
+    return bearer(made);
+  }
+
+  async function ofToken() {
+    const node = await openIdentity();
+    const { token, jti, expiresAtMs } = await node.tokens.mint("default", 3_600_000, null);
+    const caller = await node.tokens.verify(token);
+    return { node, jti, expiresAtMs, headers: await secretOf(node, caller), caller };
+  }
+
+  test("is its token's principal, with what the session is opened with", async () => {
+    const { node, headers, caller } = await ofToken();
+    const expiresAtMs = node.clock.nowMs() + 600_000;
+    const principal = { ...caller, expiresAtMs, clientSecret: SECRET };
+    expect(await outcome(node, headers, REQUIRED)).toEqual(principal);
+    expect(await outcome(node, headers, OPEN)).toEqual(principal);
+  });
+
+  test("ends with its token", async () => {
+    const { node, headers, jti, expiresAtMs } = await ofToken();
+    node.revocations.revoke([{ jti, expires_at: expiresAtMs }]);
+    expect(await outcome(node, headers, REQUIRED)).toBe("token_revoked");
+  });
+
+  test("ends with its project", async () => {
+    const { node, headers } = await ofToken();
+    node.directory.suspend("default");
+    expect(await outcome(node, headers, REQUIRED)).toBe("project_inactive");
+  });
+
+  test("holds for a static key as long as that is configured", async () => {
+    const node = await openIdentity();
+    if (STATIC === null) throw new Error("The key is there");
+    const headers = await secretOf(node, STATIC);
+    expect(await outcome(node, headers, REQUIRED)).toMatchObject({
+      kind: "static_key",
+      tokenId: STATIC.tokenId,
+    });
+    const other: Access = { auth: "required", keys: new StaticKeys(["static-key-2"]) };
+    expect(await outcome(node, headers, other)).toBe("token_invalid");
+  });
+
+  test("holds for nobody in particular as long as auth is open", async () => {
+    const node = await openIdentity();
+    const caller = await outcome(node, {}, OPEN);
+    if (typeof caller === "string") throw new Error(caller);
+    const headers = await secretOf(node, caller);
+    expect(await outcome(node, headers, OPEN)).toMatchObject({ ...OPEN_PRINCIPAL });
+    expect(await outcome(node, headers, REQUIRED)).toBe("token_invalid");
+  });
+
+  test("is refused where it is forged, too long, or not alone", async () => {
+    const { node, headers } = await ofToken();
+    const forged = bearer("ek_sluice-x.y.z");
+    expect(await outcome(node, forged, REQUIRED)).toBe("token_invalid");
+    expect(await outcome(node, forged, OPEN)).toBe("token_invalid");
+    const long = bearer(`ek_sluice-${"x".repeat(14 * 1024)}`);
+    expect(await outcome(node, long, REQUIRED)).toBe("token_invalid");
+    const two = { ...headers, "api-key": "other" };
+    expect(await outcome(node, two, REQUIRED)).toBe("token_invalid");
+  });
+});
+
 describe("Authenticator.authenticate() refuses a genuine token", () => {
   async function seen(): Promise<{ node: Identity; token: string; jti: string; exp: number }> {
     const node = await openIdentity();

@@ -29,6 +29,12 @@ describe("StaticKeys.match()", () => {
   });
 });
 
+test("StaticKeys.has() knows a key by the id that its exchanges are recorded under", () => {
+  const keys = new StaticKeys(["key-one"]);
+  expect(keys.has(keys.match("key-one")?.tokenId ?? "")).toBe(true);
+  expect([keys.has("static_00000000"), keys.has(null)]).toEqual([false, false]);
+});
+
 describe("secretsEqual()", () => {
   test.each([
     ["a", "a", true],

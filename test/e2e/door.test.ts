@@ -232,7 +232,7 @@ describe("param_whitelist", () => {
   });
 
   test("limits JSON where nothing is billed, whatever it says it is", async () => {
-    const path = "/v1/realtime/client_secrets";
+    const path = "/v1/vector_stores";
     const unlimited = await fetch(`${node.url}/v1/batches`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, host, "content-type": "application/json" },
@@ -241,13 +241,12 @@ describe("param_whitelist", () => {
     expect((await unlimited.json()).error.code).toBe("invalid_json");
     for (const type of ["application/json", "application/octet-stream"]) {
       const headers = { "content-type": type };
-      const body = '{"session":{"type":"realtime","model":"o3"}}';
-      expect(await told(send({ host, path, headers, body }))).toEqual([
-        400,
-        "param_not_allowed",
-        "session.model",
-      ]);
+      const body = '{"model":"o3"}';
+      expect(await told(send({ host, path, headers, body }))).toEqual(refused);
     }
+    const session = '{"session":{"type":"realtime","model":"o3"}}';
+    const asked = send({ host, path: "/v1/realtime/client_secrets", body: session });
+    expect(await told(asked)).toEqual([400, "param_not_allowed", "session.model"]);
     expect(upstream.requests).toHaveLength(0);
   });
 

@@ -11,6 +11,8 @@ describe("scrub() takes out", () => {
     ["Incorrect API key provided: sk-proj-abc123DEF.", "Incorrect API key provided: [redacted]."],
     ["key sk-ant-api03-abcdef_ghijkl, sent", "key [redacted], sent"],
     [`token sk-sluice-${JWT}!`, "token [redacted]!"],
+    [`secret ek_sluice-${JWT}!`, "secret [redacted]!"],
+    [`cut ek_sluice-${JWT.slice(0, 15)}`, "cut [redacted]"],
     [`bare ${JWT}`, "bare [redacted]"],
     [`cut ${JWT.slice(0, 40)}`, "cut [redacted]"],
     ["ek_68af296e8e408191a1120ab6383263c2 expired", "[redacted] expired"],

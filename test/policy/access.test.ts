@@ -6,6 +6,7 @@ import {
   requireBounded,
   requireEndpoint,
   requireModel,
+  requireSecretTaken,
   requireTier,
 } from "../../src/policy/access.ts";
 
@@ -140,8 +141,18 @@ test.each([
   [true, false, true],
   [false, true, true],
 ] as const)("requireBounded(), escaping %p, limited %p: %p", (escapesLimits, isLimited, passes) => {
-  const ask = () =>
-    requireBounded({ name: "/v1/realtime/client_secrets", escapesLimits }, isLimited);
+  const ask = () => requireBounded({ name: "/v1/realtime/calls", escapesLimits }, isLimited);
   if (passes) expect(ask).not.toThrow();
-  else expect(ask).toThrow("hands out a key of the provider's");
+  else expect(ask).toThrow("The media of /v1/realtime/calls go past sluice");
+});
+
+test.each([
+  ["taken", true, true],
+  ["given", true, false],
+  [null, true, false],
+  [null, false, true],
+] as const)("requireSecretTaken() at %p of a secret %p: %p", (clientSecret, isSecret, passes) => {
+  const ask = () => requireSecretTaken({ name: "/v1/models", clientSecret }, isSecret);
+  if (passes) expect(ask).not.toThrow();
+  else expect(ask).toThrow("is not taken for /v1/models");
 });

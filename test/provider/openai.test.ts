@@ -56,6 +56,20 @@ describe("openai.endpoint()", () => {
     );
     expect(bodies).toEqual(["multipart", "json", "opaque"]);
   });
+
+  test.each([
+    ["POST", "/v1/realtime/client_secrets", "given", false],
+    ["POST", "/v1/realtime/sessions", "given", false],
+    ["POST", "/v1/realtime/transcription_sessions", "given", false],
+    ["GET", "/v1/realtime", "taken", false],
+    ["POST", "/v1/realtime/calls", "taken", true],
+    ["POST", "/v1/realtime/calls/rtc_1/accept", null, true],
+    ["POST", "/v1/realtime/calls/rtc_1/hangup", null, false],
+    ["POST", "/v1/responses", null, false],
+  ] as const)("says of %s %s: key %p, escapes limits %p", (method, path, clientSecret, escapes) => {
+    const traits = { clientSecret, escapesLimits: escapes };
+    expect(openai.endpoint(method, path)).toMatchObject(traits);
+  });
 });
 
 describe("openai.credentialHeaders()", () => {

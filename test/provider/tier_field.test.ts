@@ -54,6 +54,18 @@ describe("readTiers()", () => {
       '{"type":"session.update","session":{"service_tier":"fast"},"service_tier":"flex"}',
       { service_tier: "flex", "session.service_tier": "fast" },
     ],
+    [
+      "openai_realtime",
+      "body",
+      '{"session":{"service_tier":"fast"},"service_tier":"flex"}',
+      { service_tier: "flex", "session.service_tier": "fast" },
+    ],
+    [
+      "openai_realtime",
+      "body",
+      '{"type":"response.cancel","session":{"service_tier":"fast"}}',
+      { "session.service_tier": "fast" },
+    ],
     ["anthropic_messages", "body", '{"speed":"fast"}', { speed: "fast" }],
     ["anthropic_messages", "body", '{"speed":"standard"}', {}],
     ["anthropic_messages", "body", '{"speed":"Turbo"}', { speed: "Turbo" }],

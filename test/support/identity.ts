@@ -1,6 +1,7 @@
 /** Everything of `auth/` over the in-memory store, as the composition root builds it. */
 
 import { Authenticator } from "../../src/auth/authenticate.ts";
+import { ClientSecrets } from "../../src/auth/client_secret.ts";
 import { Directory } from "../../src/auth/directory.ts";
 import { Revocations } from "../../src/auth/revocation.ts";
 import { Tokens } from "../../src/auth/token.ts";
@@ -36,6 +37,7 @@ export interface Identity<S extends Store = MemoryStore> {
   readonly cipher: FakeCipher;
   readonly clock: FakeClock;
   readonly tokens: Tokens;
+  readonly clientSecrets: ClientSecrets;
   readonly revocations: Revocations;
   readonly directory: Directory;
   readonly authenticator: Authenticator;
@@ -67,7 +69,8 @@ export async function openIdentityOver<S extends Store>(
   const directory = new Directory(store, cipher);
   await directory.reload();
   let isStale = false;
-  const authenticator = new Authenticator(tokens, {
+  const clientSecrets = new ClientSecrets({ tokens, cipher, clock, config });
+  const authenticator = new Authenticator(tokens, clientSecrets, {
     isRevoked: (principal) => revocations.isRevoked(principal),
     isActive: (projectId) => directory.isActive(projectId),
     overrideOf: (jti) => revocations.overrideOf(jti),
@@ -75,5 +78,6 @@ export async function openIdentityOver<S extends Store>(
     isStale: () => isStale,
   });
   const setStale = (value: boolean) => void (isStale = value);
-  return { store, cipher, clock, tokens, revocations, directory, authenticator, setStale };
+  const parts = { store, cipher, clock, tokens, clientSecrets, revocations, directory };
+  return { ...parts, authenticator, setStale };
 }
