@@ -145,7 +145,10 @@ class HttpExchange implements LiveExchange {
   #admit({ requested, decidedTier, held }: RequestBody): MaybePromise<Reservation> {
     const { principal } = this.#admitted;
     const model = requested?.model ?? null;
-    if (requested !== null) admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
+    // Of a batch, each request was asked about when it was judged.
+    if (requested !== null && this.#candidate.endpoint.batch === null) {
+      admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
+    }
     if (requested?.transcriptionModel !== undefined) {
       admitAsked(this.#parts, principal, {
         model: requested.transcriptionModel,

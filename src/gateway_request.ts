@@ -11,7 +11,9 @@ import type { Config } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import type { Principal } from "./exchange.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
-import { policeForm, policeRequest } from "./gateway_tier.ts";
+import { judgeBatch } from "./gateway_batch.ts";
+import { policeForm, policeRequest, policeUnread } from "./gateway_tier.ts";
+import { requireModel } from "./policy/access.ts";
 import {
   type ParamWhitelist,
   requireForm,
@@ -56,6 +58,12 @@ export interface RequestBody {
   /** The `anthropic-beta` to send in the place of the client's; undefined: it stays. */
   readonly betas: string | null | undefined;
   readonly usageInjected: boolean;
+}
+
+/** The same of JSON that is held and read. */
+interface HeldJson extends Omit<RequestBody, "held"> {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly requested: RequestedTurn;
 }
 
 /** What is sent without being read. */
@@ -176,7 +184,7 @@ function judgeHeld(
   bytes: Uint8Array<ArrayBuffer>,
 ): Omit<RequestBody, "held"> {
   const reading = readingOf(candidate, headers);
-  if (reading === "json") return readHeld(parts, principal, headers, candidate, bytes);
+  if (reading === "json") return readJson(parts, principal, headers, candidate, bytes);
   if (reading === "form") return readForm(parts, principal, headers, candidate, bytes);
   const { paramWhitelist } = candidate.provider;
   const isChecked = bytes.byteLength === 0 || requireParams(paramWhitelist, bytes);
@@ -184,13 +192,39 @@ function judgeHeld(
   throw new GatewayError("invalid_json", { message: "The body is not one JSON object" });
 }
 
-function readHeld(
+/** One request, or a batch of them, each of which has to pass as if it came by itself. */
+function readJson(
   parts: GatewayParts,
   principal: Principal,
   headers: Headers,
   candidate: Candidate,
   bytes: Uint8Array<ArrayBuffer>,
-): Omit<RequestBody, "held"> {
+): HeldJson {
+  const { endpoint } = candidate;
+  const read = readRequest(parts, principal, headers, candidate, bytes);
+  if (endpoint.batch === null) return read;
+  const lists = parts.authenticator.lists(principal);
+  return judgeBatch(endpoint.batch, read, {
+    request(dialect, body) {
+      const to = { ...candidate, endpoint: { ...endpoint, dialect } };
+      const request = readRequest(parts, principal, headers, to, body);
+      requireModel(lists, request.requested.model);
+      return request;
+    },
+    file() {
+      requireModel(lists, read.requested.model);
+      policeUnread(parts, principal, candidate, read.requested.model);
+    },
+  });
+}
+
+function readRequest(
+  parts: GatewayParts,
+  principal: Principal,
+  headers: Headers,
+  candidate: Candidate,
+  bytes: Uint8Array<ArrayBuffer>,
+): HeldJson {
   const { endpoint, provider, path } = candidate;
   const { dialect } = endpoint;
   const requested = readRequestedTurn(dialect, bytes, path);

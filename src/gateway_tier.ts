@@ -19,6 +19,7 @@ import { decideServiceTier, isStricter, type TierDecision } from "./policy/servi
 import { failedTurnMessages } from "./provider/failed_turn.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "./provider/fast_mode.ts";
 import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
+import { KNOWN_TIERS } from "./provider/tier_name.ts";
 import { readTiers, startsNothing, type TierAsk, writeTier } from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
 
@@ -110,6 +111,27 @@ export function policeForm(
   const ask = { field: "service_tier", tier: serviceTier };
   const { tier } = judge.decide(ask, [model], dialect, null);
   if (tier !== serviceTier) throw blocked("The service tier cannot be changed in a form", []);
+}
+
+/**
+ * Refuses requests that stand where nobody here can read them, unless they may ask for any tier
+ * that there is. What a rule would take out or replace is left to the batch, which is a tier of its
+ * own.
+ * @throws GatewayError `tier_blocked`
+ */
+export function policeUnread(
+  parts: TierParts,
+  principal: Principal,
+  { provider }: Candidate,
+  model: string | null,
+): void {
+  const judge = new Judge(parts, principal, provider);
+  const refused = KNOWN_TIERS.find((tier) => judge.refuses(tier, model));
+  if (refused === undefined) return;
+  const message =
+    `The requests of this batch stand in a file, which may ask for the service tier ${refused}, ` +
+    "and that is not allowed. Send them one by one";
+  throw blocked(message, []);
 }
 
 function policeBetas(
@@ -292,19 +314,10 @@ class Judge {
     dialect: MeterDialect,
     message: Message | null,
   ): TierDecision {
-    const { tierPolicy } = this.#parts;
-    const { projectId, tokenId } = this.#principal;
-    const credentialKind = this.#credentialKind;
     const known = models.filter((model) => model !== null);
     const decisions = (known.length === 0 ? [null] : known).map((model) => ({
       model,
-      ...decideServiceTier(tierPolicy.policy, {
-        tier,
-        model,
-        credentialKind,
-        projectId,
-        tokenId,
-      }),
+      ...this.#decideFor(tier, model),
     }));
     const decision = decisions.reduce((one, other) => (isStricter(other, one) ? other : one));
     this.#count(decision, tier, decision.model);
@@ -315,6 +328,19 @@ class Judge {
     const reason = decision.message ?? "The service tier is not allowed";
     if (message === null || decision.onBlock === "close") throw blocked(reason, []);
     throw this.failTurn(dialect, message, reason);
+  }
+
+  /** Whether a tier would be refused, which is neither counted nor logged. */
+  refuses(tier: string, model: string | null): boolean {
+    if (this.#decideFor(tier, model).action === "block") return true;
+    return tierRefusal(this.#parts.authenticator.lists(this.#principal), tier) !== null;
+  }
+
+  #decideFor(tier: string, model: string | null): TierDecision {
+    const { projectId, tokenId } = this.#principal;
+    const credentialKind = this.#credentialKind;
+    const request = { tier, model, credentialKind, projectId, tokenId };
+    return decideServiceTier(this.#parts.tierPolicy.policy, request);
   }
 
   /** Refuses one message, and the turn that it asks for, if any. The session goes on. */

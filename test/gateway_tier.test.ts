@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import type { ProviderConfig } from "../src/config/config.ts";
 import { GatewayError } from "../src/errors.ts";
 import type { Message, Principal, SubjectLists } from "../src/exchange.ts";
-import { policeForm, policeRequest, SessionTiers } from "../src/gateway_tier.ts";
+import { policeForm, policeRequest, policeUnread, SessionTiers } from "../src/gateway_tier.ts";
 import { parseGlob } from "../src/lib/glob.ts";
 import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
 import { providerOf } from "../src/provider/dialect.ts";
@@ -229,6 +229,31 @@ describe("policeForm()", () => {
   test("lets the others pass", () => {
     expect(() => police(new World(FILTER), null)).not.toThrow();
     expect(() => police(new World(FILTER), "flex")).not.toThrow();
+  });
+});
+
+describe("policeUnread()", () => {
+  const police = (world: World, model: string | null = null) =>
+    policeUnread(world.parts, PRINCIPAL, candidate("openai_responses"), model);
+
+  test("refuses where any tier that there is would be blocked, and counts nothing", () => {
+    const world = new World({ ...BLOCK, service_tier: "flex" });
+    expect(thrown(() => police(world))).toMatchObject({ code: "tier_blocked", status: 403 });
+    expect(world.counted).toEqual([]);
+    const dear = new World({ ...BLOCK, model_whitelist: ["dear"], fallback_action: "pass" });
+    expect(thrown(() => police(dear)).message).toContain("the service tier priority");
+    expect(() => police(dear, "cheap")).not.toThrow();
+  });
+
+  test("lets pass where tiers would be taken out or replaced", () => {
+    expect(() => police(new World(FILTER, FORCE))).not.toThrow();
+  });
+
+  test("refuses whoever is held to a list of tiers", () => {
+    const world = new World();
+    const lists = { models: null, endpoints: null, tiers: ["default"] };
+    world.lists = [{ subject: "token:tok_1", lists }];
+    expect(thrown(() => police(world)).code).toBe("tier_blocked");
   });
 });
 

@@ -71,6 +71,24 @@ export function scanWithin(text: string, span: Span, keys: readonly string[]): O
   return new Scanner(text).object(span.start, keys);
 }
 
+/**
+ * The elements of an array inside a text that `scanObject` has accepted.
+ * @returns null when the value is no array
+ */
+export function scanElements(text: string, span: Span): Span[] | null {
+  if (text.charCodeAt(span.start) !== OPEN_BRACKET) return null;
+  const scanner = new Scanner(text);
+  const elements: Span[] = [];
+  let at = scanner.space(span.start + 1);
+  while (text.charCodeAt(at) !== CLOSE_BRACKET) {
+    const end = scanner.value(at);
+    elements.push({ start: at, end });
+    at = scanner.space(end);
+    if (text.charCodeAt(at) === COMMA) at = scanner.space(at + 1);
+  }
+  return elements;
+}
+
 /** The string that a value is, decoded; null: it is none. */
 export function stringAt(text: string, span: Span | null | undefined): string | null {
   if (!span || text.charCodeAt(span.start) !== QUOTE) return null;
@@ -177,7 +195,7 @@ class Scanner {
       const index = this.#indexOfKey(keys, keyStart, keyEnd);
       const value = this.#colon(keyEnd);
       if (value === -1) return null;
-      const end = this.#value(value);
+      const end = this.value(value);
       if (end === -1) return null;
       if (index !== -1) {
         if (fields[index] !== null) duplicate ??= keys[index] ?? null;
@@ -217,7 +235,7 @@ class Scanner {
     return end === -1 ? -1 : this.#colon(end);
   }
 
-  #value(at: number): number {
+  value(at: number): number {
     const code = this.#text.charCodeAt(at);
     if (code === OPEN_BRACE || code === OPEN_BRACKET) return this.#container(at);
     return this.#scalar(at);

@@ -14,7 +14,7 @@ const TABLE = new RouteTable([
   billed("/v1/messages", "response", "anthropic_messages"),
   free("/v1/messages/count_tokens", "POST"),
   // Each result has its own usage, in a file that is fetched later.
-  billed("/v1/messages/batches", "response", "none", {}, ["GET"]),
+  billed("/v1/messages/batches", "response", "none", { batch: "anthropic" }, ["GET"]),
   free("/v1/messages/batches/{id}", "GET", "DELETE"),
   free("/v1/messages/batches/{id}/results", "GET"),
   free("/v1/messages/batches/{id}/cancel", "POST"),

@@ -90,7 +90,9 @@ function modelEndpoint(method: string, call: readonly string[]): Endpoint | null
   const known = METHODS.get(verb);
   if (known === undefined || method !== "POST" || !isValue(model)) return null;
   const name = `/${version}/${collection}/{model}:${verb}`;
-  return endpoint(name, known.billing, known.kind, known.billing ? "gemini_generate" : "none");
+  const dialect = known.billing ? "gemini_generate" : "none";
+  const batch = verb === "batchGenerateContent" ? "gemini" : null;
+  return endpoint(name, known.billing, known.kind, dialect, { batch });
 }
 
 /** OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not. */

@@ -72,7 +72,7 @@ const TABLE = new RouteTable([
   free("/v1/realtime/calls/{id}/refer", "POST"),
   free("/v1/realtime/calls/{id}/hangup", "POST"),
   // Its usage arrives in the output file, which is a download like any other.
-  billed("/v1/batches", "response", "none", {}, ["GET"]),
+  billed("/v1/batches", "response", "none", { batch: "file" }, ["GET"]),
   free("/v1/batches/{id}", "GET"),
   free("/v1/batches/{id}/cancel", "POST"),
   free("/v1/models", "GET"),

@@ -22,6 +22,8 @@ export interface Endpoint {
   readonly requestBody: "json" | "multipart" | "opaque";
   /** Which reader understands its answers and messages. */
   readonly dialect: MeterDialect;
+  /** Where a body here has requests, of which each is judged by itself; null: it is a request. */
+  readonly batch: BatchFormat | null;
   /** Whether what is done here is used elsewhere later, where nobody meters or limits it. */
   readonly escapesLimits: boolean;
   /**
@@ -30,6 +32,9 @@ export interface Endpoint {
    */
   readonly clientSecret: "given" | "taken" | null;
 }
+
+/** How a body carries requests; `file`: it names a file that was uploaded with them. */
+export type BatchFormat = "anthropic" | "gemini" | "file";
 
 /** The closed set of message formats that a meter can read. `none` reads nothing. */
 export type MeterDialect =

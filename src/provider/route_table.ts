@@ -25,7 +25,7 @@ type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** What most endpoints do not have. */
 type EndpointTraits = Partial<
-  Pick<Endpoint, "websocket" | "requestBody" | "escapesLimits" | "clientSecret">
+  Pick<Endpoint, "websocket" | "requestBody" | "batch" | "escapesLimits" | "clientSecret">
 >;
 
 export function endpoint(
@@ -39,6 +39,7 @@ export function endpoint(
   const usual = {
     websocket: "never",
     requestBody,
+    batch: null,
     escapesLimits: false,
     clientSecret: null,
   } as const;

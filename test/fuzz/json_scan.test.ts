@@ -11,6 +11,7 @@ import {
   removeField,
   replaceValue,
   scanObject,
+  scanElements,
   scanWithin,
 } from "../../src/lib/json_scan.ts";
 import { Prng } from "../support/prng.ts";
@@ -195,6 +196,18 @@ describe("edits", () => {
         const found = field === null ? undefined : JSON.parse(text.slice(field.start, field.end));
         expect(found).toEqual(own(inner, key));
       }
+    }
+  });
+
+  test("scanElements() finds in an array what JSON.parse finds there", () => {
+    const prng = new Prng(7);
+    for (let round = 0; round < 10_000; round++) {
+      const values = Array.from({ length: prng.int(0, 3) }, () => value(prng, 0));
+      const text = `{"inner": [${values.join(" , ")} ]}`;
+      const field = scanObject(text, ["inner"])?.fields[0];
+      const spans = field ? scanElements(text, field) : null;
+      const found = spans?.map(({ start, end }) => JSON.parse(text.slice(start, end)));
+      expect(found).toEqual((parsed(text) ?? {})["inner"] as unknown[]);
     }
   });
 });

@@ -8,6 +8,7 @@ import {
   removeField,
   replaceValue,
   scanObject,
+  scanElements,
   scanWithin,
   stringAt,
 } from "../../src/lib/json_scan.ts";
@@ -86,6 +87,25 @@ describe("scanObject()", () => {
     const perScanUs = ((systemClock.monotonicMs() - startedMs) * 1_000) / 2_000;
     // 0.6 µs where nothing else runs; a look at each of the 6,144 characters takes 6.
     expect(perScanUs).toBeLessThan(5);
+  });
+});
+
+describe("scanElements()", () => {
+  test.each(["[]", "[ ]", "[1]", '[ {"a":[1,"]"]} , "b,c" ,[[]], null ]', "[[1,2],3]"])(
+    "finds the elements of %s",
+    (array) => {
+      const text = `{"a": ${array} }`;
+      const [field] = scanObject(text, ["a"])?.fields ?? [];
+      const spans = field ? scanElements(text, field) : null;
+      const found = spans?.map(({ start, end }) => JSON.parse(text.slice(start, end)));
+      expect(found).toEqual(JSON.parse(array));
+    },
+  );
+
+  test.each(["{}", '"[]"', "1", "null"])("finds none in %s, which is no array", (value) => {
+    const text = `{"a":${value}}`;
+    const [field] = scanObject(text, ["a"])?.fields ?? [];
+    expect(field && scanElements(text, field)).toBeNull();
   });
 });
 

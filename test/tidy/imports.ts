@@ -23,6 +23,7 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway.ts",
     "gateway_admission.ts",
     "gateway_arrival.ts",
+    "gateway_batch.ts",
     "gateway_client_secret.ts",
     "gateway_http.ts",
     "gateway_preflight.ts",
