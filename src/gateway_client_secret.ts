@@ -42,7 +42,7 @@ export async function keepProvidersKey(
     if (given === null) throw unreadable("It holds no key for a browser that could be found");
     const { key, expiresAtMs } = given;
     const secret = { provider: provider.name, key };
-    const own = await parts.clientSecrets.make(principal, secret, expiresAtMs);
+    const own = await parts.clientSecrets.make(principal, secret, expiresAtMs).catch(tooLong);
     const body = given.replacedBy(own);
     if (body === null) throw unreadable("It holds the key for a browser in an unknown place");
     return answerWith(answer, body);
@@ -109,6 +109,11 @@ function answerWith(answer: UpstreamAnswer, bytes: Uint8Array<ArrayBuffer>): Ups
     failure: (thrown) => answer.failure(thrown),
     done: () => answer.done(),
   };
+}
+
+/** What the key and the token's lists come to does not fit into a header. */
+function tooLong(thrown: unknown): never {
+  throw thrown instanceof RangeError ? unreadable("Its key for a browser is too long") : thrown;
 }
 
 /** @param why is told; it names nothing of the answer */

@@ -14,6 +14,8 @@ const GIVING = "/v1/realtime/client_secrets";
 const node = await openIdentity();
 const { token } = await node.tokens.mint("default", 86_400_000, null);
 const principal = await node.tokens.verify(token);
+const models = Array.from({ length: 30 }, (_, n) => `${n}`.padEnd(188, "m"));
+const LISTS = { models, endpoints: null, tiers: null, limits: {} };
 const expiresAtS = Math.floor(node.clock.nowMs() / 1000) + 600;
 const BODY = `{ "value": "${KEY}", "expires_at": ${expiresAtS}, "session": {"é": 1} }`;
 
@@ -47,15 +49,15 @@ class Answer implements UpstreamAnswer {
   }
 }
 
-function keep(answer: UpstreamAnswer, path = GIVING): Promise<UpstreamAnswer> {
+function keep(answer: UpstreamAnswer, path = GIVING, caller = principal): Promise<UpstreamAnswer> {
   const endpoint = openai.endpoint("POST", path);
   if (endpoint === null) throw new Error(`There is no ${path}`);
   const provider = providerConfig({ name: "first" });
-  return keepProvidersKey(node, { principal }, { endpoint, provider }, answer);
+  return keepProvidersKey(node, { principal: caller }, { endpoint, provider }, answer);
 }
 
-async function refusal(answer: Answer): Promise<unknown> {
-  const thrown: unknown = await keep(answer).then(
+async function refusal(answer: Answer, caller = principal): Promise<unknown> {
+  const thrown: unknown = await keep(answer, GIVING, caller).then(
     () => null,
     (error) => error,
   );
@@ -104,9 +106,24 @@ describe("keepProvidersKey()", () => {
     ["is compressed", BODY, { "content-encoding": "gzip" }],
     ["is too large", `${" ".repeat(4 * 1024 * 1024)}${BODY}`, {}],
     ["has the key elsewhere too", BODY.replace("é", KEY), {}],
+    ["has a key that is too long", BODY.replace(KEY, "k".repeat(4097)), {}],
   ])("passes nothing on where the answer %s", async (_what, body, headers) => {
     const refused = ["upstream_unreadable", 502, ["abort", "done"]];
     expect(await refusal(new Answer(body, 200, headers))).toEqual(refused);
+  });
+
+  test("passes nothing on where ours would be too long for a header", async () => {
+    const answer = new Answer(BODY.replace(KEY, "k".repeat(4096)));
+    const refused = ["upstream_unreadable", 502, ["abort", "done"]];
+    expect(await refusal(answer, { ...principal, restrictions: LISTS })).toEqual(refused);
+  });
+
+  test("takes the key of another sluice for any other", async () => {
+    const inner = await node.clientSecrets.make(principal, { provider: "p", key: KEY }, Date.now());
+    const own = await keep(new Answer(BODY.replace(KEY, inner)));
+    const { value } = await new Response(own.body).json();
+    const { clientSecret } = await node.clientSecrets.open(value);
+    expect(clientSecret).toEqual({ provider: "first", key: inner });
   });
 
   test("says what broke off", async () => {

@@ -99,8 +99,8 @@ function contradiction({ models, transcriptionModels }: SessionNames): string | 
 /** Of the object that holds a key. */
 const SECRET_KEYS = ["value", "expires_at"] as const;
 
-/** A key becomes a header's value. */
-const KEY = /^[\x21-\x7e]{1,512}$/;
+/** A key becomes a header's value. Another sluice's are longer than OpenAI's own. */
+const KEY = /^[\x21-\x7e]{1,4096}$/;
 
 /** The end of the year 9999, in seconds. */
 const EXPIRES_S_MAX = 253_402_300_799;
@@ -141,9 +141,19 @@ export function givenSecret(body: Uint8Array): GivenSecret | null {
       const fromTheEnd = places.toSorted((one, other) => other.span.start - one.span.start);
       let edited = body;
       for (const { span } of fromTheEnd) edited = editBytes(edited, replaceValue(span, json));
-      return byteText(edited)?.includes(key) === false ? new Uint8Array(edited) : null;
+      return isFreeOf(edited, key) ? new Uint8Array(edited) : null;
     },
   };
+}
+
+/** Whether nobody can read the key there, however its characters are written. */
+function isFreeOf(body: Uint8Array, key: string): boolean {
+  const text = byteText(body)?.replace(
+    /\\(?:u([\da-f]{4})|(.))/gi,
+    (_, hex?: string, plain = "") =>
+      hex === undefined ? plain : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return text?.includes(key) === false;
 }
 
 /** Every place of a key; none where one of them is ambiguous. */
