@@ -485,7 +485,7 @@ describe("SessionTiers", () => {
     expect(() => update("c")).not.toThrow();
   });
 
-  test("takes the first request's model of a Responses session for those that name none", () => {
+  test("(trap 8) takes a Responses session's first model for requests that name none", () => {
     const rule = { ...BLOCK, model_whitelist: ["dear*"], fallback_action: "pass" };
     const tiers = new World(rule).session("openai_responses");
     police(tiers, '{"type":"response.create","model":"cheap"}');

@@ -61,10 +61,10 @@ class Accepted implements SocketHandler {
 export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]): void {
   const skipped = new Set(gaps.flatMap((gap) => gap.tests));
   const titles = new Set<string>();
-  const check = (title: string, run: () => Promise<void>) => {
+  const check = (title: string, run: () => Promise<void>, withinMs = 5_000) => {
     titles.add(title);
     if (skipped.has(title)) test.skip(title, run);
-    else test(title, run);
+    else test(title, run, withinMs);
   };
 
   let listener: Listener;
@@ -423,6 +423,45 @@ export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]
         await secure.stop(true);
       });
     }
+  });
+
+  describe(`${name}: an answer that is silent for a while`, () => {
+    check(
+      "(trap 17) goes on where the idle time was lifted, and is cut where it was not",
+      async () => {
+        const goOn = Promise.withResolvers<void>();
+        const server = runtime.listen({
+          hostname: "127.0.0.1",
+          port: 0,
+          bodyBytesMax: 1024,
+          messageBytesMax: 1024,
+          handle(request, connection) {
+            connection.setIdleTimeout(Number(new URL(request.url).searchParams.get("idle")));
+            const body = new ReadableStream<Uint8Array>({
+              async start(controller) {
+                controller.enqueue(Buffer.from("data: first\n\n"));
+                await goOn.promise;
+                controller.enqueue(Buffer.from("data: last\n\n"));
+                controller.close();
+              },
+            });
+            return new Response(body, { headers: { "content-type": "text/event-stream" } });
+          },
+        });
+        const read = async (idleS: number): Promise<string> => {
+          const { body } = await fetch(`http://127.0.0.1:${server.port}/?idle=${idleS}`);
+          let text = "";
+          for await (const chunk of body ?? []) text += new TextDecoder().decode(chunk);
+          return text;
+        };
+        const lifted = read(0);
+        await expect(read(1)).rejects.toThrow();
+        goOn.resolve();
+        expect(await lifted).toBe("data: first\n\ndata: last\n\n");
+        await server.stop(true);
+      },
+      30_000,
+    );
   });
 
   test(`${name}: every gap names a test of this suite, and why`, () => {

@@ -200,7 +200,7 @@ describe("an answer of the upstream", () => {
     return { status: response.status, body, event, log: other.log, metrics };
   }
 
-  test("that ends with the connection is passed whole", async () => {
+  test("(trap 3) that ends with the connection is passed whole", async () => {
     const json = '{"model":"m","usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}';
     const answer = await ask(
       `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n${json}`,

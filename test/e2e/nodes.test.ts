@@ -133,7 +133,7 @@ describe.each([
     await Promise.all(pair.folders.map(cleanUp));
   });
 
-  test("a revocation at one ends sessions and streams at the other within a second", async () => {
+  test("(trap 15) a revocation ends what runs at the other within a second", async () => {
     const lagsMs: number[] = [];
     for (let count = 0; count < SESSIONS; count += 1) {
       const token = await here.mint();

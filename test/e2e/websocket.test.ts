@@ -43,7 +43,7 @@ async function completed(client: Client): Promise<Record<string, unknown>> {
 }
 
 describe("opening a session", () => {
-  test("carries path, query and end-to-end headers up, and response headers down", async () => {
+  test("(trap 7) carries path, query and headers up, and response headers down", async () => {
     const client = await open("/v1/responses?x=1&y=%20z", {
       "openai-beta": "responses_websockets=2026-02-06",
       originator: "codex_exec",
@@ -279,7 +279,7 @@ describe("closing", () => {
     expect(upstreamCloses[0]?.code).toBe(1001);
   });
 
-  test("revoking the token sends an error event and closes 1008", async () => {
+  test("(trap 9) revoking the token sends an error event, then closes 1008", async () => {
     const own = await node.mint();
     const client = await connect(node.url, "/v1/responses", { authorization: `Bearer ${own}` });
     await node.run(["token", "delete", tokenId(own)]);

@@ -83,12 +83,15 @@ describe("rowOf()", () => {
     ["no dearer tier than was decided", "priority", null, "priority", null],
     ["no dearer tier than was decided", "priority", "flex", "default", "flex"],
     ["what was served where nobody asked", null, null, "priority", "priority"],
-  ])("counts %s", (_title, requestedServiceTier, decidedServiceTier, serviceTier, billed) => {
-    const tiers = { requestedServiceTier, decidedServiceTier, serviceTier };
-    const made = row(readUsage('{"input_tokens":1000,"output_tokens":1000}'), tiers);
-    expect(made.settled_micros).toBe(costMicros("asked", billed, made));
-    expect(made.service_tier).toBe(serviceTier);
-  });
+  ])(
+    "(trap 12) counts %s",
+    (_title, requestedServiceTier, decidedServiceTier, serviceTier, billed) => {
+      const tiers = { requestedServiceTier, decidedServiceTier, serviceTier };
+      const made = row(readUsage('{"input_tokens":1000,"output_tokens":1000}'), tiers);
+      expect(made.settled_micros).toBe(costMicros("asked", billed, made));
+      expect(made.service_tier).toBe(serviceTier);
+    },
+  );
 
   test("does not flag what nothing was reserved for", () => {
     expect(row(ABSENT, { details: {} })).toMatchObject({ details: {}, settled_micros: 0 });

@@ -138,7 +138,7 @@ describe("createSessionMeter() on Responses", () => {
     ["response.failed", undefined, "failed"],
     ["response.cancelled", undefined, "cancelled"],
     ["response.canceled", undefined, "cancelled"],
-  ] as const)("takes %s with status %p as %s", (type, status, wanted) => {
+  ] as const)("(trap 11) takes %s with status %p as %s", (type, status, wanted) => {
     const { world, tap } = open();
     up(tap, create("a"));
     down(tap, created("r1"));

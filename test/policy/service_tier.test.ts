@@ -85,7 +85,7 @@ describe("decideServiceTier()", () => {
     }
   });
 
-  test("lets the first rule decide whose scope and tier match, even by its fallback", () => {
+  test("(trap 8) lets the first rule decide that matches, even by its fallback", () => {
     const rules = [
       { ...FILTER, service_tier: "flex" },
       { ...FILTER, scope: "oauth" },

@@ -67,7 +67,7 @@ describe("readUsage()", () => {
     [{ input_tokens: 2 ** 53, output_tokens: 1 }, "malformed"],
     [{ type: "duration" }, "malformed"],
     [{ type: "duration", seconds: -1 }, "malformed"],
-  ])("takes %j as %s", (usage, reading) => {
+  ])("(trap 11) takes %j as %s", (usage, reading) => {
     expect(read(usage)).toBe(reading);
   });
 });

@@ -169,7 +169,7 @@ describe("Session.fail()", () => {
     expect(client.closeFrame?.code).toBe(1008);
   });
 
-  test("tells a client that reads nothing why, once it reads, behind what it was sent", () => {
+  test("(trap 10) tells a client that reads nothing why, once it reads, behind what it got", () => {
     const { client, upstream, session, outcomes, clock, settle } = openSession({
       kernelBytes: 8 * KIB,
       queueBytesMax: 16 * KIB,
