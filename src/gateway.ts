@@ -36,6 +36,7 @@ import { providerOf } from "./provider/dialect.ts";
 import { ClientGone } from "./relay/forward.ts";
 import { credentialHeaders, type HeaderPair, injectsCredential } from "./relay/headers.ts";
 import { Outbox } from "./relay/outbox.ts";
+import { Pools } from "./relay/pools.ts";
 import { Reachability } from "./relay/reachability.ts";
 import { BodyBudget } from "./relay/request_body.ts";
 import { SessionSweep } from "./relay/session_sweep.ts";
@@ -82,6 +83,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     bodyBudget: new BodyBudget(options.config.limits.inspectMemoryBytesMax),
     reachability: new Reachability(options.runtime.connect, options.clock),
+    pools: new Pools(options.runtime),
     affinity,
     health: new Health(options.clock, (change, { provider, apiKey }) => {
       const key = provider.apiKeys.findIndex((one) => one.key === apiKey);
@@ -99,13 +101,16 @@ export function createGateway(options: GatewayOptions): Gateway {
   const checks = startChecks(parts, prepared.table);
   return {
     handle: (request, connection) => handle(parts, prepared, request, connection),
-    stop: () => checks?.cancel(),
+    stop() {
+      checks?.cancel();
+      parts.pools.close();
+    },
   };
 }
 
 /** Null: the providers are not to be asked. */
 function startChecks(parts: GatewayParts, table: RoutingTable): Timer | null {
-  const { config, health, clock, runtime, fetch } = parts;
+  const { config, health, clock, runtime, pools } = parts;
   if (config.healthCheck === null) return null;
   return startHealthChecks({
     slots: slotsOf(table),
@@ -113,7 +118,7 @@ function startChecks(parts: GatewayParts, table: RoutingTable): Timer | null {
     health,
     clock,
     connect: runtime.connect,
-    fetch,
+    fetchOf: (provider) => pools.fetchOf(provider),
     credentialOf: (slot) => checkCredential(parts, slot),
   });
 }

@@ -18,7 +18,6 @@ import type { MeterOptions } from "./meter/row.ts";
 import type { CurrentPolicy } from "./policy/current_policy.ts";
 import type { Limiter } from "./policy/limiter.ts";
 import type { RefusalTally } from "./policy/refusal_tally.ts";
-import type { Fetch } from "./relay/forward.ts";
 import {
   credentialHeaders,
   type CredentialPolicy,
@@ -26,6 +25,7 @@ import {
 } from "./relay/headers.ts";
 import type { LiveExchanges } from "./relay/live.ts";
 import type { Outbox } from "./relay/outbox.ts";
+import type { Pools } from "./relay/pools.ts";
 import type { Reachability } from "./relay/reachability.ts";
 import type { BodyBudget } from "./relay/request_body.ts";
 import type { SessionSweep } from "./relay/session_sweep.ts";
@@ -57,8 +57,7 @@ export interface GatewayOptions {
   readonly ledger: Ledger;
   readonly pending: PendingTurns;
   readonly live: LiveExchanges;
-  readonly runtime: Pick<Runtime, "connect">;
-  readonly fetch: Fetch;
+  readonly runtime: Pick<Runtime, "connect" | "openPool">;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -75,6 +74,7 @@ export interface GatewayParts extends GatewayOptions {
   readonly affinity: Affinity;
   readonly bodyBudget: BodyBudget;
   readonly reachability: Reachability;
+  readonly pools: Pools;
   readonly outbox: Outbox;
   readonly sweep: SessionSweep;
 }

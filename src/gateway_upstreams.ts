@@ -24,7 +24,7 @@ import { peekBody } from "./relay/peek.ts";
 import { Upload } from "./relay/request_body.ts";
 import type { Candidate } from "./route/choose.ts";
 import { causeOfError, causeOfStatus } from "./route/retry_cause.ts";
-import { upstreamUrl } from "./route/target.ts";
+import { upstreamRoute, upstreamUrl } from "./route/target.ts";
 
 /** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
 const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
@@ -171,7 +171,7 @@ export class Upstreams {
   }
 
   async #sendOnce(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
-    const { clock, fetch, reachability, health, affinity } = this.#parts;
+    const { clock, pools, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
     const { provider, path, endpoint } = this.candidate;
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
@@ -184,7 +184,7 @@ export class Upstreams {
     affinity.sent(this.#admitted.id, this.candidate);
     this.wasSent = true;
     const answered = forward({
-      fetch,
+      fetch: pools.fetchOf(provider),
       clock,
       method: request.method,
       url: upstreamUrl(provider, path, found.query),
@@ -192,7 +192,7 @@ export class Upstreams {
       body: body.body,
       timeouts: provider.timeouts,
       signal: this.#signal,
-      reachable: (withinMs) => reachability.check(provider.upstream, withinMs),
+      reachable: (withinMs) => reachability.check(upstreamRoute(provider), withinMs),
     });
     try {
       const answer = await answered;

@@ -26,7 +26,7 @@ import { headerValues } from "./relay/handshake.ts";
 import { downstreamHeaders, injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { Candidate } from "./route/choose.ts";
 import { causeOfStatus } from "./route/retry_cause.ts";
-import { upstreamPath } from "./route/target.ts";
+import { upstreamPath, upstreamRoute } from "./route/target.ts";
 import { IDLE_TIMEOUT_S } from "./runtime/runtime.ts";
 
 /** Headers of the 101 that belong to one leg's handshake. */
@@ -205,11 +205,13 @@ async function dialWith(
   const { hostname, port, tls } = provider.upstream;
   const query = found.query === "" ? "" : `?${found.query}`;
   const path = upstreamPath(provider, candidate.path);
-  parts.log("relay_dial_start", { session_id: admitted.id, host: hostname, path });
+  const proxy_enabled = provider.egressProxy !== null;
+  parts.log("relay_dial_start", { session_id: admitted.id, host: hostname, path, proxy_enabled });
   const dialed = await dial({
     runtime: parts.runtime,
     clock: parts.clock,
     outbox: parts.outbox,
+    route: upstreamRoute(provider),
     hostname,
     port,
     tls,
@@ -225,6 +227,7 @@ async function dialWith(
     session_id: admitted.id,
     host: hostname,
     path,
+    proxy_enabled,
     status_code: 101,
     upstream_request_id:
       requestIdHeader === null ? null : headerValues(dialed.headers, requestIdHeader)[0],
@@ -243,7 +246,7 @@ function reportDialFailure(
     provider: candidate.provider.name,
     host: candidate.provider.upstream.hostname,
     path: candidate.path,
-    proxy_enabled: false,
+    proxy_enabled: candidate.provider.egressProxy !== null,
     status_code: failure instanceof DialRefused ? failure.status : null,
     reason: failure.message,
   });

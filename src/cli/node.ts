@@ -95,7 +95,6 @@ function gatewayOf(parts: Parts): Gateway {
       complete: (event) => void parts.ledger.complete(event),
     },
     runtime: bunRuntime,
-    fetch: (url, init) => fetch(url, init),
     random: randomFraction,
     isDraining: () => parts.phase === "draining",
   });

@@ -31,10 +31,7 @@ const GAPS: readonly Gap[] = [
   { path: "connect_tunnel_enabled", effect: "warns", when: isTrue },
   { path: "usage.sinks", effect: "warns", when: isNotEmpty },
   { path: "usage.retention", effect: "warns" },
-  { path: "providers[].connection", effect: "warns" },
-  { path: "apis.*.connection", effect: "warns" },
-  { path: "apis.*.timeouts.idle_connection", effect: "warns" },
-  ...refused("providers[]", "models", "allowed_models", "egress_proxy"),
+  ...refused("providers[]", "models", "allowed_models"),
 ];
 
 /** Keys that restrict: one without a value may have lost it to a slip of the pen. */

@@ -155,7 +155,37 @@ export interface ProviderConfig {
   readonly credentialKind: "api_key" | "oauth";
   readonly injectStreamUsage: boolean;
   readonly xForwardedFor: "strip" | "pass" | "append";
-  readonly connection: { readonly idleMax: number; readonly idleTimeoutMs: number };
+  readonly connection: ConnectionConfig;
+  /** Null: the upstream is reached directly. */
+  readonly egressProxy: EgressProxyConfig | null;
+  /** Names of files. */
+  readonly certificateFiles: CertificatesConfig;
+  /** What these files hold, in PEM, once they have been read. */
+  readonly certificates: CertificatesConfig;
+}
+
+/** Connections to an upstream that are kept for the next request. */
+export interface ConnectionConfig {
+  /** 0: none is kept. */
+  readonly idleMax: number;
+  readonly idleTimeoutMs: number;
+}
+
+export interface EgressProxyConfig {
+  /** IPv6 without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** The value of `Proxy-Authorization`; null: none. */
+  readonly authorization: string | null;
+}
+
+/** For TLS with an upstream. */
+export interface CertificatesConfig {
+  /** Who signs the upstream's certificate; null: the authorities that are trusted otherwise. */
+  readonly ca: string | null;
+  /** The client certificate and its key; both or none. */
+  readonly cert: string | null;
+  readonly key: string | null;
 }
 
 export interface UpstreamConfig {

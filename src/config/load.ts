@@ -8,7 +8,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { open } from "node:fs/promises";
 
-import type { Config } from "./config.ts";
+import type { CertificatesConfig } from "./config.ts";
 import { TEXT_LENGTH_MAX } from "./document.ts";
 import { type ConfigSource, type ParsedConfig, parseConfig } from "./parse.ts";
 import { ConfigError, type ConfigProblem } from "./problem.ts";
@@ -28,44 +28,82 @@ export async function loadConfig(source: ConfigFile): Promise<ParsedConfig> {
   const { file } = source;
   const text = source.text ?? (file === null ? null : await readText(file, "", file));
   const parsed = parseConfig({ ...source, text });
-  if (parsed.config.https !== null) await checkCertificate(parsed.config.https);
-  return parsed;
-}
-
-async function checkCertificate({
-  certFile,
-  keyFile,
-}: NonNullable<Config["https"]>): Promise<void> {
-  const [certificate, key] = await Promise.all([
-    attempt("cert_file", async () => {
-      return new X509Certificate(await readText(certFile, "cert_file", certFile));
-    }),
-    attempt("private_key_file", async () => {
-      return createPrivateKey(await readText(keyFile, "private_key_file", keyFile));
-    }),
+  const { https, providers } = parsed.config;
+  const { certFile: cert = null, keyFile: key = null } = https ?? {};
+  const [own, ...theirs] = await Promise.all([
+    readCertificates({ ca: null, cert, key }, LISTENER_KEYS),
+    ...providers.map((one, index) => readCertificates(one.certificateFiles, providerKeys(index))),
   ]);
-  const problems: ConfigProblem[] = [certificate, key].flatMap((one) => one.problems);
-  if (certificate.value !== null && key.value !== null) {
-    if (!certificate.value.checkPrivateKey(key.value)) {
-      const message = `${keyFile} is not the key of the certificate in ${certFile}`;
-      problems.push({ path: "private_key_file", line: null, message });
-    }
-  }
+  const problems = [own, ...theirs].flatMap((one) => one.problems);
   if (problems.length > 0) throw new ConfigError(problems);
+  const read = providers.map((provider, index) => {
+    return { ...provider, certificates: theirs[index]?.certificates ?? provider.certificates };
+  });
+  return { ...parsed, config: { ...parsed.config, providers: read } };
 }
 
-async function attempt<T>(
-  path: string,
-  run: () => Promise<T>,
-): Promise<{ value: T | null; problems: readonly ConfigProblem[] }> {
-  try {
-    return { value: await run(), problems: [] };
-  } catch (error) {
-    if (error instanceof ConfigError) return { value: null, problems: error.problems };
-    // What the parser says may quote the file, which can be the private key.
-    const kind = path === "cert_file" ? "certificate" : "private key without a passphrase";
-    return { value: null, problems: [{ path, line: null, message: `holds no PEM ${kind}` }] };
+/** The keys that name the files. */
+type Keys = Readonly<Record<keyof CertificatesConfig, string>>;
+
+const LISTENER_KEYS: Keys = { ca: "", cert: "cert_file", key: "private_key_file" };
+
+function providerKeys(index: number): Keys {
+  const path = `providers[${index}]`;
+  return {
+    ca: `${path}.ca_file`,
+    cert: `${path}.client_cert_file`,
+    key: `${path}.client_key_file`,
+  };
+}
+
+/** What the files hold, and what is wrong with them. */
+async function readCertificates(
+  files: CertificatesConfig,
+  keys: Keys,
+): Promise<{ certificates: CertificatesConfig; problems: readonly ConfigProblem[] }> {
+  const [ca, cert, key] = await Promise.all([
+    readPem(files.ca, keys.ca, "certificate", parseCertificates),
+    readPem(files.cert, keys.cert, "certificate", (pem) => new X509Certificate(pem)),
+    readPem(files.key, keys.key, "private key without a passphrase", createPrivateKey),
+  ]);
+  const problems = [ca, cert, key].flatMap((one) => one.problems);
+  if (cert.value !== null && key.value !== null && !cert.value.checkPrivateKey(key.value)) {
+    const message = `${files.key} is not the key of the certificate in ${files.cert}`;
+    problems.push({ path: keys.key, line: null, message });
   }
+  return { certificates: { ca: ca.pem, cert: cert.pem, key: key.pem }, problems };
+}
+
+/** What one file holds, as text and parsed. */
+interface Pem<T> {
+  readonly pem: string | null;
+  readonly value: T | null;
+  readonly problems: readonly ConfigProblem[];
+}
+
+async function readPem<T>(
+  file: string | null,
+  path: string,
+  kind: string,
+  parse: (pem: string) => T,
+): Promise<Pem<T>> {
+  if (file === null) return { pem: null, value: null, problems: [] };
+  try {
+    const pem = await readText(file, path, file);
+    return { pem, value: parse(pem), problems: [] };
+  } catch (error) {
+    // What the parser says may quote the file, which can be the private key.
+    const own = { path, line: null, message: `${file} holds no PEM ${kind}` };
+    const problems = error instanceof ConfigError ? error.problems : [own];
+    return { pem: null, value: null, problems };
+  }
+}
+
+/** All of them: the runtime would fail only when it connects. */
+function parseCertificates(pem: string): X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? [];
+  if (blocks.length === 0) throw new Error("No certificate");
+  return blocks.map((block) => new X509Certificate(block));
 }
 
 /** A text file of bounded size. `what` begins the message where it cannot be read. */

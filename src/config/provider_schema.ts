@@ -5,8 +5,9 @@
  * Invariant: every key of the contract is here and checked, also before its function is built.
  */
 
+import { encodeBase64, encodeUtf8 } from "../lib/encoding.ts";
 import { parseGlob } from "../lib/glob.ts";
-import type { RetryCause } from "./config.ts";
+import type { EgressProxyConfig, RetryCause } from "./config.ts";
 import type { ConfigNode } from "./document.ts";
 import type { Reader } from "./reader.ts";
 import {
@@ -153,6 +154,35 @@ export function secretUrl(schemes: readonly string[]): Rule<URL> {
   };
 }
 
+const PROXY_URL = secretUrl(["http"]);
+
+const egressProxy: Rule<EgressProxyConfig> = {
+  expects: "a URL like http://user:pass@host:port",
+  parts: { kind: "scalar" },
+  read(node, reader) {
+    const url = PROXY_URL.read(node, reader);
+    if (url === undefined) return undefined;
+    const login = loginOf(url);
+    if (login === undefined || url.pathname + url.search !== "/" || url.port === "0") {
+      return reader.secret().refuse(node, this.expects);
+    }
+    const authorization = login === "" ? null : `Basic ${encodeBase64(encodeUtf8(login))}`;
+    reader.addSecret(authorization ?? "");
+    const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    return { hostname, port: url.port === "" ? 80 : Number(url.port), authorization };
+  },
+};
+
+/** `user:pass` of a URL; "" for none. Undefined: it is not encoded as a URL must be. */
+function loginOf({ username, password }: URL): string | undefined {
+  try {
+    const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+    return login === ":" ? "" : login;
+  } catch {
+    return undefined;
+  }
+}
+
 const HEALTH_CHECK = {
   method: key(METHOD, "GET", "of the probe"),
   path: optional(PATH, "of the probe", "/"),
@@ -171,9 +201,13 @@ const HEADERS = {
   },
 };
 
+/** As many as the runtime keeps of a kind, and as long as its timer can run. */
+export const IDLE_MAX = 64;
+export const IDLE_TIMEOUT_MS_MAX = 238 * 60_000;
+
 const CONNECTION = {
-  max_idle: key(integer(0, 100_000), "256", "idle upstream connections kept"),
-  idle_timeout: key(duration(), "90s", "after which an idle one is closed"),
+  max_idle: key(integer(0, IDLE_MAX), "64", "idle connections kept for the next request; 0: none"),
+  idle_timeout: key(duration("1s", "238m"), "90s", "after which an idle one is closed"),
 };
 
 /** Keys that narrow what a provider may be used for; a llm-proxy file has the same. */
@@ -260,7 +294,17 @@ export const PROVIDER_KEYS = {
   models: optional(table(MODEL, MODEL), "alias: name of the upstream"),
   allowed_models: optional(list(MODEL), "models, others are refused"),
   ...RESTRICTION_KEYS,
-  egress_proxy: optional(secretUrl(["http"]), "http://user:pass@host:port to go through"),
+  egress_proxy: optional(egressProxy, "http://user:pass@host:port to go through"),
+  ca_file: optional(
+    text("the path of a PEM file"),
+    "certificates (PEM) that sign the upstream's",
+    "the usual authorities",
+  ),
+  client_cert_file: optional(
+    text("the path of a PEM file"),
+    "certificate (PEM) that is shown to the upstream",
+  ),
+  client_key_file: optional(text("the path of a PEM file"), "its private key"),
   timeouts: section(inherited(TIMEOUT_KEYS), "each as in timeouts, which they replace"),
   retry: section(inherited(RETRY_KEYS), "as retry, which it replaces"),
   circuit_breaker: optional(record(BREAKER_KEYS), "as circuit_breaker, which it replaces"),

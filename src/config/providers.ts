@@ -17,6 +17,7 @@ import type {
   RetryConfig,
   TimeoutsConfig,
 } from "./config.ts";
+import { certificateFilesOf, connectionOf, connectionOfApi } from "./connection.ts";
 import { pathOf } from "./document.ts";
 import type { Environment } from "./expand.ts";
 import {
@@ -95,6 +96,7 @@ export function providersOfApis(
   return apis.flatMap(([name, api]) => {
     const path = pathOf("apis", name);
     const at: Report = (key, message) => problem(pathOf(path, key), message);
+    const hint: Report = (key, message) => warn(`${path}.${key}`, message);
     for (const key of ["allowed_endpoints", "allowed_methods"] as const) {
       if (api[key] === null || api[key].length === 0)
         at(key, "is missing: a llm-proxy file names them");
@@ -103,7 +105,7 @@ export function providersOfApis(
     const type = typeOfApi(name, api);
     const first = atRoot.get(type) ?? name;
     if (first !== name) warn(path, `is served under /${name}, because ${first} speaks ${type} too`);
-    const { timeouts, connection, allowed_endpoints, allowed_methods } = api;
+    const { timeouts, allowed_endpoints, allowed_methods } = api;
     const { allowed_origins, required_headers, param_whitelist } = api;
     const provider: ProviderValues = {
       ...fallbacksOf(PROVIDER_KEYS),
@@ -119,15 +121,9 @@ export function providersOfApis(
         request: timeouts.request,
         response_header: timeouts.response_header,
       },
-      connection: {
-        max_idle:
-          connection.max_idle_conns_per_host ??
-          connection.max_idle_conns ??
-          PROVIDER_KEYS.connection.fallback.max_idle,
-        idle_timeout: timeouts.idle_connection ?? PROVIDER_KEYS.connection.fallback.idle_timeout,
-      },
+      connection: connectionOfApi(api, hint),
     };
-    return build(provider, { name, type }, inherited, at, at) ?? [];
+    return build(provider, { name, type }, inherited, at, hint) ?? [];
   });
 }
 
@@ -219,10 +215,10 @@ function build(
     credentialKind: values.credential_kind ?? credentials.kind,
     injectStreamUsage: values.inject_stream_usage,
     xForwardedFor: values.x_forwarded_for ?? (type === "forward" ? "append" : "strip"),
-    connection: {
-      idleMax: values.connection.max_idle,
-      idleTimeoutMs: values.connection.idle_timeout,
-    },
+    connection: connectionOf(values),
+    egressProxy: values.egress_proxy,
+    certificateFiles: certificateFilesOf(values, upstream.tls, report),
+    certificates: { ca: null, cert: null, key: null },
   };
 }
 

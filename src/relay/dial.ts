@@ -9,10 +9,16 @@
 import { Buffer } from "node:buffer";
 
 import type { Clock, Timer } from "../runtime/clock.ts";
-import { type Runtime, type Stream, type StreamHandler, TlsError } from "../runtime/runtime.ts";
+import {
+  type ConnectOptions,
+  ProxyError,
+  type Runtime,
+  type Stream,
+  type StreamHandler,
+  TlsError,
+} from "../runtime/runtime.ts";
 import { DialFailed, DialRefused } from "./close.ts";
 import {
-  dialName,
   type HeaderPairs,
   newKey,
   parseResponseHead,
@@ -30,8 +36,8 @@ export interface DialOptions extends UpgradeRequest {
   readonly runtime: Pick<Runtime, "connect">;
   readonly clock: Clock;
   readonly outbox: Outbox;
-  /** PEM; replaces the system's roots. */
-  readonly ca?: string;
+  /** How the upstream is reached. */
+  readonly route: ConnectOptions;
   /** Until the answer is complete. 0 is never. */
   readonly timeoutMs: number;
   /** The client is gone. */
@@ -83,7 +89,7 @@ class Dialing implements StreamHandler {
   }
 
   start(): void {
-    const { clock, hostname, port, runtime, signal, timeoutMs, tls, ca } = this.#options;
+    const { clock, route, runtime, signal, timeoutMs } = this.#options;
     try {
       this.#unsent = upgradeRequest(this.#options, this.#key);
     } catch (thrown) {
@@ -96,9 +102,7 @@ class Dialing implements StreamHandler {
     }
     signal?.addEventListener("abort", this.#aborted);
     if (timeoutMs > 0) this.#timer = clock.after(timeoutMs, () => this.#timedOut());
-    const name = dialName(hostname);
-    const trust = { serverName: name, ...(ca === undefined ? {} : { ca }) };
-    this.#giveUp = runtime.connect({ hostname: name, port, ...(tls ? { tls: trust } : {}) }, this);
+    this.#giveUp = runtime.connect(route, this);
     // Where connecting fails at once there is nothing to give up.
     if (this.#settled) this.#giveUp = () => {};
   }
@@ -129,6 +133,7 @@ class Dialing implements StreamHandler {
     // on.
     if (this.#refusal !== null) this.#refuse(this.#refusal);
     else if (error instanceof TlsError) this.#fail("tls", "No TLS with the upstream", error);
+    else if (error instanceof ProxyError) this.#fail("connect", error.message, error);
     else if (this.#stream === null) this.#fail("connect", "The upstream cannot be reached", error);
     else this.#fail("closed", "The upstream closed the connection before it answered", error);
   }

@@ -11,26 +11,11 @@ import type { TimeoutsConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
+import { type Fetch, type FetchInit, ProxyError } from "../runtime/runtime.ts";
 import type { Upload } from "./request_body.ts";
 
-/** What the runtime's `fetch` is asked beside the standard's fields. */
-interface UpstreamInit extends RequestInit {
-  /** The body passes as it came. */
-  readonly decompress: false;
-  /** The runtime's own idle timer is shorter than ours. */
-  readonly timeout: false;
-  /** The environment's proxy is not for the providers' credentials. */
-  readonly proxy: false;
-  /**
-   * Required with a streamed body (Fetch standard): the request is sent before the answer is read.
-   */
-  readonly duplex?: "half";
-}
-
-/** The runtime's `fetch`. */
-export type Fetch = (url: string, init: UpstreamInit) => Promise<Response>;
-
 export interface ForwardOptions {
+  /** Of the provider's pool. */
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly method: string;
@@ -140,14 +125,13 @@ class Attempt {
     if (signal.aborted) this.#onSignal();
     signal.addEventListener("abort", this.#onSignal);
     this.#startTimers();
-    const init: UpstreamInit = {
+    const init: FetchInit = {
       method,
       headers,
       signal: own,
       redirect: "manual",
       decompress: false,
       timeout: false,
-      proxy: false,
     };
     if (body === null) return await fetch(url, init);
     if (body instanceof Uint8Array) return await fetch(url, { ...init, body });
@@ -249,6 +233,7 @@ const UNREACHABLE = new Set([
   "ENOTFOUND",
   "EAI_AGAIN",
   "EPROTO",
+  "FailedToOpenSocket",
 ]);
 
 /** OpenSSL's verdicts on a certificate, and failed handshakes. */
@@ -260,6 +245,9 @@ const CLOSED = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED"]);
 function fetchFailure(thrown: unknown): GatewayError {
   const code = codeOf(thrown);
   const options = { cause: thrown };
+  if (thrown instanceof ProxyError) {
+    return new GatewayError("upstream_unreachable", { ...options, message: thrown.message });
+  }
   if (code === "ETIMEDOUT") return new GatewayError("upstream_timeout", options);
   const known: ErrorCode | null =
     UNREACHABLE.has(code) || TLS_CODE.test(code)

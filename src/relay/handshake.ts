@@ -53,11 +53,6 @@ const OWN_HEADERS = new Set([
   "sec-websocket-protocol",
 ]);
 
-/** A host as it is dialled: an IPv6 literal without its brackets. */
-export function dialName(hostname: string): string {
-  return hostname.startsWith("[") && hostname.endsWith("]") ? hostname.slice(1, -1) : hostname;
-}
-
 /** A fresh `Sec-WebSocket-Key`. */
 export function newKey(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64");
@@ -97,7 +92,7 @@ export function upgradeRequest(request: UpgradeRequest, key: string): Uint8Array
 }
 
 function hostHeader({ hostname, port, tls }: UpgradeRequest): string {
-  const name = dialName(hostname);
+  const name = hostname.replace(/^\[(.*)\]$/, "$1");
   if (!/^[A-Za-z0-9._:%-]+$/.test(name)) throw unsendable("the host name");
   const host = name.includes(":") ? `[${name}]` : name;
   return port === (tls ? 443 : 80) ? host : `${host}:${port}`;

@@ -11,6 +11,9 @@ import { SingleFlight } from "../lib/single_flight.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ConnectOptions, Runtime } from "../runtime/runtime.ts";
 
+/** Where to, and through which proxy. */
+type Target = Pick<ConnectOptions, "hostname" | "port" | "proxy">;
+
 /** How long a success answers for the next asking. */
 const FRESH_MS = 5_000;
 
@@ -29,11 +32,9 @@ export class Reachability {
   }
 
   /** Resolves with false when the host does not react to a connection attempt in `withinMs`. */
-  async check(
-    target: Pick<ConnectOptions, "hostname" | "port">,
-    withinMs: number,
-  ): Promise<boolean> {
-    const key = `${target.hostname} ${target.port}`;
+  async check({ hostname, port, proxy }: Target, withinMs: number): Promise<boolean> {
+    const target = { hostname, port, proxy };
+    const key = JSON.stringify(target);
     const openedAtMs = this.#openedAtMs.get(key);
     if (openedAtMs !== undefined && this.#clock.monotonicMs() - openedAtMs < FRESH_MS) return true;
     const open = await this.#flights.run(key, () => this.#dial(target, withinMs));
@@ -47,11 +48,10 @@ export class Reachability {
     this.#openedAtMs.set(key, this.#clock.monotonicMs());
   }
 
-  #dial(target: Pick<ConnectOptions, "hostname" | "port">, withinMs: number): Promise<boolean> {
+  #dial(target: Target, withinMs: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const { hostname, port } = target;
       const giveUp = this.#connect(
-        { hostname, port },
+        { ...target, tls: null },
         {
           opened(stream) {
             timer.cancel();

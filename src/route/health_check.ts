@@ -9,23 +9,15 @@
 
 import type { ProviderConfig } from "../config/config.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { Fetch, Runtime } from "../runtime/runtime.ts";
 import type { Health } from "./health.ts";
 import type { Slot } from "./table.ts";
-import { upstreamUrl } from "./target.ts";
+import { upstreamRoute, upstreamUrl } from "./target.ts";
 
 /** OpenProxy's. */
 const CHECK_MS_MAX = 30_000;
 
 type Pairs = readonly (readonly [string, string])[];
-
-/** What the runtime's `fetch` is asked beside the standard's fields. */
-interface CheckInit extends RequestInit {
-  readonly decompress: false;
-  readonly timeout: false;
-  /** The environment's proxy is not for the providers' credentials. */
-  readonly proxy: false;
-}
 
 interface HealthCheckOptions {
   readonly slots: readonly Slot[];
@@ -33,7 +25,7 @@ interface HealthCheckOptions {
   readonly health: Pick<Health, "checked">;
   readonly clock: Clock;
   readonly connect: Runtime["connect"];
-  fetch(url: string, init: CheckInit): Promise<Response>;
+  fetchOf(provider: ProviderConfig): Fetch;
   /** The credential as headers; null: there is none to send, so no request can show anything. */
   credentialOf(slot: Slot): Pairs | null;
 }
@@ -81,12 +73,13 @@ async function probe(
   const { provider } = slot;
   const credential = options.credentialOf(slot);
   if (provider.probe === null || credential === null) {
-    return await opens(options.connect, provider.upstream, signal);
+    return await opens(options.connect, provider, signal);
   }
   const { method, path, body, headers } = provider.probe;
   const [pathname = "/", query = ""] = path.split(/\?(.*)/s);
   try {
-    const response = await options.fetch(upstreamUrl(provider, pathname, query), {
+    const fetch = options.fetchOf(provider);
+    const response = await fetch(upstreamUrl(provider, pathname, query), {
       method,
       body,
       headers: headersOf([...Object.entries(provider.headersInject), ...credential, ...headers]),
@@ -94,7 +87,6 @@ async function probe(
       signal,
       decompress: false,
       timeout: false,
-      proxy: false,
     });
     await response.body?.cancel();
     return response.ok;
@@ -113,23 +105,19 @@ function headersOf(pairs: Pairs): Headers {
 /** Whether a connection comes about, with TLS where the provider has it. */
 function opens(
   connect: Runtime["connect"],
-  { hostname, port, tls }: ProviderConfig["upstream"],
+  provider: ProviderConfig,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const name = hostname.replace(/^\[|\]$/g, "");
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const giveUp = connect(
-    { hostname: name, port, ...(tls ? { tls: { serverName: name } } : {}) },
-    {
-      opened(stream) {
-        resolve(true);
-        stream.terminate();
-      },
-      data() {},
-      drained() {},
-      closed: () => resolve(false),
+  const giveUp = connect(upstreamRoute(provider), {
+    opened(stream) {
+      resolve(true);
+      stream.terminate();
     },
-  );
+    data() {},
+    drained() {},
+    closed: () => resolve(false),
+  });
   signal.addEventListener("abort", () => {
     resolve(false);
     giveUp();

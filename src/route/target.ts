@@ -1,5 +1,5 @@
 /**
- * Where a request goes on the wire: the upstream's URL and path.
+ * Where a request goes on the wire: the upstream's URL and path, and how it is reached.
  *
  * Owns: joining a configured base path with a request's path.
  * Does not own: which provider it is (`resolve.ts`).
@@ -8,6 +8,7 @@
  */
 
 import type { ProviderConfig } from "../config/config.ts";
+import type { ConnectOptions } from "../runtime/runtime.ts";
 
 /** What of a provider's configuration decides the URL. */
 type Target = Pick<ProviderConfig, "type" | "upstream">;
@@ -20,6 +21,21 @@ export function upstreamHost(upstream: ProviderConfig["upstream"]): string {
   const { hostname, port, tls } = upstream;
   const host = hostname.includes(":") && !hostname.startsWith("[") ? `[${hostname}]` : hostname;
   return port === (tls ? 443 : 80) ? host : `${host}:${port}`;
+}
+
+/** How a connection to the provider's upstream is made. */
+export function upstreamRoute(
+  provider: Pick<ProviderConfig, "upstream" | "egressProxy" | "certificates">,
+): ConnectOptions {
+  const { upstream, egressProxy, certificates } = provider;
+  const { port, tls } = upstream;
+  const hostname = upstream.hostname.replace(/^\[(.*)\]$/, "$1");
+  return {
+    hostname,
+    port,
+    tls: tls ? { ...certificates, serverName: hostname } : null,
+    proxy: egressProxy,
+  };
 }
 
 /**

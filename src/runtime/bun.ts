@@ -1,24 +1,21 @@
 /**
  * The runtime interface on Bun.
  *
- * Owns: the listener (`Bun.serve`), accepted WebSockets and outgoing connections (`Bun.connect`).
- * Does not own: policy, limits or timers; the runtime's own timers are turned off inside an
- * exchange, because they are shorter than ours (255 s on HTTP, 960 s on WebSocket).
+ * Owns: the listener (`Bun.serve`) and accepted WebSockets.
+ * Does not own: connections that we open (`bun_connect.ts`, `bun_pool.ts`), policy, limits or
+ * timers; the runtime's own timers are turned off inside an exchange, because they are shorter than
+ * ours (255 s on HTTP, 960 s on WebSocket).
  * Invariant: nothing is dropped by the runtime. `backpressureLimit` is off, so `send` queues and
  * the caller bounds the queue by pausing the other side.
  */
 
-import type {
-  Server,
-  ServerWebSocket,
-  Socket as TcpSocket,
-  SocketHandler as TcpHandler,
-} from "bun";
+import type { Server, ServerWebSocket } from "bun";
 
 import type { Message } from "../exchange.ts";
+import { connect } from "./bun_connect.ts";
+import { openPool } from "./bun_pool.ts";
 import {
   type Connection,
-  type ConnectOptions,
   IDLE_TIMEOUT_S,
   type Listener,
   type ListenOptions,
@@ -26,9 +23,6 @@ import {
   type SendStatus,
   type Socket,
   type SocketHandler,
-  type Stream,
-  type StreamHandler,
-  TlsError,
 } from "./runtime.ts";
 
 /** An accepted WebSocket; also the `data` of Bun's, which saves an object a session. */
@@ -161,119 +155,5 @@ function listen(options: ListenOptions): Listener {
   };
 }
 
-/** A connection that we opened; also the `data` of Bun's socket, so that all share one handler. */
-class BunStream implements Stream {
-  readonly secure: boolean;
-  #socket: TcpSocket<BunStream> | null = null;
-  #handler: StreamHandler;
-  #failure: Error | null = null;
-  #closed = false;
-
-  constructor(handler: StreamHandler, secure: boolean) {
-    this.#handler = handler;
-    this.secure = secure;
-  }
-
-  write(bytes: Uint8Array): number {
-    return this.#socket?.write(bytes) ?? -1;
-  }
-
-  pause(): void {
-    this.#socket?.pause();
-  }
-
-  resume(): void {
-    this.#socket?.resume();
-  }
-
-  end(): void {
-    this.#socket?.end();
-  }
-
-  terminate(): void {
-    this.#socket?.terminate();
-  }
-
-  handOver(handler: StreamHandler): void {
-    this.#handler = handler;
-  }
-
-  connected(socket: TcpSocket<BunStream>): void {
-    // Given up while the connection was being made.
-    if (this.#closed) {
-      socket.terminate();
-      return;
-    }
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    if (!this.secure) this.#handler.opened(this);
-  }
-
-  handshaken(authorized: boolean, error: Error | null): void {
-    if (authorized) {
-      this.#handler.opened(this);
-      return;
-    }
-    this.fail(new TlsError(error?.message ?? "The certificate is not trusted", { cause: error }));
-  }
-
-  received(bytes: Uint8Array): void {
-    this.#handler.data(bytes);
-  }
-
-  drained(): void {
-    this.#handler.drained();
-  }
-
-  fail(error: Error): void {
-    this.#failure ??= error;
-    this.#socket?.terminate();
-  }
-
-  ended(error: Error | null): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#socket = null;
-    this.#handler.closed(this.#failure ?? error);
-  }
-
-  giveUp(): void {
-    if (this.#socket === null) this.ended(new Error("The connection attempt was given up"));
-    else this.#socket.terminate();
-  }
-}
-
-const STREAM_HANDLER: TcpHandler<BunStream, "buffer"> = {
-  open: (socket) => socket.data.connected(socket),
-  handshake: (socket, success, error) =>
-    socket.data.handshaken(success && socket.authorized, error),
-  data: (socket, bytes) => socket.data.received(bytes),
-  drain: (socket) => socket.data.drained(),
-  // Bun brings exceptions of the other callbacks here and would leave the connection open.
-  error: (socket, error) => socket.data.fail(error),
-  close: (socket, error) => socket.data.ended(error ?? null),
-  connectError: (socket, error) => socket.data.ended(error),
-};
-
-function connect(options: ConnectOptions, handler: StreamHandler): () => void {
-  const { tls } = options;
-  const stream = new BunStream(handler, tls !== undefined);
-  const failed = (thrown: unknown) =>
-    stream.ended(thrown instanceof Error ? thrown : new Error(String(thrown)));
-  // Some bad arguments make Bun throw, others reject.
-  Promise.try(() =>
-    Bun.connect<BunStream>({
-      hostname: options.hostname,
-      port: options.port,
-      ...(tls === undefined
-        ? {}
-        : { tls: { serverName: tls.serverName, ...(tls.ca === undefined ? {} : { ca: tls.ca }) } }),
-      data: stream,
-      socket: STREAM_HANDLER,
-    }),
-  ).catch(failed);
-  return () => stream.giveUp();
-}
-
 /** sluice's runtime on Bun. */
-export const bunRuntime: Runtime = { listen, connect };
+export const bunRuntime: Runtime = { listen, connect, openPool };

@@ -116,7 +116,7 @@ export interface StreamHandler {
   drained(): void;
   /**
    * Called once, last: also when `opened` never was. Null: the peer ended in order, or we did. A
-   * `TlsError`: the peer could not be trusted.
+   * `TlsError`: the peer could not be trusted, or did not trust us. A `ProxyError`: see there.
    */
   closed(error: Error | null): void;
 }
@@ -126,11 +126,78 @@ export class TlsError extends Error {
   override readonly name = "TlsError";
 }
 
-export interface ConnectOptions {
+/** The egress proxy answered by itself. The message is fit for strangers: it names no address. */
+export class ProxyError extends Error {
+  override readonly name = "ProxyError";
+
+  /** @param status null: what it said is no HTTP */
+  constructor(status: number | null) {
+    const how = status === null ? "in no HTTP" : `with ${status}`;
+    super(`The egress proxy refused the connection ${how}`);
+  }
+}
+
+/** An HTTP proxy that is spoken to in cleartext. */
+export interface ProxyAddress {
+  /** IPv6 without brackets. */
   readonly hostname: string;
   readonly port: number;
-  /** Absent: cleartext. The certificate must be valid for `serverName`; `ca` replaces the roots. */
-  readonly tls?: { readonly serverName: string; readonly ca?: string };
+  /** The value of `Proxy-Authorization`; null: none is sent. */
+  readonly authorization: string | null;
+}
+
+/** PEM. The other side's certificate is verified whatever stands here. */
+export interface Certificates {
+  /** Replaces the roots that are trusted otherwise. */
+  readonly ca: string | null;
+  /** What we show of ourselves, with its key; both or none. */
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+export interface ConnectOptions {
+  /** IPv6 without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Null: cleartext. The certificate must be valid for `serverName`. */
+  readonly tls: (Certificates & { readonly serverName: string }) | null;
+  /** Makes a tunnel (CONNECT), in which everything else takes place. Null: there is none. */
+  readonly proxy: ProxyAddress | null;
+}
+
+/** What a request is sent with beside the standard's fields. */
+export interface FetchInit extends RequestInit {
+  /** The body passes as it came. */
+  readonly decompress: false;
+  /** The runtime's own idle timer is shorter than ours. */
+  readonly timeout: false;
+  /**
+   * Required with a streamed body (Fetch standard): the request is sent before the answer is read.
+   */
+  readonly duplex?: "half";
+}
+
+/**
+ * The standard's `fetch`. Rejects with a `ProxyError` where the proxy answered by itself, as far as
+ * can be told: an answer in cleartext other than 407 may be the upstream's.
+ */
+export type Fetch = (url: string, init: FetchInit) => Promise<Response>;
+
+export interface PoolOptions {
+  /** Null: none, whatever the environment names. */
+  readonly proxy: ProxyAddress | null;
+  readonly certificates: Certificates;
+  /** Idle connections kept; 0: each is closed after its answer. */
+  readonly idleMax: number;
+  /** A connection idle for longer is closed, some seconds later at the latest. */
+  readonly idleTimeoutMs: number;
+}
+
+/** Connections for HTTP requests, shared with no other pool. */
+export interface Pool {
+  readonly fetch: Fetch;
+  /** Closes those that are idle. */
+  close(): void;
 }
 
 /** An open SQLite database. Synchronous; use it in a Worker only. */
@@ -149,4 +216,5 @@ export interface Runtime {
   listen(options: ListenOptions): Listener;
   /** Starts a connection; the result comes through the handler. Returned function gives up. */
   connect(options: ConnectOptions, handler: StreamHandler): () => void;
+  openPool(options: PoolOptions): Pool;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -33,6 +33,12 @@ async function problems(source: { file?: string; text?: string }): Promise<strin
 
 function tls(cert: string, key: string): string {
   return `https_port: 0\ncert_file: ${cert}\nprivate_key_file: ${key}\n`;
+}
+
+/** A provider without certificates, and one with them. */
+function provider(more: string, cert: string, key: string): string {
+  const files = `client_cert_file: ${cert}, client_key_file: ${key}`;
+  return `providers: [{type: gemini}, {type: openai, ${more}, ${files}}]`;
 }
 
 describe("loadConfig()", () => {
@@ -73,10 +79,40 @@ describe("loadConfig()", () => {
   test("refuses files that are missing or hold something else, both at once", async () => {
     expect(await problems({ text: tls("/nowhere/c.pem", certFile) })).toEqual([
       "cert_file: /nowhere/c.pem cannot be read: no such file",
-      "private_key_file: holds no PEM private key without a passphrase",
+      `private_key_file: ${certFile} holds no PEM private key without a passphrase`,
     ]);
     expect(await problems({ text: tls(keyFile, keyFile) })).toEqual([
-      "cert_file: holds no PEM certificate",
+      `cert_file: ${keyFile} holds no PEM certificate`,
+    ]);
+  });
+
+  test("reads the certificates of providers", async () => {
+    const text = provider(`ca_file: ${certFile}`, certFile, keyFile);
+    const { config } = await loadConfig({ file: null, text, env: {} });
+    const [cert, key] = await Promise.all(
+      [certFile, keyFile].map((file) => readFile(file, "utf8")),
+    );
+    expect(config.providers.map(({ certificates }) => certificates)).toEqual([
+      { ca: null, cert: null, key: null },
+      { ca: cert ?? "", cert: cert ?? "", key: key ?? "" },
+    ]);
+  });
+
+  test("refuses files that are missing, broken or do not match, all at once", async () => {
+    const broken = join(folder, "broken.pem");
+    const block = await readFile(certFile, "utf8");
+    await writeFile(broken, `${block}${block.replace(/MII/, "AAA")}`);
+    const mixed = provider(`ca_file: ${broken}`, certFile, otherKeyFile);
+    expect(await problems({ text: mixed })).toEqual([
+      `providers[1].ca_file: ${broken} holds no PEM certificate`,
+      `providers[1].client_key_file: ${otherKeyFile} is not the key of the certificate in ` +
+        certFile,
+    ]);
+    const wrong = provider(`ca_file: ${keyFile}`, "/no.pem", certFile);
+    expect(await problems({ text: wrong })).toEqual([
+      `providers[1].ca_file: ${keyFile} holds no PEM certificate`,
+      "providers[1].client_cert_file: /no.pem cannot be read: no such file",
+      `providers[1].client_key_file: ${certFile} holds no PEM private key without a passphrase`,
     ]);
   });
 

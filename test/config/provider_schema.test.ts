@@ -103,6 +103,18 @@ connection: {max_idle: 5, idle_timeout: 10}`;
     ["param_whitelist: {model: ['gpt-[']}", "param_whitelist.model[0]: must be a pattern"],
     ["param_whitelist: {model: {a: b}}", "param_whitelist.model: must be a pattern"],
     ["egress_proxy: socks5://a:1", "egress_proxy: must be a URL beginning with http://"],
+    ["egress_proxy: 'http://h:1/path'", "egress_proxy: must be a URL like http://user:pass@host"],
+    ["egress_proxy: 'http://h:1?a=b'", "egress_proxy: must be a URL like http://user:pass@host"],
+    ["egress_proxy: 'http://%zz:p@h'", "egress_proxy: must be a URL like http://user:pass@host"],
+    ["connection: {max_idle: 65}", "connection.max_idle: must be a whole number from 0 to 64"],
+    [
+      "connection: {idle_timeout: 0}",
+      "connection.idle_timeout: must be a duration from 1s to 238m",
+    ],
+    [
+      "connection: {idle_timeout: 4h}",
+      "connection.idle_timeout: must be a duration from 1s to 238m",
+    ],
     ["credential_kind: token", "credential_kind: must be one of api_key, oauth"],
     ["x_forwarded_for: keep", "x_forwarded_for: must be one of strip, pass, append"],
     ["retry: {on: [404]}", "retry.on[0]: must be one of connect, timeout, 429, 5xx"],
@@ -115,6 +127,28 @@ connection: {max_idle: 5, idle_timeout: 10}`;
     expect(bad(keys)).toContainEqual(expect.stringContaining(`providers[0].${message}`));
   });
 
+  test.each([
+    ["http://h:3128", { hostname: "h", port: 3128, authorization: null }],
+    ["http://h", { hostname: "h", port: 80, authorization: null }],
+    ["http://[::1]:3128/", { hostname: "::1", port: 3128, authorization: null }],
+    ["http://u@h:1", { hostname: "h", port: 1, authorization: `Basic ${btoa("u:")}` }],
+    [
+      "http://u:p%40ss%3A@h:1",
+      { hostname: "h", port: 1, authorization: `Basic ${btoa("u:p@ss:")}` },
+    ],
+  ])("reads the egress_proxy %s", (url, expected) => {
+    expect(providerOf(`type: openai\negress_proxy: "${url}"`).egressProxy).toEqual(expected);
+  });
+
+  test("keeps the proxy's login a secret, as it is written and as it is sent", () => {
+    const { secrets } = parse(
+      "providers: [{type: openai, egress_proxy: 'http://u:p%40ssword@h:1'}]",
+    );
+    expect(secrets).toContain("p%40ssword");
+    expect(secrets).toContain("p@ssword");
+    expect(secrets).toContain(`Basic ${btoa("u:p@ssword")}`);
+  });
+
   test("masks every secret in its problems, and collects it when it is good", () => {
     const secret = "hunter2-hunter2";
     for (const keys of [
@@ -123,6 +157,7 @@ connection: {max_idle: 5, idle_timeout: 10}`;
       `auth_keys: ["${secret}\\n"]`,
       `auth_value: "${secret}\\n"`,
       `egress_proxy: "ftp://u:${secret}@h"`,
+      `egress_proxy: "http://u:${secret}@h/path"`,
       `headers: {inject: {X-A: "${secret}\\n"}}`,
       `api_kye: ${secret}`,
     ]) {

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Message } from "../../src/exchange.ts";
 import type {
+  ConnectOptions,
   Listener,
   Runtime,
   Socket,
@@ -319,12 +320,12 @@ export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]
 
   describe(`${name}: connections`, () => {
     /** Starts a connection and resolves with what came of it. */
-    function outgoing(port: number, tls?: { serverName: string; ca?: string }) {
+    function outgoing(port: number, tls: ConnectOptions["tls"] = null) {
       const events: string[] = [];
       const received: Buffer[] = [];
       const { promise: settled, resolve } = Promise.withResolvers<void>();
       let stream: Stream | null = null;
-      const options = { hostname: "localhost", port, ...(tls === undefined ? {} : { tls }) };
+      const options = { hostname: "localhost", port, tls, proxy: null };
       const giveUp = runtime.connect(options, {
         opened(opened) {
           stream = opened;
@@ -402,7 +403,7 @@ export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]
 
     for (const [what, ca, serverName, expected] of [
       ["a trusted certificate opens", LOCALHOST_CERTIFICATE.cert, "localhost", "opened"],
-      ["an unknown authority does not open", undefined, "localhost", "untrusted"],
+      ["an unknown authority does not open", null, "localhost", "untrusted"],
       ["another authority does not open", OTHER_CERTIFICATE.cert, "localhost", "untrusted"],
       ["another name does not open", LOCALHOST_CERTIFICATE.cert, "other.example", "untrusted"],
     ] as const) {
@@ -415,7 +416,7 @@ export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]
           messageBytesMax: 1024,
           handle: () => new Response("ok"),
         });
-        const tls = ca === undefined ? { serverName } : { serverName, ca };
+        const tls = { serverName, ca, cert: null, key: null };
         const { events, settled, giveUp } = outgoing(secure.port, tls);
         await settled;
         expect(events).toEqual([expected]);

@@ -10,12 +10,15 @@ import { acceptValue } from "../../src/relay/handshake.ts";
 import { Outbox } from "../../src/relay/outbox.ts";
 import {
   type ConnectOptions,
+  ProxyError,
   type Stream,
   type StreamHandler,
   TlsError,
 } from "../../src/runtime/runtime.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { serverMessage } from "../support/reference_codec.ts";
+
+const ROUTE: ConnectOptions = { hostname: "localhost", port: 443, tls: null, proxy: null };
 
 /** A connection whose both ends the test holds. */
 class Wire implements Stream {
@@ -85,6 +88,7 @@ function start(over: Partial<DialOptions> = {}) {
     runtime: wire,
     clock,
     outbox: new Outbox(clock),
+    route: ROUTE,
     hostname: "localhost",
     port: 443,
     tls: false,
@@ -149,12 +153,22 @@ describe("dial()", () => {
     expect((await result).subprotocol).toBeNull();
   });
 
-  test("connects to an IPv6 literal without its brackets, and trusts the given authority", () => {
-    const { wire } = start({ hostname: "[::1]", tls: true, ca: "PEM" });
-    expect(wire.options).toEqual({
-      hostname: "::1",
-      port: 443,
-      tls: { serverName: "::1", ca: "PEM" },
+  test("connects by the given route, and asks the host that it is for", () => {
+    const tls = { serverName: "::1", ca: "PEM", cert: null, key: null };
+    const proxy = { hostname: "proxy.example", port: 3128, authorization: null };
+    const route = { hostname: "::1", port: 443, tls, proxy };
+    const { wire } = start({ hostname: "[::1]", tls: true, route });
+    wire.open();
+    expect(wire.options).toEqual(route);
+    expect(wire.sent).toContain("\r\nHost: [::1]\r\n");
+  });
+
+  test("says with what the proxy refused", async () => {
+    const { wire, result } = start();
+    wire.handler?.closed(new ProxyError(407));
+    expect(await failure(result)).toMatchObject({
+      kind: "connect",
+      message: "The egress proxy refused the connection with 407",
     });
   });
 

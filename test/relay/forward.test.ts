@@ -10,6 +10,8 @@ import { GatewayError } from "../../src/errors.ts";
 import { ClientGone, forward } from "../../src/relay/forward.ts";
 import type { ForwardOptions, UpstreamAnswer } from "../../src/relay/forward.ts";
 import { Upload } from "../../src/relay/request_body.ts";
+import { causeOfError } from "../../src/route/retry_cause.ts";
+import { ProxyError } from "../../src/runtime/runtime.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { rawServer } from "../support/raw_server.ts";
 import type { RawServer } from "../support/raw_server.ts";
@@ -271,6 +273,16 @@ describe("forward() calls it upstream_unreachable when", () => {
       );
     });
   });
+});
+
+test("forward() says with what the proxy refused, as a reason to ask another one", async () => {
+  const refused = call("https://up.example/", { fetch: () => Promise.reject(new ProxyError(407)) });
+  const thrown = await refused.catch((error: unknown) => error);
+  expect(thrown).toMatchObject({
+    code: "upstream_unreachable",
+    message: "The egress proxy refused the connection with 407",
+  });
+  expect(causeOfError(thrown)).toBe("connect");
 });
 
 describe("a body that breaks off fails as upstream_closed", () => {

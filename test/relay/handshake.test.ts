@@ -3,7 +3,6 @@ import { describe, expect, test } from "bun:test";
 
 import {
   acceptValue,
-  dialName,
   newKey,
   parseResponseHead,
   type UpgradeRequest,
@@ -164,12 +163,4 @@ describe("verifyUpgrade()", () => {
 test("newKey() is 16 fresh bytes", () => {
   expect(Buffer.from(newKey(), "base64")).toHaveLength(16);
   expect(newKey()).not.toBe(newKey());
-});
-
-test.each([
-  ["[::1]", "::1"],
-  ["localhost", "localhost"],
-  ["127.0.0.1", "127.0.0.1"],
-])("dialName(%s) is %s", (hostname, name) => {
-  expect(dialName(hostname)).toBe(name);
 });

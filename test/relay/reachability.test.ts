@@ -3,17 +3,19 @@
 import { expect, test } from "bun:test";
 
 import { Reachability } from "../../src/relay/reachability.ts";
-import type { Runtime, Stream, StreamHandler } from "../../src/runtime/runtime.ts";
+import type { ConnectOptions, Runtime, Stream, StreamHandler } from "../../src/runtime/runtime.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 /** A network in which the test says what becomes of a connection attempt. */
 class Network {
   readonly clock = new FakeClock();
   readonly attempts: StreamHandler[] = [];
+  readonly asked: ConnectOptions[] = [];
   terminated = 0;
   givenUp = 0;
 
-  readonly connect: Runtime["connect"] = (_, handler) => {
+  readonly connect: Runtime["connect"] = (options, handler) => {
+    this.asked.push(options);
     this.attempts.push(handler);
     return () => {
       this.givenUp += 1;
@@ -31,7 +33,7 @@ class Network {
   };
 }
 
-const TARGET = { hostname: "up.example", port: 443 };
+const TARGET = { hostname: "up.example", port: 443, proxy: null };
 
 test("check() is true when a connection opens, and for a while after", async () => {
   const network = new Network();
@@ -57,6 +59,20 @@ test("check() is false when nothing comes back in time, and asks again the next 
     expect(await open).toBe(false);
     expect([network.attempts.length, network.givenUp]).toEqual([round, round]);
   }
+});
+
+test("check() asks by the way that requests take, and remembers each by itself", async () => {
+  const network = new Network();
+  const reachability = new Reachability(network.connect, network.clock);
+  const proxy = { hostname: "proxy.example", port: 3128, authorization: "Basic eA==" };
+  const open = [TARGET, { ...TARGET, proxy }].map((target) => reachability.check(target, 100));
+  await Promise.resolve();
+  for (const attempt of network.attempts) attempt.opened(network.stream);
+  expect(await Promise.all(open)).toEqual([true, true]);
+  expect(network.asked).toEqual([
+    { ...TARGET, tls: null },
+    { ...TARGET, proxy, tls: null },
+  ]);
 });
 
 test("check() takes a refusal for a sign of life", async () => {

@@ -12,6 +12,8 @@ import { providerConfig } from "../support/provider_config.ts";
 const PROBE = { method: "GET", path: "/v1/models?limit=1", body: null, headers: [] };
 
 interface Asked {
+  /** Whose pool was taken. */
+  readonly provider: ProviderConfig;
   readonly url: string;
   readonly init: RequestInit;
   answer(response: Response): void;
@@ -50,10 +52,16 @@ function start(
         givenUp += 1;
       };
     },
-    fetch: (url, init) => {
+    fetchOf: (provider) => (url, init) => {
       const { promise, resolve, reject } = Promise.withResolvers<Response>();
       init.signal?.addEventListener("abort", () => reject(new Error("aborted")));
-      asked.push({ url, init, answer: resolve, fail: () => reject(new Error("no connection")) });
+      asked.push({
+        provider,
+        url,
+        init,
+        answer: resolve,
+        fail: () => reject(new Error("no connection")),
+      });
       return promise;
     },
     credentialOf: () => credential,
@@ -86,6 +94,7 @@ describe("startHealthChecks()", () => {
     start([providerConfig({ probe, headersInject: { "x-a": "1", "x-b": "1" } })]).cancel();
     const [one] = asked;
     expect(one?.url).toBe("https://api.openai.example/ping");
+    expect(one?.provider.probe).toBe(probe);
     expect([one?.init.method, one?.init.body]).toEqual(["POST", "{}"]);
     const headers = new Headers(one?.init.headers);
     expect(["authorization", "x-a", "x-b"].map((name) => headers.get(name))).toEqual([
@@ -144,13 +153,16 @@ describe("startHealthChecks()", () => {
 
   test("only connects where no request is configured, or no key is there to send", async () => {
     const upstream = { hostname: "[::1]", port: 8443, tls: true, basePath: "" };
-    const provider = providerConfig({ upstream });
+    const certificates = { ca: "CA", cert: "CERT", key: "KEY" };
+    const egressProxy = { hostname: "proxy.example", port: 3128, authorization: null };
+    const provider = providerConfig({ upstream, certificates, egressProxy });
     const checks = start([provider]);
     expect(asked).toEqual([]);
     expect(dialled[0]?.options).toEqual({
       hostname: "::1",
       port: 8443,
-      tls: { serverName: "::1" },
+      tls: { serverName: "::1", ...certificates },
+      proxy: egressProxy,
     });
     dialled[0]?.handler.closed(new Error("refused"));
     await settle();

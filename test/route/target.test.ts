@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 
 import type { ProviderType } from "../../src/exchange.ts";
-import { upstreamHost, upstreamPath, upstreamUrl } from "../../src/route/target.ts";
+import { upstreamHost, upstreamPath, upstreamRoute, upstreamUrl } from "../../src/route/target.ts";
 import { providerConfig } from "../support/provider_config.ts";
 
 function target(basePath: string, type: ProviderType = "openai") {
@@ -60,5 +60,31 @@ describe("upstreamHost()", () => {
     ["::1", 9000, true, "[::1]:9000"],
   ])("of %s port %d, TLS %p, is %s", (hostname, port, tls, expected) => {
     expect(upstreamHost({ hostname, port, tls, basePath: "" })).toBe(expected);
+  });
+});
+
+describe("upstreamRoute()", () => {
+  const certificates = { ca: "CA", cert: "CERT", key: "KEY" };
+  const egressProxy = { hostname: "proxy.example", port: 3128, authorization: "Basic eA==" };
+  const over = { certificates, egressProxy };
+
+  test("names the upstream's certificates and the proxy, and an address without brackets", () => {
+    const upstream = { hostname: "[::1]", port: 8443, tls: true, basePath: "/v1" };
+    expect(upstreamRoute(providerConfig({ ...over, upstream }))).toEqual({
+      hostname: "::1",
+      port: 8443,
+      tls: { serverName: "::1", ...certificates },
+      proxy: egressProxy,
+    });
+  });
+
+  test("has no TLS where the upstream has none", () => {
+    const upstream = { hostname: "up.example", port: 80, tls: false, basePath: "" };
+    expect(upstreamRoute(providerConfig({ upstream }))).toEqual({
+      hostname: "up.example",
+      port: 80,
+      tls: null,
+      proxy: null,
+    });
   });
 });

@@ -45,7 +45,10 @@ export function providerConfig(changes: Partial<ProviderConfig> = {}): ProviderC
     credentialKind: "api_key",
     injectStreamUsage: true,
     xForwardedFor: "strip",
-    connection: { idleMax: 100, idleTimeoutMs: 90_000 },
+    connection: { idleMax: 64, idleTimeoutMs: 90_000 },
+    egressProxy: null,
+    certificateFiles: { ca: null, cert: null, key: null },
+    certificates: { ca: null, cert: null, key: null },
     ...changes,
   };
 }
