@@ -1,13 +1,13 @@
 /**
  * What of an HTTP request goes upstream, and what it asks for.
  *
- * Owns: which bodies are held whole and read, and which stream by. Does not own: holding and
- * streaming (`relay/request_body.ts`), reading (`provider/`), nor whether what is asked for may be.
+ * Owns: which bodies are held whole and read, and which stream by. Does not own: holding
+ * (`relay/request_body.ts`) and streaming (`relay/upload.ts`), reading (`provider/`), nor whether
+ * what is asked for may be.
  * Invariant: nothing of a held body leaves before it was judged, and of one that streams by its
  * end does not.
  */
 
-import type { Config } from "./config/config.ts";
 import { GatewayError } from "./errors.ts";
 import type { Principal } from "./exchange.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
@@ -25,12 +25,14 @@ import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts
 import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { readRequestedTurn } from "./provider/request.ts";
 import {
+  type BodySource,
   declaredLength,
   type HeldBody,
   holdBody,
+  holdStart,
   requireIdentity,
-  Upload,
 } from "./relay/request_body.ts";
+import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
 
 /** Form fields that say what a multipart request asks for, and the most of one that is kept. */
@@ -38,8 +40,8 @@ const FORM_FIELDS = ["model", "service_tier", "stream"];
 const FORM_VALUE_BYTES_MAX = 1024;
 
 /**
- * Up to here a form that announces its length is held, so that the upstream hears nothing of one
- * that is refused. Larger ones carry files, which are not kept in memory.
+ * Up to here a form is held, so that the upstream hears nothing of one that is refused. Larger ones
+ * carry files, which are not kept in memory.
  */
 const FORM_HELD_BYTES_MAX = 256 * 1024;
 
@@ -113,16 +115,12 @@ export async function readRequestBody(
 ): Promise<RequestBody> {
   const { endpoint } = candidate;
   const { headers } = request;
-  const { clock, config, bodyBudget } = parts;
   // Of JSON, also its absence is judged.
   if (request.body === null && !isJsonEndpoint(endpoint)) return { ...UNREAD, body: null };
   const reading = readingOf(candidate, headers);
-  const isStreamed = reading === "form" && !isSmall(headers, config.limits);
-  if (reading === "none" || isStreamed) {
-    return streamBody(parts, request, candidate, reading, observer);
-  }
-  const bytesMax = config.limits.inspectBodyBytesMax;
-  const held = await holdBody(request, { bytesMax, budget: bodyBudget, clock });
+  if (reading === "none") return streamBody(parts, request, candidate, reading, observer);
+  const held = await holdFor(parts, request, reading);
+  if (!("release" in held)) return streamBody(parts, held, candidate, reading, observer);
   try {
     const body = judgeHeld(parts, principal, headers, candidate, held.bytes);
     // What a form would ask for, this does not.
@@ -168,12 +166,20 @@ function isJsonType(contentType: string | null): boolean {
   return /^[^;]*[/+]json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
-/** Whether a form announces that it is small enough to be held, and is allowed to be that large. */
-function isSmall(headers: Headers, limits: Config["limits"]): boolean {
-  const length = declaredLength(headers);
-  const { inspectBodyBytesMax, bodyBytesMax } = limits;
-  const bounds = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
-  return length !== null && bounds.every((bytesMax) => bytesMax === 0 || length <= bytesMax);
+/** Holds the body, or of a form that is too long for that what it begins with. */
+async function holdFor(
+  { clock, config, bodyBudget: budget }: GatewayParts,
+  request: Request,
+  reading: Reading,
+): Promise<HeldBody | BodySource> {
+  const { inspectBodyBytesMax, bodyBytesMax } = config.limits;
+  if (reading !== "form") {
+    return await holdBody(request, { bytesMax: inspectBodyBytesMax, budget, clock });
+  }
+  const limits = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
+  const bytesMax = Math.min(...limits.filter((limit) => limit > 0));
+  const isLong = (declaredLength(request.headers) ?? 0) > bytesMax;
+  return isLong ? request : await holdStart(request, { bytesMax, budget, clock });
 }
 
 function judgeHeld(
@@ -260,16 +266,16 @@ function readForm(
 
 function streamBody(
   { clock, config }: GatewayParts,
-  request: Request,
+  source: BodySource,
   { endpoint, provider }: Candidate,
   reading: Reading,
   observer: StreamObserver,
 ): RequestBody {
-  const { headers } = request;
+  const { headers } = source;
   const isWatched = endpoint.billing || reading === "form";
   if (isWatched) requireIdentity(headers);
   const readForm = reading === "form" ? formReader(headers, provider.paramWhitelist) : readNothing;
-  const body = new Upload(request, {
+  const body = new Upload(source, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
     writeTimeoutMs: provider.timeouts.writeMs,

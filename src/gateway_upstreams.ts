@@ -21,7 +21,7 @@ import { BETA_HEADER } from "./provider/fast_mode.ts";
 import { forward, type UpstreamAnswer } from "./relay/forward.ts";
 import { injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import { peekBody } from "./relay/peek.ts";
-import { Upload } from "./relay/request_body.ts";
+import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
 import { causeOfError, causeOfStatus } from "./route/retry_cause.ts";
 import { upstreamRoute, upstreamUrl } from "./route/target.ts";

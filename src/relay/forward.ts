@@ -12,7 +12,7 @@ import { GatewayError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import { type Fetch, type FetchInit, ProxyError } from "../runtime/runtime.ts";
-import type { Upload } from "./request_body.ts";
+import type { Upload } from "./upload.ts";
 
 export interface ForwardOptions {
   /** Of the provider's pool. */

@@ -1,10 +1,10 @@
 /**
- * Request bodies: held whole where they are inspected, streamed where they are not.
+ * Request bodies that are held, because they are inspected.
  *
- * Owns: the limits on size, memory and time of an upload.
- * Does not own: what a held body says.
- * Invariant: all held bodies together stay within the budget; a streamed body is pulled only as
- * fast as the upstream takes it, so it never piles up; a client that stops sending is cut off.
+ * Owns: the limits on size and memory of a held body, and on the time that any body may take.
+ * Does not own: what a held body says, and bodies that stream by (`upload.ts`).
+ * Invariant: all held bodies together stay within the budget; a client that stops sending is cut
+ * off.
  */
 
 import { GatewayError } from "../errors.ts";
@@ -55,8 +55,11 @@ export interface HeldBody {
   release(): void;
 }
 
+/** What a body is read from: a request, or one of which the beginning was read. */
+export type BodySource = Pick<Request, "body" | "headers">;
+
 interface HoldOptions {
-  /** `limits.inspect_body`; 0: no limit. */
+  /** 0: no limit. */
   readonly bytesMax: number;
   readonly budget: BodyBudget;
   readonly clock: Clock;
@@ -73,20 +76,46 @@ interface HoldOptions {
  * too slowly, with 400 when it breaks off
  */
 export async function holdBody(request: Request, options: HoldOptions): Promise<HeldBody> {
-  requireIdentity(request.headers);
+  const { bytesMax } = options;
   const length = declaredLength(request.headers);
-  if (exceeds(length ?? 0, options.bytesMax)) throw tooLarge(options.bytesMax);
-  if (length === 0) return { bytes: new Uint8Array(0), release() {} };
+  if (exceeds(length ?? 0, bytesMax)) {
+    requireIdentity(request.headers);
+    throw tooLarge(bytesMax);
+  }
+  const held = await holdStart(request, options);
+  if ("release" in held) return held;
+  void held.body?.cancel();
+  throw tooLarge(bytesMax);
+}
+
+/**
+ * Reads the whole body where it is no longer than `bytesMax`.
+ *
+ * @returns where it is longer, all of it again: what was read, and then the rest as it comes. That
+ * much is not taken from the budget any more.
+ * @throws GatewayError as `holdBody`, but for `body_too_large`
+ */
+export async function holdStart(
+  request: Request,
+  options: HoldOptions,
+): Promise<HeldBody | BodySource> {
+  const { headers, body } = request;
+  requireIdentity(headers);
+  const length = declaredLength(headers);
+  if (length === 0 || body === null) return { bytes: new Uint8Array(0), release() {} };
   const reservation = new Reservation(options.budget);
   const patience = new Patience(options.clock);
+  const release = () => reservation.release();
   try {
-    const bytes =
-      length !== null && length <= SMALL_BYTES
-        ? await readSmall(request, length, reservation, patience)
-        : await readChunks(request, options.bytesMax, reservation, patience);
-    return { bytes, release: () => reservation.release() };
+    if (length !== null && length <= SMALL_BYTES) {
+      return { bytes: await readSmall(request, length, reservation, patience), release };
+    }
+    const { bytes, rest } = await readChunks(body, options.bytesMax, reservation, patience);
+    if (rest === null) return { bytes, release };
+    release();
+    return { body: goingOn(bytes, rest), headers };
   } catch (thrown) {
-    reservation.release();
+    release();
     throw thrown instanceof GatewayError ? thrown : brokenOff(thrown);
   } finally {
     patience.end();
@@ -118,7 +147,7 @@ class Reservation {
 }
 
 /** Decides when a client sends too slowly. Only the time in which we wait for it counts. */
-class Patience {
+export class Patience {
   readonly #clock: Clock;
   #timer: Timer | null = null;
   #waitedMs = 0;
@@ -170,13 +199,20 @@ function readSmall(
   });
 }
 
+/** What a body begins with. */
+interface Beginning {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Null: that is all of it. */
+  readonly rest: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | null;
+}
+
+/** Reads up to the first chunk with which it is longer than `bytesMax`. */
 async function readChunks(
-  { body }: Request,
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
   bytesMax: number,
   reservation: Reservation,
   patience: Patience,
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (body === null) return new Uint8Array(0);
+): Promise<Beginning> {
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
@@ -189,17 +225,37 @@ async function readChunks(
       });
       const { done, value } = await reader.read();
       if (slow) throw tooSlow();
-      if (done) return join(chunks, size);
+      if (done) return { bytes: join(chunks, size), rest: null };
       patience.arrived(value.byteLength);
       size += value.byteLength;
-      if (exceeds(size, bytesMax)) throw tooLarge(bytesMax);
-      reservation.take(value.byteLength);
       chunks.push(value);
+      if (exceeds(size, bytesMax)) return { bytes: join(chunks, size), rest: reader };
+      reservation.take(value.byteLength);
     }
   } catch (thrown) {
     void reader.cancel().catch(() => {});
     throw thrown;
   }
+}
+
+/** What was read, and then the rest. */
+function goingOn(
+  beginning: Uint8Array<ArrayBuffer>,
+  rest: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let first: Uint8Array<ArrayBuffer> | null = beginning;
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const next = first === null ? await rest.read() : { done: false, value: first };
+        first = null;
+        if (next.value === undefined) controller.close();
+        else controller.enqueue(next.value);
+      },
+      cancel: (reason) => rest.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 function join(chunks: readonly Uint8Array<ArrayBuffer>[], size: number): Uint8Array<ArrayBuffer> {
@@ -212,129 +268,6 @@ function join(chunks: readonly Uint8Array<ArrayBuffer>[], size: number): Uint8Ar
     at += chunk.byteLength;
   }
   return whole;
-}
-
-interface UploadOptions {
-  /** `limits.body`; 0: no limit. */
-  readonly bytesMax: number;
-  readonly clock: Clock;
-  /** How long the upstream may leave bytes untaken (`timeouts.write`); 0: for ever. */
-  readonly writeTimeoutMs: number;
-  /**
-   * Sees each chunk on its way upstream, and null before the upstream learns that there are no
-   * more. What it throws breaks the upload off. Null: nobody watches.
-   */
-  readonly observe: ((chunk: Uint8Array | null) => void) | null;
-}
-
-/**
- * A body on its way through, with back-pressure: a chunk is read from the client when the upstream
- * asks for one.
- */
-export class Upload {
-  readonly stream: ReadableStream<Uint8Array>;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #options: UploadOptions;
-  readonly #patience: Patience;
-  readonly #stall: () => void;
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  #upstream: Timer | null = null;
-  #bytes = 0;
-  #failure: GatewayError | null = null;
-  #ended = false;
-  #onEnd: (() => void) | null = null;
-
-  /**
-   * @param request has a body
-   * @throws GatewayError `body_too_large` when its declared length is beyond the limit
-   */
-  constructor(request: Request, options: UploadOptions) {
-    const { body } = request;
-    const length = declaredLength(request.headers);
-    if (exceeds(length ?? 0, options.bytesMax)) throw tooLarge(options.bytesMax);
-    if (body === null) throw new TypeError("The request has no body");
-    this.#options = options;
-    this.#reader = body.getReader();
-    this.#patience = new Patience(options.clock);
-    this.#stall = () => this.#fail(tooSlow());
-    this.stream = new ReadableStream(
-      {
-        start: (controller) => void (this.#controller = controller),
-        pull: () => this.#pull(),
-        cancel: () => this.#finish(),
-      },
-      { highWaterMark: 0 },
-    );
-  }
-
-  /** Bytes that the upstream has asked for and got. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Why it ended early; null: it did not, or the other side is to blame. */
-  get failure(): GatewayError | null {
-    return this.#failure;
-  }
-
-  /** Calls `run` when nothing more will be sent upstream. At most one is kept. */
-  whenEnded(run: () => void): void {
-    if (this.#ended) run();
-    else this.#onEnd = run;
-  }
-
-  async #pull(): Promise<void> {
-    this.#upstream?.cancel();
-    this.#patience.wait(this.#stall);
-    try {
-      const { done, value } = await this.#reader.read();
-      if (this.#ended) return;
-      if (done) {
-        this.#options.observe?.(null);
-        this.#close();
-      } else this.#pass(value);
-    } catch (thrown) {
-      this.#fail(thrown instanceof GatewayError ? thrown : brokenOff(thrown));
-    }
-  }
-
-  #pass(chunk: Uint8Array): void {
-    const { bytesMax, clock, writeTimeoutMs } = this.#options;
-    this.#patience.arrived(chunk.byteLength);
-    this.#bytes += chunk.byteLength;
-    if (exceeds(this.#bytes, bytesMax)) {
-      this.#fail(tooLarge(bytesMax));
-      return;
-    }
-    this.#options.observe?.(chunk);
-    this.#controller?.enqueue(chunk);
-    if (writeTimeoutMs === 0) return;
-    this.#upstream = clock.after(writeTimeoutMs, () => {
-      this.#fail(new GatewayError("upstream_timeout", { message: "The upstream stopped reading" }));
-    });
-  }
-
-  #close(): void {
-    this.#finish();
-    this.#controller?.close();
-  }
-
-  #fail(error: GatewayError): void {
-    if (this.#ended) return;
-    this.#failure = error;
-    this.#finish();
-    this.#controller?.error(error);
-  }
-
-  #finish(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#patience.end();
-    this.#upstream?.cancel();
-    // A body that is complete ignores this; of one that is not, nothing more is read.
-    void this.#reader.cancel().catch(() => {});
-    this.#onEnd?.();
-  }
 }
 
 /**
@@ -357,19 +290,19 @@ export function declaredLength(headers: Headers): number | null {
   return length === null ? null : Number(length);
 }
 
-function exceeds(bytes: number, bytesMax: number): boolean {
+export function exceeds(bytes: number, bytesMax: number): boolean {
   return bytesMax > 0 && bytes > bytesMax;
 }
 
 /** Closes the connection: what is left of the body would have to be read to keep it. */
-function tooLarge(bytesMax: number): GatewayError {
+export function tooLarge(bytesMax: number): GatewayError {
   return new GatewayError("body_too_large", {
     message: `The body is larger than ${bytesMax} bytes, the most that is taken here`,
     headers: { connection: "close" },
   });
 }
 
-function tooSlow(): GatewayError {
+export function tooSlow(): GatewayError {
   return new GatewayError("bad_request", {
     status: 408,
     message: "The body was not sent in time",
@@ -377,6 +310,6 @@ function tooSlow(): GatewayError {
   });
 }
 
-function brokenOff(cause: unknown): GatewayError {
+export function brokenOff(cause: unknown): GatewayError {
   return new GatewayError("bad_request", { message: "The body broke off", cause });
 }

@@ -287,15 +287,25 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
-  /** Sends a form of these fields, with a file behind them. */
-  function postForm(fields: object, path: string, fileBytes = 1_000): Promise<Response> {
+  /** Sends a form of these fields, with a file behind them; chunked, without a length. */
+  async function postForm(
+    fields: object,
+    path: string,
+    fileBytes = 1_000,
+    chunked = false,
+  ): Promise<Response> {
     const form = new FormData();
     for (const [name, value] of Object.entries(fields)) form.append(name, value);
     form.append("file", new File([new Uint8Array(fileBytes)], "a.wav"));
-    return fetch(`${node.url}${path}`, {
+    const { body, headers } = new Request("http://form.example/", { method: "POST", body: form });
+    return await fetch(`${node.url}${path}`, {
       method: "POST",
-      body: form,
-      headers: { authorization: `Bearer ${token}` },
+      // What streams has no length.
+      body: chunked ? body : form,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(chunked && { "content-type": headers.get("content-type") ?? "" }),
+      },
     });
   }
 
@@ -315,8 +325,10 @@ describe("a stored policy", () => {
     const path = "/v1/audio/transcriptions";
     const fields = { model: "whisper-1", service_tier: "priority" };
     expect((await postForm(fields, path)).status).toBe(403);
+    expect((await postForm(fields, path, 1_000, true)).status).toBe(403);
     expect(provider.requests).toEqual([]);
     expect((await postForm(fields, path, 1_000_000)).status).toBe(403);
+    expect((await postForm(fields, path, 1_000_000, true)).status).toBe(403);
   });
 
   test("is asked once about a form, whatever its length", async () => {

@@ -9,7 +9,7 @@ import { describe, expect, test } from "bun:test";
 import { GatewayError } from "../../src/errors.ts";
 import { ClientGone, forward } from "../../src/relay/forward.ts";
 import type { ForwardOptions, UpstreamAnswer } from "../../src/relay/forward.ts";
-import { Upload } from "../../src/relay/request_body.ts";
+import { Upload } from "../../src/relay/upload.ts";
 import { causeOfError } from "../../src/route/retry_cause.ts";
 import { ProxyError } from "../../src/runtime/runtime.ts";
 import { FakeClock } from "../support/fake_clock.ts";

@@ -1,59 +1,10 @@
-/** Held and streamed uploads: limits on size, memory and time, and back-pressure. */
+/** Held bodies: limits on size, memory and time. */
 
 import { describe, expect, test } from "bun:test";
 
-import { GatewayError } from "../../src/errors.ts";
-import { BodyBudget, holdBody, Upload } from "../../src/relay/request_body.ts";
+import { BodyBudget, holdBody, holdStart } from "../../src/relay/request_body.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-
-/** A body that the test feeds. */
-class Feed {
-  readonly stream: ReadableStream<Uint8Array>;
-  pulls = 0;
-  cancelled = false;
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-
-  constructor() {
-    this.stream = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => void (this.#controller = controller),
-        pull: () => void (this.pulls += 1),
-        cancel: () => void (this.cancelled = true),
-      },
-      { highWaterMark: 0 },
-    );
-  }
-
-  send(bytes: number): void {
-    this.#controller?.enqueue(new Uint8Array(bytes).fill(97));
-  }
-
-  end(): void {
-    this.#controller?.close();
-  }
-
-  fail(): void {
-    this.#controller?.error(new DOMException("gone", "AbortError"));
-  }
-}
-
-function request(body: ReadableStream<Uint8Array> | string, headers: Record<string, string> = {}) {
-  return new Request("http://gw.example/v1/x", { method: "POST", body, headers });
-}
-
-/** Lets promises that are due settle; a stream needs a few rounds. */
-async function settle(): Promise<void> {
-  for (let round = 0; round < 50; round += 1) await Promise.resolve();
-}
-
-async function refusal(promise: Promise<unknown>): Promise<[string, number]> {
-  const thrown = await promise.then(
-    () => null,
-    (error) => error,
-  );
-  if (thrown instanceof GatewayError) return [thrown.code, thrown.status];
-  throw new Error("Nothing was refused", { cause: thrown });
-}
+import { Feed, refusal, request, settle } from "../support/feed.ts";
 
 function hold(
   body: Request,
@@ -159,156 +110,59 @@ describe("holdBody()", () => {
   });
 });
 
-function upload(
-  feed: Feed,
-  changes: {
-    bytesMax?: number;
-    clock?: FakeClock;
-    headers?: Record<string, string>;
-    observe?: (chunk: Uint8Array | null) => void;
-  } = {},
-) {
-  const { headers, ...rest } = changes;
-  const options = {
-    bytesMax: 0,
-    clock: new FakeClock(),
-    writeTimeoutMs: 30_000,
-    observe: null,
-    ...rest,
-  };
-  return new Upload(request(feed.stream, headers), options);
-}
+describe("holdStart()", () => {
+  function begin(feed: Feed, budget = new BodyBudget(1_000), clock = new FakeClock()) {
+    return holdStart(request(feed.stream), { bytesMax: 100, budget, clock });
+  }
 
-describe("Upload", () => {
-  test("reads from the client only when the upstream asks", async () => {
-    const feed = new Feed();
-    const body = upload(feed);
-    await settle();
-    expect(feed.pulls).toBe(0);
-    const reader = body.stream.getReader();
-    const read = reader.read();
-    await settle();
-    expect(feed.pulls).toBe(1);
-    feed.send(5);
-    expect((await read).value).toHaveLength(5);
-    await settle();
-    expect([feed.pulls, body.bytes]).toEqual([1, 5]);
-  });
-
-  test("ends as the client ends, and leaves no timer", async () => {
-    const clock = new FakeClock();
-    const feed = new Feed();
-    const body = upload(feed, { clock });
-    let ended = 0;
-    body.whenEnded(() => (ended += 1));
-    const all = new Response(body.stream).bytes();
-    feed.send(5);
-    feed.send(6);
+  test("holds a body without a length that is no longer than that", async () => {
+    const [feed, budget] = [new Feed(), new BodyBudget(1_000)];
+    const begun = begin(feed, budget);
+    for (const bytes of [60, 40]) feed.send(bytes);
     feed.end();
-    expect(await all).toHaveLength(11);
-    expect([ended, body.failure, clock.pendingTimers]).toEqual([1, null, 0]);
+    const held = await begun;
+    if (!("release" in held)) throw new Error("It was not held");
+    expect([held.bytes.length, budget.usedBytes]).toEqual([100, 100]);
+    held.release();
+    expect(budget.usedBytes).toBe(0);
   });
 
-  test("shows what passes, and the end before the upstream learns of it", async () => {
-    const feed = new Feed();
-    const seen: (number | null)[] = [];
-    const body = upload(feed, { observe: (chunk) => seen.push(chunk?.byteLength ?? null) });
-    const all = new Response(body.stream).bytes();
-    feed.send(5);
+  test("gives a longer one back from its beginning, and no more than is asked for", async () => {
+    const [feed, budget] = [new Feed(), new BodyBudget(1_000)];
+    const begun = begin(feed, budget);
+    for (const bytes of [60, 41, 7]) feed.send(bytes);
+    const source = await begun;
+    if ("release" in source || source.body === null) throw new Error("It was held");
+    expect(budget.usedBytes).toBe(0);
+    const reader = source.body.getReader();
+    expect((await reader.read()).value?.byteLength).toBe(101);
+    expect((await reader.read()).value?.byteLength).toBe(7);
     feed.end();
-    expect(await all).toHaveLength(5);
-    expect(seen).toEqual([5, null]);
+    expect((await reader.read()).done).toBe(true);
   });
 
-  test("breaks off where the observer refuses the end", async () => {
+  test("stops reading one that is not wanted any more", async () => {
     const feed = new Feed();
-    const body = upload(feed, {
-      observe(chunk) {
-        if (chunk === null) throw new GatewayError("model_not_allowed");
-      },
-    });
-    const all = new Response(body.stream).bytes();
-    feed.send(5);
-    feed.end();
-    expect(await all.catch(() => "broken off")).toBe("broken off");
-    expect(body.failure?.code).toBe("model_not_allowed");
-  });
-
-  test("refuses a declared length beyond the limit", () => {
-    expect(() => upload(new Feed(), { bytesMax: 10, headers: { "content-length": "11" } })).toThrow(
-      "larger than 10 bytes",
-    );
-  });
-
-  test("fails once more has come than the limit", async () => {
-    const feed = new Feed();
-    const body = upload(feed, { bytesMax: 10 });
-    const all = new Response(body.stream).bytes();
-    feed.send(10);
-    await settle();
-    expect(body.failure).toBeNull();
-    feed.send(1);
-    expect(all).rejects.toThrow();
-    await all.catch(() => {});
-    expect(body.failure?.code).toBe("body_too_large");
-    await settle();
+    const begun = begin(feed);
+    feed.send(101);
+    const source = await begun;
+    if ("release" in source) throw new Error("It was held");
+    await source.body?.cancel();
     expect(feed.cancelled).toBe(true);
   });
 
-  test("an honest 10 KB/s is never too slow", async () => {
-    const clock = new FakeClock();
-    const feed = new Feed();
-    const body = upload(feed, { clock });
-    const all = new Response(body.stream).bytes();
-    for (let second = 0; second < 900; second += 1) {
-      feed.send(10_000);
+  test("cuts off who sends too slowly, and refuses a content coding", async () => {
+    const [feed, clock] = [new Feed(), new FakeClock()];
+    const begun = begin(feed, new BodyBudget(1_000), clock);
+    await settle();
+    const slow = refusal(begun);
+    for (let ms = 0; ms < 70_000; ms += 5_000) {
+      clock.advance(5_000);
       await settle();
-      clock.advance(1_000);
     }
-    feed.end();
-    expect(await all).toHaveLength(9_000_000);
-  });
-
-  test("a byte now and then is too slow", async () => {
-    const clock = new FakeClock();
-    const feed = new Feed();
-    const body = upload(feed, { clock });
-    const all = new Response(body.stream).bytes().catch(() => null);
-    let second = 0;
-    for (; second < 300 && body.failure === null; second += 10) {
-      feed.send(1);
-      await settle();
-      clock.advance(10_000);
-    }
-    expect(await all).toBeNull();
-    expect([body.failure?.status, second]).toEqual([408, 70]);
-    expect(clock.pendingTimers).toBe(0);
-  });
-
-  test("an upstream that stops reading is the upstream's fault", async () => {
-    const clock = new FakeClock();
-    const feed = new Feed();
-    const body = upload(feed, { clock });
-    const reader = body.stream.getReader();
-    const read = reader.read();
-    feed.send(5);
-    await read;
-    clock.advance(29_999);
-    expect(body.failure).toBeNull();
-    clock.advance(1);
-    expect(body.failure?.code).toBe("upstream_timeout");
-  });
-
-  test("a client that breaks off fails the stream: the upstream sees no clean end", async () => {
-    const feed = new Feed();
-    const body = upload(feed);
-    const all = new Response(body.stream).bytes();
-    feed.send(5);
-    feed.fail();
-    const outcome = await all.then(
-      () => "clean",
-      () => "cut",
-    );
-    expect([outcome, body.failure?.code]).toEqual(["cut", "bad_request"]);
+    expect(await slow).toEqual(["bad_request", 408]);
+    const coded = request("x", { "content-encoding": "gzip" });
+    const options = { bytesMax: 100, budget: new BodyBudget(1_000), clock };
+    expect(await refusal(holdStart(coded, options))).toEqual(["unsupported_encoding", 415]);
   });
 });
