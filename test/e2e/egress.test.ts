@@ -83,15 +83,24 @@ async function start(providers: string, more = ""): Promise<Node> {
   return node;
 }
 
-function ask(url: string, body: object = {}): Promise<Response> {
+function ask(url: string, body: object = {}, signal?: AbortSignal): Promise<Response> {
   return fetch(`${url}/v1/responses`, {
     method: "POST",
+    ...(signal === undefined ? {} : { signal }),
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify({ model: "gpt-5.5", input: "Go", ...body }),
   });
 }
 
 const bearer = () => ({ authorization: `Bearer ${token}` });
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 4_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error("Not within 4 s");
+    await Bun.sleep(20);
+  }
+}
 
 /** One turn of a session. */
 async function turn(url: string): Promise<string> {
@@ -193,6 +202,25 @@ describe("a provider behind a proxy, with certificates of its own", () => {
     expect((await ask(url)).status).toBe(200);
   });
 
+  test("takes an upload that is streamed, and hears at once when a client leaves", async () => {
+    const { url } = await start(provider("far", secure(), ...all()));
+    const form = new FormData();
+    form.append("purpose", "batch");
+    form.append("file", new Blob([new Uint8Array(8 * 1024 * 1024)]), "a.bin");
+    const stored = await fetch(`${url}/v1/files`, {
+      method: "POST",
+      headers: bearer(),
+      body: form,
+    });
+    expect((await stored.json()).bytes).toBe(8 * 1024 * 1024);
+    const leaving = new AbortController();
+    const body = { stream: true, metadata: { mock: "delay=each:50ms" } };
+    const stream = await ask(url, body, leaving.signal);
+    await stream.body?.getReader().read();
+    leaving.abort();
+    await until(() => mock.requests.at(-1)?.outcome === "aborted");
+  });
+
   test("is a timeout where the proxy keeps silent", async () => {
     proxy.behaviour = "silent";
     const { url } = await start(
@@ -219,6 +247,27 @@ describe("a provider behind a proxy, with certificates of its own", () => {
     proxy.behaviour = "works";
     for (const name of ["asked", "dialled"]) await changes("health_check_recovered", name);
     expect(mock.requests.some(({ path }) => path === "/v1/models")).toBe(true);
+  }, 20_000);
+});
+
+describe("connection", () => {
+  test("keeps what max_idle allows, and closes it after idle_timeout", async () => {
+    const ways = [`egress_proxy: "${proxyUrl()}"`, ca(), client()];
+    const { url } = await start(
+      provider("kept", secure(), ...ways, "connection: {idle_timeout: 1s}", "host: kept.example") +
+        provider("once", secure(), ...ways, "connection: {max_idle: 0}", "host: once.example"),
+    );
+    const askOf = (host: string) =>
+      fetch(`${url}/v1/models`, { headers: { ...bearer(), host } }).then((answer) => answer.text());
+    for (let count = 0; count < 3; count += 1) await askOf("once.example");
+    expect(proxy.heads).toHaveLength(3);
+    await until(() => proxy.open === 0);
+    for (let count = 0; count < 3; count += 1) await askOf("kept.example");
+    expect([proxy.heads.length, proxy.open]).toEqual([4, 1]);
+    const keptAtMs = Date.now();
+    while (proxy.open > 0 && Date.now() - keptAtMs < 15_000) await Bun.sleep(50);
+    expect(proxy.open).toBe(0);
+    expect(Date.now() - keptAtMs).toBeWithin(1_000, 10_000);
   }, 20_000);
 });
 

@@ -275,6 +275,12 @@ describe("forward() calls it upstream_unreachable when", () => {
   });
 });
 
+test("forward() calls it upstream_unreachable when no connection can even be begun", async () => {
+  const thrown = Object.assign(new Error("no socket"), { code: "FailedToOpenSocket" });
+  const outcome = refusal(call("https://up.example/", { fetch: () => Promise.reject(thrown) }));
+  expect(await outcome).toBe("upstream_unreachable 502");
+});
+
 test("forward() says with what the proxy refused, as a reason to ask another one", async () => {
   const refused = call("https://up.example/", { fetch: () => Promise.reject(new ProxyError(407)) });
   const thrown = await refused.catch((error: unknown) => error);

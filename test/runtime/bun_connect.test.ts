@@ -7,6 +7,7 @@ import { bunRuntime } from "../../src/runtime/bun.ts";
 import type { ConnectOptions, Stream } from "../../src/runtime/runtime.ts";
 import { LOCALHOST_CERTIFICATE, OTHER_CERTIFICATE } from "../support/certificates.ts";
 import { ConnectProxy } from "../support/connect_proxy.ts";
+import { RawClient } from "../support/raw_client.ts";
 import { rawServer, type RawServer } from "../support/raw_server.ts";
 import { tlsFront, type TlsFront } from "../support/tls_front.ts";
 
@@ -36,6 +37,7 @@ function open(over: Partial<ConnectOptions> = {}, login: string | null = null) {
   const closed = Promise.withResolvers<Error | null>();
   const calls: string[] = [];
   let stream: Stream | null = null;
+  let received = 0;
   const authorization = login === null ? null : `Basic ${Buffer.from(login).toString("base64")}`;
   const giveUp = bunRuntime.connect(
     {
@@ -52,6 +54,7 @@ function open(over: Partial<ConnectOptions> = {}, login: string | null = null) {
         opened.write(Buffer.from("hello"));
       },
       data(bytes) {
+        received += bytes.length;
         answered.resolve(Buffer.from(bytes).toString());
       },
       drained() {},
@@ -67,6 +70,7 @@ function open(over: Partial<ConnectOptions> = {}, login: string | null = null) {
     calls,
     giveUp,
     stream: () => stream,
+    received: () => received,
   };
 }
 
@@ -202,6 +206,24 @@ describe("connect() with TLS", () => {
       delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
     }
     expect(upstream.received()).toBe("");
+  });
+
+  test.each(ways)("pauses, and loses nothing of what came meanwhile, %s", async (_t, isDirect) => {
+    const size = 4 * 1024 * 1024;
+    const flood = await RawClient.server("x".repeat(size), true);
+    front = await tlsFront(flood.port);
+    const { closed, calls, stream, received } = open({ tls: TRUSTING, ...over(isDirect) });
+    await until(() => stream() !== null);
+    stream()?.pause();
+    for (let turn = 0; turn < 200; turn += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(received()).toBeLessThan(size);
+    expect(calls).toEqual(["opened"]);
+    stream()?.resume();
+    await closed;
+    expect([received(), calls]).toEqual([size, ["opened", "closed"]]);
+    flood.stop();
   });
 
   test("fails where the proxy speaks ahead of the upstream, or goes in the handshake", async () => {
