@@ -45,7 +45,7 @@ import { choose } from "./route/choose.ts";
 import { Health } from "./route/health.ts";
 import { startHealthChecks } from "./route/health_check.ts";
 import { modelOfUrl } from "./route/model_map.ts";
-import { requireUpgrade, resolve, type Route } from "./route/resolve.ts";
+import { dialectOf, requireUpgrade, resolve, type Route } from "./route/resolve.ts";
 import { buildTable, type RoutingTable, type Slot, slotsOf } from "./route/table.ts";
 import type { Timer } from "./runtime/clock.ts";
 import type { Connection, MaybePromise } from "./runtime/runtime.ts";
@@ -62,7 +62,7 @@ export interface Gateway {
 interface Prepared {
   readonly table: RoutingTable;
   readonly access: ReadonlyMap<ProviderConfig, Access>;
-  /** Where no provider has its own. */
+  /** Where the provider is not known: any of them may know the caller. */
   readonly globalAccess: Access;
   readonly cors: Cors;
 }
@@ -95,7 +95,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const prepared: Prepared = {
     table: buildTable(options.config.providers, options.config.defaultProvider),
     access: accessesOf(options.config),
-    globalAccess: accessOf(options.config, { auth: options.config.auth, authKeys: [] }),
+    globalAccess: accessOf(options.config, {
+      auth: options.config.auth,
+      authKeys: options.config.providers.flatMap(({ authKeys }) => authKeys),
+    }),
     cors: new Cors(options.config.cors),
   };
   const checks = startChecks(parts, prepared.table);
@@ -158,7 +161,7 @@ async function handle(
   const arrival = arrive(request, connection, parts.clock.nowMs());
   const { cors } = prepared;
   const origin = request.headers.get("origin");
-  let dialect: ProviderType = "openai";
+  let dialect: ProviderType | null = null;
   let caller: Principal | null = null;
   let { origins } = cors;
   let answer: Response | undefined;
@@ -169,10 +172,10 @@ async function handle(
     const preflight = answerPreflight(prepared, arrival);
     if (preflight !== null) return preflight;
     const way = await route(parts, prepared, arrival);
-    dialect = way.pool.type;
     origins = cors.originsOfAny(way.pool.providers);
     const known = await authenticate(parts, prepared.access, arrival, way);
     caller = known.anyone;
+    dialect = way.pool.type;
     const admitted = admit(parts, prepared, arrival, way, known);
     caller = admitted.principal;
     requireUpgrade(admitted.candidates[0].endpoint, arrival.isUpgrade);
@@ -181,7 +184,10 @@ async function handle(
       ? await openSession(parts, admitted)
       : await relayExchange(parts, admitted);
   } catch (thrown) {
-    answer = refuse(parts, arrival, dialect, caller, thrown);
+    const { table } = prepared;
+    const spoken =
+      dialect ?? dialectOf({ path: arrival.path, headers: request.headers }, table, providerOf);
+    answer = refuse(parts, arrival, spoken, caller, thrown);
   }
   if (answer !== undefined) cors.mark(answer.headers, origins, origin);
   return answer;
@@ -225,7 +231,8 @@ async function route(
     return resolve({ method, headers, host, path, upgrade: isUpgrade }, table, providerOf);
   } catch (thrown) {
     if (thrown instanceof GatewayError && thrown.code === "no_provider") {
-      const found = findCredentials({ headers, query, placement: "api" });
+      const placement = placementOf(dialectOf({ path, headers }, table, providerOf));
+      const found = findCredentials({ headers, query, placement });
       await authenticator.authenticate(found, globalAccess);
     }
     throw thrown;

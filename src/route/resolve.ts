@@ -45,30 +45,41 @@ const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 /**
  * The route of a request.
  *
- * @throws GatewayError `no_provider` where nothing is configured for the host or the family,
- * `endpoint_not_found` for an unknown path or an upgrade where none is relayed,
- * `method_not_allowed`. The 426 of a WebSocket path comes after authentication: see
+ * @throws GatewayError `endpoint_not_found` for an unknown path or an upgrade that is not relayed,
+ * `method_not_allowed`, `no_provider` where what is asked for exists, but not here: whoever is not
+ * known is to be told 401 of that. The 426 of a WebSocket path comes after authentication: see
  * `requireUpgrade`.
  */
 export function resolve(request: RouteRequest, table: RoutingTable, providerOf: ProviderOf): Route {
   const found = lookUp(table, request.host, request.path);
-  if (found === null) throw new GatewayError("no_provider");
+  if (found === null) throw unserved(request, table, providerOf);
   const { served, path: rest } = found;
-  const named = FAMILIES.find((type) => withoutPrefix(rest, `/${type}`) !== null) ?? null;
+  const named = nameIn(rest);
   const type = typeOf(served, named, rest, request, table, providerOf);
-  // Of no family's: where several are served, nobody's.
-  if (type === null) throw refusal(request, null, rest);
   const pool = served.pools.find((one) => one.type === type);
-  if (pool === undefined) throw new GatewayError("no_provider");
-  const bare = named === type ? (withoutPrefix(rest, `/${type}`) ?? rest) : rest;
-  // Google's SDK sends `//ws/…` to a base URL that ends in a slash.
-  const path = type === "gemini" ? bare.replace(/^\/{2,}/, "/") : bare;
+  // Of no family's: where several are served, nobody's.
+  if (type === null || pool === undefined) throw unserved(request, table, providerOf);
+  const path = pathIn(type, named === type ? named : null, rest);
   const family = providerOf(type);
-  const endpoint = findEndpoint(family, request.method, path);
-  if (endpoint === null || (request.upgrade && endpoint.websocket === "never")) {
-    throw refusal(request, family, path);
-  }
+  const endpoint = endpointFor(request, family, path);
+  if (endpoint === null) throw unserved(request, table, providerOf);
   return { method: request.method, family, endpoint, path, pool };
+}
+
+/**
+ * The protocol that a request speaks by itself, wherever it goes: in its words a caller is refused
+ * who is not known, and learns nothing from them of what is served under a host.
+ */
+export function dialectOf(
+  request: Pick<RouteRequest, "path" | "headers">,
+  table: RoutingTable,
+  providerOf: ProviderOf,
+): ProviderType {
+  for (const path of withoutPrefixes(request.path, table)) {
+    const type = nameIn(path) ?? claimantOf(path, request, { defaultType: null }, providerOf);
+    if (type !== null) return type;
+  }
+  return "openai";
 }
 
 /**
@@ -107,8 +118,8 @@ function typeOf(
 /** The family whose path it is; null: of none. */
 function claimantOf(
   path: string,
-  { headers }: RouteRequest,
-  { defaultType }: RoutingTable,
+  { headers }: Pick<RouteRequest, "headers">,
+  { defaultType }: Pick<RoutingTable, "defaultType">,
   providerOf: ProviderOf,
 ): ProviderType | null {
   const types = FAMILIES.filter((type) => providerOf(type).has(path));
@@ -119,6 +130,28 @@ function claimantOf(
   if (types.includes("anthropic") && headers.has("anthropic-version")) return "anthropic";
   if (types.includes("gemini") && headers.has("x-goog-api-key")) return "gemini";
   return types.find((type) => type === defaultType) ?? types[0] ?? null;
+}
+
+/** The family that the path names with its first segment. */
+function nameIn(path: string): (typeof FAMILIES)[number] | null {
+  return FAMILIES.find((type) => withoutPrefix(path, `/${type}`) !== null) ?? null;
+}
+
+/** The path as the family knows it. */
+function pathIn(type: ProviderType, named: ProviderType | null, path: string): string {
+  const bare = named === null ? path : (withoutPrefix(path, `/${named}`) ?? path);
+  // Google's SDK sends `//ws/…` to a base URL that ends in a slash.
+  return type === "gemini" ? bare.replace(/^\/{2,}/, "/") : bare;
+}
+
+/** Null: there is none, or an upgrade is asked for where none is relayed. */
+function endpointFor(
+  { method, upgrade }: Pick<RouteRequest, "method" | "upgrade">,
+  family: Provider,
+  path: string,
+): Endpoint | null {
+  const endpoint = findEndpoint(family, method, path);
+  return endpoint === null || (upgrade && endpoint.websocket === "never") ? null : endpoint;
 }
 
 /** HEAD is answered wherever GET is (RFC 9110 section 9.3.2). */
@@ -136,12 +169,37 @@ function endpointOf(family: Provider, path: string): Endpoint | null {
   return null;
 }
 
-/** Why there is no route. */
-function refusal({ upgrade }: RouteRequest, family: Provider | null, path: string): GatewayError {
-  if (upgrade) {
+/**
+ * Why there is no route. It depends on the request alone and not on what is served where, so that a
+ * stranger learns nothing of that.
+ */
+function unserved(
+  request: RouteRequest,
+  table: RoutingTable,
+  providerOf: ProviderOf,
+): GatewayError {
+  const allowed = new Set<string>();
+  for (const rest of withoutPrefixes(request.path, table)) {
+    const named = nameIn(rest);
+    for (const type of named === null ? FAMILIES : [named]) {
+      const family = providerOf(type);
+      const path = pathIn(type, named, rest);
+      if (endpointFor(request, family, path) !== null) return new GatewayError("no_provider");
+      for (const method of methodsOf(family, path)) allowed.add(method);
+    }
+  }
+  if (request.upgrade) {
     return new GatewayError("endpoint_not_found", { message: "No WebSocket endpoint here" });
   }
-  const allowed = family === null ? [] : methodsOf(family, path);
-  if (allowed.length === 0) return new GatewayError("endpoint_not_found");
-  return new GatewayError("method_not_allowed", { headers: { allow: allowed.join(", ") } });
+  if (allowed.size === 0) return new GatewayError("endpoint_not_found");
+  return new GatewayError("method_not_allowed", { headers: { allow: [...allowed].join(", ") } });
+}
+
+/** The path, and what would be left of it behind each prefix that some host may have. */
+function* withoutPrefixes(path: string, { prefixDepth }: RoutingTable): Generator<string> {
+  let at = 0;
+  for (let depth = 0; depth <= prefixDepth && at !== -1; depth += 1) {
+    yield path.slice(at);
+    at = path.indexOf("/", at + 1);
+  }
 }

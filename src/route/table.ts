@@ -49,6 +49,8 @@ export interface RoutingTable {
   readonly anyHost: readonly Served[];
   /** The type of the default provider; null: there is none. */
   readonly defaultType: ProviderType | null;
+  /** Segments of the deepest prefix, of whatever host. */
+  readonly prefixDepth: number;
 }
 
 /** @param defaultProvider name of the provider that takes what host and path do not decide */
@@ -63,7 +65,8 @@ export function buildTable(
   }
   const anyHost = servedBy(byHost.get(null) ?? [], defaultProvider);
   const defaultType = providers.find(({ name }) => name === defaultProvider)?.type ?? null;
-  return { hosts, anyHost, defaultType };
+  const prefixDepth = Math.max(0, ...providers.map(({ pathPrefix }) => depthOf(pathPrefix)));
+  return { hosts, anyHost, defaultType, prefixDepth };
 }
 
 /**
@@ -101,6 +104,11 @@ export function withoutPrefix(path: string, prefix: string): string | null {
   if (prefix === "") return path;
   if (path === prefix) return "/";
   return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : null;
+}
+
+/** Of a path without trailing slash. */
+function depthOf(path: string): number {
+  return path.split("/").length - 1;
 }
 
 function firstOf(served: readonly Served[], path: string) {

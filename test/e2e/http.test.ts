@@ -210,11 +210,17 @@ describe("refusals", () => {
   });
 
   test("an Anthropic path answers in Anthropic's dialect", async () => {
-    const response = await fetch(`${node.url}/v1/messages`, { method: "POST", body: "{}" });
-    const body = await response.json();
+    const stranger = await fetch(`${node.url}/v1/messages`, { method: "POST", body: "{}" });
+    const unknown = await stranger.json();
+    expect([stranger.status, unknown.type, unknown.error.type]).toEqual([
+      401,
+      "error",
+      "authentication_error",
+    ]);
     // The sole configured provider speaks OpenAI, which has no such path.
-    expect(response.status).toBe(404);
-    expect(body.error.code).toBe("endpoint_not_found");
+    const known = await post("/v1/messages", "{}");
+    const { type, error } = await known.json();
+    expect([known.status, type, error.type]).toEqual([404, "error", "not_found_error"]);
   });
 
   test("are logged as request_refused and counted by code", async () => {

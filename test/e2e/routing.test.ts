@@ -143,15 +143,22 @@ describe("a node with several providers", () => {
   test("tells a stranger the same of a host that is not served as of one that is", async () => {
     const good = await answering("200 OK", ANSWER);
     const token = await start(`providers:\n${provider("good", good.url, ", host: a.example")}`);
-    const answers = [];
-    for (const host of ["a.example", "b.example"]) {
-      for (const bearer of ["sk-wrong", token]) {
-        const headers = { host, authorization: `Bearer ${bearer}` };
-        const got = await fetch(`${node?.url}/v1/models`, { headers });
-        answers.push(got.status);
+    const told = async (host: string, path: string, bearer: string, method = "GET") => {
+      const headers = { host, authorization: `Bearer ${bearer}` };
+      const got = await fetch(`${node?.url}${path}`, { headers, method });
+      const body = (await got.text()).replace(/ex_[0-9a-f]+/g, "ID");
+      const names = [...got.headers.keys()].filter((name) => name !== "date");
+      return [got.status, body, names] as const;
+    };
+    for (const path of ["/v1/models", "/v1/messages", "/v1beta/models?key=x", "/nothing"]) {
+      for (const method of ["GET", "POST", "DELETE"]) {
+        const here = await told("a.example", path, "sk-wrong", method);
+        expect(await told("b.example", path, "sk-wrong", method)).toEqual(here);
+        expect(here[0]).toBeGreaterThanOrEqual(401);
       }
     }
-    expect(answers).toEqual([401, 200, 401, 404]);
+    const known = ["a.example", "b.example"].map((host) => told(host, "/v1/models", token));
+    expect((await Promise.all(known)).map(([status]) => status)).toEqual([200, 404]);
   });
 
   test.each([

@@ -9,7 +9,13 @@ import { anthropic } from "../../src/provider/anthropic.ts";
 import { forward } from "../../src/provider/forward.ts";
 import { gemini } from "../../src/provider/gemini.ts";
 import { openai } from "../../src/provider/openai.ts";
-import { requireUpgrade, resolve, type Route, type RouteRequest } from "../../src/route/resolve.ts";
+import {
+  dialectOf,
+  requireUpgrade,
+  resolve,
+  type Route,
+  type RouteRequest,
+} from "../../src/route/resolve.ts";
 import { buildTable } from "../../src/route/table.ts";
 import { providerConfig } from "../support/provider_config.ts";
 
@@ -172,6 +178,58 @@ describe("resolve() refuses", () => {
   });
 });
 
+describe("resolve() refuses alike, whatever is served where", () => {
+  const providers = [
+    of("anthropic", { host: "claude.example" }),
+    of("openai", { host: "gpt.example" }),
+    of("gemini", { host: "team.example", pathPrefix: "/team/a" }),
+  ];
+  const hosts = ["claude.example", "gpt.example", "team.example", "nobody.example"];
+  const asked: [string, string, boolean, string | null][] = [
+    ["GET", "/nothing", false, "endpoint_not_found"],
+    ["POST", "/v1/modelsX", false, "endpoint_not_found"],
+    ["PATCH", "/v1/responses", false, "method_not_allowed"],
+    ["GET", "/v1/chat/completions", true, "endpoint_not_found"],
+    ["POST", "/team/a/nothing", false, "endpoint_not_found"],
+    ["POST", "/v1/responses", false, null],
+    ["POST", "/v1/messages", false, null],
+    ["POST", "/anthropic/v1/messages", false, null],
+    ["GET", "/v1/models", false, null],
+    ["POST", "/team/a/v1beta/models/g:generateContent", false, null],
+  ];
+  // Null: a route, or no_provider, which is 401 to a stranger as well.
+  test.each(asked)("%s %s, upgrade %p: %p", (method, path, upgrade, expected) => {
+    for (const host of hosts) {
+      const told = toldOf(() => ask(providers, { method, path, upgrade, host }));
+      expect([host, told === "no_provider" ? null : told]).toEqual([host, expected]);
+    }
+  });
+
+  function toldOf(run: () => unknown): string | null {
+    try {
+      run();
+      return null;
+    } catch (thrown) {
+      if (thrown instanceof GatewayError) return thrown.code;
+      throw thrown;
+    }
+  }
+
+  test.each<[string, Record<string, string>, string]>([
+    ["/v1/messages", {}, "anthropic"],
+    ["/team/a/v1/messages", {}, "anthropic"],
+    ["/anthropic/v1/nothing", {}, "anthropic"],
+    ["/v1/models/g:generateContent", {}, "gemini"],
+    ["/v1/models", { "anthropic-version": "x" }, "anthropic"],
+    ["/v1/models", {}, "openai"],
+    ["/nothing", {}, "openai"],
+  ])("dialectOf() %s with %j is %s", (path, headers, type) => {
+    const table = buildTable(providers, "anthropic");
+    const request = { path, headers: new Headers(headers) };
+    expect(dialectOf(request, table, (one) => FAMILIES[one])).toBe(type as ProviderType);
+  });
+});
+
 describe("requireUpgrade()", () => {
   test("refuses a plain GET where only a WebSocket is, and lets the upgrade and POST pass", () => {
     const get = ask(ALL, { method: "GET", path: "/v1/responses" });
@@ -205,7 +263,7 @@ describe("resolve() matches hosts and prefixes", () => {
   test("resolve() takes a prefix for whole segments only", () => {
     const path = "/teams/v1/responses";
     expect(refusal(() => ask(providers, { host: "api.example", path }))).toEqual([
-      "endpoint_not_found",
+      "no_provider",
       404,
     ]);
   });
