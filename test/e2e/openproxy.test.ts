@@ -199,6 +199,36 @@ describe("a file of OpenProxy", () => {
     expect(JSON.stringify(seen?.headers)).not.toMatch(/client-api-key|provider-specific/);
   });
 
+  test("takes a key from the query on Gemini, and sends its own in the header", async () => {
+    const path = "/v1beta/models/gemini-pro:generateContent";
+    const answer = await post("gemini.example.com", `${path}?key=client-api-key-2`, GENERATE, {});
+    expect(answer.status).toBe(200);
+    expect(upstream.requests[0]?.path).toBe(path);
+    expect(upstream.requests[0]?.headers["x-goog-api-key"]).toBe("gemini-key-of-the-file");
+  });
+
+  test("sends Anthropic's key the way the caller sent its own", async () => {
+    const headers = { authorization: "Bearer client-api-key-1", "anthropic-version": "2023-06-01" };
+    expect((await post("anthropic.example.com", "/v1/messages", MESSAGES, headers)).status).toBe(
+      200,
+    );
+    const [seen] = upstream.requests;
+    expect(seen?.headers["authorization"]).toBe("Bearer sk-ant-key-of-the-file");
+    expect(seen?.headers).not.toHaveProperty("x-api-key");
+    expect(seen?.headers).not.toHaveProperty("anthropic-beta");
+  });
+
+  test("adds the beta that OAuth needs to the caller's own", async () => {
+    const headers = {
+      "x-api-key": "client-api-key-1",
+      "anthropic-version": "2023-06-01",
+      "anthropic-beta": "files-api-2025-04-14",
+    };
+    await post("anthropic-oauth.example.com", "/v1/messages", MESSAGES, headers);
+    const beta = upstream.requests[0]?.headers["anthropic-beta"] ?? "";
+    expect(beta.split(/\s*,\s*/)).toEqual(["files-api-2025-04-14", "oauth-2025-04-20"]);
+  });
+
   test("answers its sample session over wss", async () => {
     const session = await connect(
       base,
@@ -334,6 +364,27 @@ describe("a provider of type forward", () => {
     await open.stop();
     await seen.stop();
   });
+});
+
+test("on one host the key finds its provider, whatever the priorities and fallbacks", async () => {
+  const provider = (name: string, more: string) =>
+    `  - {type: openai, name: ${name}, host: gw.example.com, endpoint: "${upstream.url}", ` +
+    `api_key: sk-x, ${more}}\n`;
+  const shared = await startNode({
+    config:
+      "auth_keys: [key-of-everybody]\nproviders:\n" +
+      provider("high", "priority: 100, auth_keys: [key-of-high]") +
+      provider("low", "priority: 1, auth_keys: [key-of-low]") +
+      provider("fallback", "priority: 1000, is_fallback: true, auth_keys: [key-of-fallback]"),
+  });
+  const takenBy = async (key: string) => {
+    const headers = { host: "gw.example.com", authorization: `Bearer ${key}` };
+    const answer = await fetch(`${shared.url}/v1/models`, { headers });
+    return answer.headers.get("x-sluice-provider") ?? answer.status;
+  };
+  const keys = ["key-of-everybody", "key-of-high", "key-of-low", "key-of-fallback", "key-of-none"];
+  expect(await Promise.all(keys.map(takenBy))).toEqual(["high", "high", "low", "fallback", 401]);
+  await shared.stop();
 });
 
 test("anchors, merge keys, prefixes and lists of keys mean what they mean there", async () => {

@@ -143,6 +143,19 @@ test("(trap 6) frames beyond 32 KiB pass whole, in both directions", async () =>
   client.close();
 });
 
+test("(trap 8) a tier in a binary frame is policed as in text", async () => {
+  const headers = { authorization: `Bearer ${token}` };
+  const client = await connect(node.url, "/v1/responses", headers);
+  const create = { type: "response.create", model: "m", input: "x", service_tier: "priority" };
+  client.send(new TextEncoder().encode(JSON.stringify(create)));
+  await client.until((message) => message.includes('"response.completed"'));
+  const [frame = ""] = upstream.requests[0]?.frames ?? [];
+  expect(typeof frame).not.toBe("string");
+  const sent = JSON.parse(typeof frame === "string" ? frame : new TextDecoder().decode(frame));
+  expect(sent).toEqual({ type: "response.create", model: "m", input: "x" });
+  client.close();
+});
+
 test("(trap 18) a stream has the headers that say when the upstream was asked", async () => {
   const response = await fetch(`${node.url}/v1/responses`, {
     method: "POST",
