@@ -161,6 +161,20 @@ describe("a client secret", () => {
     page.close();
   });
 
+  test("opens the session that was asked for where the page names no model", async () => {
+    const token = await mint("--model", "gpt-realtime-2");
+    const page = await open(await secretOf(token), node, "");
+    expect(JSON.parse(await page.next()).session).toMatchObject(SESSION);
+    await turn(page);
+    page.close();
+    const [row] = await usageEvents(node, 1, ["--token", tokenId(token)]);
+    expect(row).toMatchObject({ model: "gpt-realtime-2", status: "completed" });
+    const other = await refusal(node.url, "/v1/realtime?model=gpt-realtime-mini", {
+      authorization: `Bearer ${await secretOf(token)}`,
+    });
+    expect(JSON.parse(other.body).error.code).toBe("model_not_allowed");
+  });
+
   test("counts for the limits of its token", async () => {
     const page = await open(await secretOf(await mint("--max-requests", "2")));
     await turn(page);
