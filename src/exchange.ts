@@ -242,7 +242,8 @@ export type Message = string | Uint8Array;
 export interface SessionTap {
   /** @returns what goes upstream: the very message, unless a policy rewrote it */
   clientMessage(message: Message): Message | Promise<Message>;
-  upstreamMessage(message: Message): Promise<void> | undefined;
+  /** @returns what goes downstream: the very message, unless it names a model by another name */
+  upstreamMessage(message: Message): Message | Promise<Message>;
   /** Whether a turn has begun and not ended. */
   readonly turnsRunning: number;
   /** Turns begun so far. */

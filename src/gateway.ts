@@ -20,6 +20,7 @@ import { admitEndpoint, subjectOf } from "./gateway_admission.ts";
 import {
   type Admitted,
   type Arrival,
+  type Asked,
   type GatewayOptions,
   type GatewayParts,
   reportInternal,
@@ -284,25 +285,41 @@ function admit(
   const { access, cors } = prepared;
   const { clientSecret } = anyone;
   requireSecretTaken(way.endpoint, clientSecret !== undefined);
-  const model = modelOfUrl(way, found.query);
-  const doors = new Doors(cors, arrival.request.headers, model);
-  const response = responseOfPath(way);
-  const candidates = doors.choose(() =>
+  const urlModel = modelOfUrl(way, found.query);
+  const doors = new Doors(cors, arrival.request.headers, urlModel ?? null);
+  const isOpenedBy = ({ name }: ProviderConfig) =>
+    clientSecret === undefined || clientSecret.provider === name;
+  const chooseAmong = (
+    { model = urlModel, previousResponseId }: Asked,
+    takes: (caller: Principal | undefined) => boolean,
+  ) =>
     choose(way, {
       health: parts.health,
       model,
-      maker: response === null ? null : parts.affinity.find(anyone.projectId, response),
+      maker:
+        previousResponseId === null
+          ? null
+          : parts.affinity.find(anyone.projectId, previousResponseId),
       accepts: (provider) =>
-        (clientSecret === undefined || clientSecret.provider === provider.name) &&
-        verdicts.has(access.get(provider)) &&
-        doors.takes(provider),
+        isOpenedBy(provider) && takes(verdicts.get(access.get(provider))) && doors.takes(provider),
       hasOwnKey: ({ name }) =>
         clientSecret !== undefined || parts.credentials.hasCredential(anyone.projectId, name),
       random: parts.random,
-    }),
-  );
+    });
+  const head = { model: undefined, previousResponseId: responseOfPath(way) };
+  const candidates = doors.choose(() => chooseAmong(head, (caller) => caller !== undefined));
   const principal = verdicts.get(access.get(candidates[0].provider)) ?? anyone;
-  return { ...arrival, principal, found, candidates };
+  const isSame = (caller: Principal | undefined) => caller?.tokenId === principal.tokenId;
+  return {
+    ...arrival,
+    principal,
+    found,
+    candidates,
+    decidesByModel: way.pool.decidesByModel,
+    upstreamCount: way.pool.slots.length,
+    // Whoever was found to be calling stays that, whoever is asked.
+    chooseFor: (asked) => doors.choose(() => chooseAmong(asked, isSame)),
+  };
 }
 
 function placementOf(type: ProviderType): "api" | "gemini" | "proxy" {

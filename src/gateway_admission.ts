@@ -16,6 +16,7 @@ import { reserveFor } from "./meter/price.ts";
 import type { AskedTurn, TurnAdmission } from "./meter/turn_admission.ts";
 import { requireBounded, requireEndpoint, requireModel, requireTier } from "./policy/access.ts";
 import type { SessionLimits } from "./policy/session_limits.ts";
+import { type ModelNames, unversioned } from "./route/model_map.ts";
 import type { MaybePromise } from "./runtime/runtime.ts";
 
 /** Nothing is asked of the budgets by an exchange that bills nothing. */
@@ -33,14 +34,19 @@ export function admitEndpoint(
   requireBounded(endpoint, isLimited);
 }
 
-/** Whether the caller may ask for this. @throws GatewayError `model_not_allowed`, `tier_blocked` */
+/**
+ * Whether the caller may ask for this.
+ * @param modelNames of the model, the caller's first; none: it names no model
+ * @throws GatewayError `model_not_allowed`, `tier_blocked`
+ */
 export function admitAsked(
   { authenticator }: Pick<GatewayParts, "authenticator">,
   principal: Principal,
-  { model, serviceTier }: Pick<AskedTurn, "model" | "serviceTier">,
+  modelNames: readonly string[],
+  serviceTier: string | null,
 ): void {
   const lists = authenticator.lists(principal);
-  requireModel(lists, model);
+  requireModel(lists, modelNames);
   requireTier(lists, serviceTier);
 }
 
@@ -52,7 +58,7 @@ export function admitAsked(
 export function reserveExchange(
   parts: GatewayParts,
   { principal }: Admitted,
-  asked: AskedTurn | null,
+  asked: Omit<AskedTurn, "requestedModel"> | null,
 ): MaybePromise<Reservation> {
   const { limiter, authenticator } = parts;
   noteUse(parts, principal);
@@ -73,6 +79,7 @@ export function createTurnAdmission(
   parts: GatewayParts,
   { principal, candidates }: Admitted,
   session: SessionLimits,
+  names: ModelNames,
   tiers: SessionTiers,
 ): TurnAdmission {
   const { limiter, authenticator } = parts;
@@ -80,14 +87,17 @@ export function createTurnAdmission(
   /** What was allowed when the session was opened may not be any more. */
   const admitTurn = (asked: AskedTurn) => {
     requireEndpoint(authenticator.lists(principal), endpoint.name, path);
-    admitAsked(parts, principal, asked);
+    const { requestedModel, model, serviceTier } = asked;
+    if (model === null) names.requireServed(null);
+    admitAsked(parts, principal, names.namesOf(requestedModel, model), serviceTier);
     session.admitTurn();
   };
   const requireConfirmed = (model: string) => {
     try {
-      requireModel(authenticator.lists(principal), model);
+      names.requireConfirmed(model);
+      requireModel(authenticator.lists(principal), names.namesOf(unversioned(model), model));
     } catch (thrown) {
-      throw tallied(parts, principal, thrown);
+      throw noteRefusal(parts, principal, thrown);
     }
   };
   return {
@@ -95,11 +105,11 @@ export function createTurnAdmission(
       try {
         admitTurn(asked);
       } catch (thrown) {
-        throw tallied(parts, principal, thrown);
+        throw noteRefusal(parts, principal, thrown);
       }
       const refused = (thrown: unknown): GatewayError => {
         session.turnReleased();
-        return tallied(parts, principal, thrown);
+        return noteRefusal(parts, principal, thrown);
       };
       try {
         noteUse(parts, principal);
@@ -121,7 +131,7 @@ export function createTurnAdmission(
       const ask = askOf(parts, asked);
       const { reservation, refusal } = limiter.charge(authenticator.limits(principal), ask);
       const refused = refusal ?? thrownBy(() => admitTurn(asked));
-      if (refused !== null) tallied(parts, principal, refused);
+      if (refused !== null) noteRefusal(parts, principal, refused);
       return { reservation: countedIn(session, reservation), refusal: refused };
     },
     confirmModel(model) {
@@ -133,7 +143,11 @@ export function createTurnAdmission(
 }
 
 /** Notes a refusal for the audit and the metrics, and hands it back. */
-function tallied(parts: GatewayParts, principal: Principal, thrown: unknown): GatewayError {
+export function noteRefusal(
+  parts: GatewayParts,
+  principal: Principal,
+  thrown: unknown,
+): GatewayError {
   const error = asGatewayError(thrown);
   parts.metrics.count("sluice_refusals_total", [error.code]);
   parts.refusals.note(error.code, error.subject ?? subjectOf(principal));
@@ -147,7 +161,7 @@ export function subjectOf({ kind, tokenId, projectId }: Principal): string {
 
 function askOf(
   { config }: GatewayParts,
-  { model, serviceTier, frameBytes, outputTokensMax }: AskedTurn,
+  { model, serviceTier, frameBytes, outputTokensMax }: Omit<AskedTurn, "requestedModel">,
 ): { kind: "exchange"; tokens: number; costMicros: number } {
   const { reserveOutputTokens } = config.limits;
   const reserve = reserveFor(model, serviceTier, frameBytes, outputTokensMax, reserveOutputTokens);

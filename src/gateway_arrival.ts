@@ -32,6 +32,7 @@ import type { SessionSweep } from "./relay/session_sweep.ts";
 import type { Affinity } from "./route/affinity.ts";
 import type { Candidate } from "./route/choose.ts";
 import type { Health } from "./route/health.ts";
+import type { KnownModel } from "./route/model_map.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { Connection, MaybePromise, Runtime } from "./runtime/runtime.ts";
 
@@ -91,11 +92,31 @@ export interface Arrival {
   readonly isUpgrade: boolean;
 }
 
-/** A request whose caller is known, with the upstreams that may serve it, best first. */
+/** Upstreams that may serve a request, best first. */
+export type Candidates = readonly [Candidate, ...Candidate[]];
+
+/** What a request says of whom it is for, once its body or first message is read. */
+export interface Asked {
+  readonly model: KnownModel;
+  /** The response that it goes on from, which only its maker knows; null: none. */
+  readonly previousResponseId: string | null;
+}
+
+/** A request whose caller is known, with the upstreams that may serve it. */
 export interface Admitted extends Arrival {
   readonly principal: Principal;
   readonly found: FoundCredentials;
-  readonly candidates: readonly [Candidate, ...Candidate[]];
+  /** As far as the head of the request tells. */
+  readonly candidates: Candidates;
+  /** Whether the model that is asked for may lead to others than those. */
+  readonly decidesByModel: boolean;
+  /** Upstreams that the route has, each with one credential. */
+  readonly upstreamCount: number;
+  /**
+   * Chooses again, with what is known by now.
+   * @throws GatewayError why there is none, as for the first choice
+   */
+  chooseFor(asked: Asked): Candidates;
 }
 
 /** The facts that every turn of the exchange repeats. */

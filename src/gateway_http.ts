@@ -14,6 +14,7 @@ import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./g
 import { keepProvidersKey } from "./gateway_client_secret.ts";
 import type { BodyTap, Reservation } from "./exchange.ts";
 import { type RequestBody, readRequestBody } from "./gateway_request.ts";
+import { renamingTap } from "./gateway_rename.ts";
 import { policeForm } from "./gateway_tier.ts";
 import { Upstreams } from "./gateway_upstreams.ts";
 import { createBackgroundTap } from "./meter/background.ts";
@@ -129,31 +130,32 @@ class HttpExchange implements LiveExchange {
   /** Holds what is inspected, and streams everything else. */
   async #readBody(): Promise<RequestBody> {
     const { principal } = this.#admitted;
-    const body = await readRequestBody(this.#parts, this.#admitted, this.#candidate, {
+    const { candidates, body } = await readRequestBody(this.#parts, this.#admitted, {
       sent: (byteCount) => this.#meter?.sent(byteCount),
       requested: (requested) => {
+        const { model, serviceTier } = requested;
         policeForm(this.#parts, principal, this.#candidate, requested);
-        admitAsked(this.#parts, principal, requested);
+        admitAsked(this.#parts, principal, model === null ? [] : [model], serviceTier);
         this.#meter?.requested(requested);
       },
     });
     this.#held = body.held;
+    this.#upstreams.are(candidates);
     return body;
   }
 
   /** Whether it may be, and what is set aside for it. What a form asks for shows on its way. */
-  #admit({ requested, decidedTier, held }: RequestBody): MaybePromise<Reservation> {
+  #admit(body: RequestBody): MaybePromise<Reservation> {
+    const { requested, decidedTier, held, model, names } = body;
     const { principal } = this.#admitted;
-    const model = requested?.model ?? null;
     // Of a batch, each request was asked about when it was judged.
     if (requested !== null && this.#candidate.endpoint.batch === null) {
-      admitAsked(this.#parts, principal, { model, serviceTier: decidedTier });
+      admitAsked(this.#parts, principal, names.namesOf(requested.model, model), decidedTier);
     }
-    if (requested?.transcriptionModel !== undefined) {
-      admitAsked(this.#parts, principal, {
-        model: requested.transcriptionModel,
-        serviceTier: null,
-      });
+    const transcription = requested?.transcriptionModel;
+    if (transcription !== undefined) {
+      const theirs = names.toUpstream(transcription);
+      admitAsked(this.#parts, principal, names.namesOf(transcription, theirs), null);
     }
     if (!this.#candidate.endpoint.billing) {
       return reserveExchange(this.#parts, this.#admitted, null);
@@ -169,7 +171,7 @@ class HttpExchange implements LiveExchange {
   /** The turn is on record before anything reaches the upstream. */
   #openMeter(
     reservation: Reservation,
-    { requested, decidedTier, body }: RequestBody,
+    { requested, decidedTier, model, body }: RequestBody,
   ): BodyMeter | null {
     const { endpoint } = this.#candidate;
     if (!endpoint.billing) return null;
@@ -179,6 +181,7 @@ class HttpExchange implements LiveExchange {
       kind: endpoint.kind,
       requested,
       decidedServiceTier: decidedTier,
+      sentModel: model,
       reservation,
       dialect: endpoint.dialect,
       bodyBytesMax: this.#parts.config.limits.inspectBodyBytesMax,
@@ -196,7 +199,7 @@ class HttpExchange implements LiveExchange {
     const contentType = answer.headers.get("content-type");
     const length = answer.headers.get("content-length");
     const headerNamed = (name: string | null) => (name === null ? null : answer.headers.get(name));
-    const tap =
+    const metered =
       this.#meter?.answered({
         context: contextOf(this.#admitted, this.#candidate, headerNamed(family.requestIdHeader)),
         serviceTier: headerNamed(family.serviceTierHeader),
@@ -206,6 +209,8 @@ class HttpExchange implements LiveExchange {
         contentLength: length === null ? null : Number(length),
         usageInjected,
       }) ?? this.#backgroundTap(answer);
+    const { dialect } = this.#candidate.endpoint;
+    const tap = renamingTap(metered, answer, request, dialect, config.limits.inspectBodyBytesMax);
     const speaksEvents =
       provider.type === "openai" && contentType?.startsWith("text/event-stream") === true;
     const relay = new BodyRelay({
@@ -225,7 +230,7 @@ class HttpExchange implements LiveExchange {
       provider: provider.name,
       requestId: this.id,
       // The runtime tells the length of what it has in one piece.
-      keepLength: !usageInjected && read === null,
+      keepLength: !usageInjected && tap === metered && read === null,
       timing: config.timingHeaders ? answer : null,
     });
     for (const [name, value] of this.#rateHeaders(answer)) headers.set(name, value);

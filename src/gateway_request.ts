@@ -1,26 +1,29 @@
 /**
  * What of an HTTP request goes upstream, and what it asks for.
  *
- * Owns: which bodies are held whole and read, and which stream by. Does not own: holding
- * (`relay/request_body.ts`) and streaming (`relay/upload.ts`), reading (`provider/`), nor whether
- * what is asked for may be.
+ * Owns: which bodies are held whole and read, and which stream by. Does not own: holding and
+ * streaming (`relay/request_body.ts`), reading (`provider/`), nor whether what is asked for may be.
  * Invariant: nothing of a held body leaves before it was judged, and of one that streams by its
  * end does not.
  */
 
 import { GatewayError } from "./errors.ts";
-import type { Principal } from "./exchange.ts";
-import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import type { Message, Principal } from "./exchange.ts";
+import type { Admitted, Candidates, GatewayParts } from "./gateway_arrival.ts";
+import {
+  formReader,
+  readNothing,
+  refuseDuplicate,
+  type StreamObserver,
+  streamWatcher,
+} from "./gateway_form.ts";
 import { judgeBatch } from "./gateway_batch.ts";
 import { policeForm, policeRequest, policeUnread } from "./gateway_tier.ts";
+import { editBytes } from "./lib/json_scan.ts";
 import { requireModel } from "./policy/access.ts";
-import {
-  type ParamWhitelist,
-  requireForm,
-  requireParam,
-  requireParams,
-} from "./policy/param_whitelist.ts";
-import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
+import { type ParamWhitelist, requireParam, requireParams } from "./policy/param_whitelist.ts";
+import { renameInBody } from "./provider/model_field.ts";
+import { multipartBoundary } from "./provider/multipart.ts";
 import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts";
 import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { readRequestedTurn } from "./provider/request.ts";
@@ -34,10 +37,7 @@ import {
 } from "./relay/request_body.ts";
 import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
-
-/** Form fields that say what a multipart request asks for, and the most of one that is kept. */
-const FORM_FIELDS = ["model", "service_tier", "stream"];
-const FORM_VALUE_BYTES_MAX = 1024;
+import { ModelNames, withModel } from "./route/model_map.ts";
 
 /**
  * Up to here a form is held, so that the upstream hears nothing of one that is refused. Larger ones
@@ -45,16 +45,27 @@ const FORM_VALUE_BYTES_MAX = 1024;
  */
 const FORM_HELD_BYTES_MAX = 256 * 1024;
 
+/** Of a form that is read before it is known to whom it goes. */
+const NO_WHITELIST: ParamWhitelist = new Map();
+
 /** Chat and the older completions say what they used only when asked. */
 const SILENT_DIALECTS: readonly MeterDialect[] = ["openai_chat", "openai_completions"];
 
 /** What of the request goes upstream. */
 export interface RequestBody {
   readonly body: Uint8Array<ArrayBuffer> | Upload | null;
+  /** Without the provider's prefix, its model under the upstream's name. */
+  readonly path: string;
   /** To be released by the caller; null: it streams. */
   readonly held: HeldBody | null;
-  /** Null: not known before it streams by, or nothing is asked for. */
+  /** As the body says it; null: not known before it streams by, or nothing is asked for. */
+  readonly asked: RequestedTurn | null;
+  /** The same, with the tier that is asked for in whatever field or header. */
   readonly requested: RequestedTurn | null;
+  /** Names of models on both sides. */
+  readonly names: ModelNames;
+  /** The model under the upstream's name; null: not known, or none. */
+  readonly model: string | null;
   /** The tier that goes upstream; null: none. */
   readonly decidedTier: string | null;
   /** The `anthropic-beta` to send in the place of the client's; undefined: it stays. */
@@ -62,30 +73,35 @@ export interface RequestBody {
   readonly usageInjected: boolean;
 }
 
-/** The same of JSON that is held and read. */
-interface HeldJson extends Omit<RequestBody, "held"> {
-  readonly body: Uint8Array<ArrayBuffer>;
-  readonly requested: RequestedTurn;
-}
-
 /** What is sent without being read. */
-const UNREAD = {
-  held: null,
+const NOTHING = {
   requested: null,
+  model: null,
   decidedTier: null,
   betas: undefined,
   usageInjected: false,
 };
 
-/** Hears of a body that streams by. */
-interface StreamObserver {
-  sent(byteCount: number): void;
-  /**
-   * What a form asks for: as soon as it names a model, else before its end, and again where it
-   * turns out to ask for more. A throw ends it.
-   */
-  requested(requested: RequestedTurn): void;
+/** A held body after it was judged: how it goes to one candidate. */
+type Judged = Omit<RequestBody, "held" | "asked" | "path" | "names">;
+
+/** The same of JSON. */
+interface JudgedJson extends Judged {
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly requested: RequestedTurn;
 }
+
+/** A request, and who may be asked for what it turned out to ask for. */
+interface ReadRequest {
+  readonly candidates: Candidates;
+  /** As the first of them is to get it. */
+  readonly body: RequestBody;
+}
+
+type Asking = Pick<
+  Admitted,
+  "request" | "principal" | "candidates" | "decidesByModel" | "chooseFor"
+>;
 
 /**
  * The same request as another candidate is to get it. What streams by cannot be sent twice.
@@ -93,43 +109,76 @@ interface StreamObserver {
  */
 export function requestFor(
   parts: GatewayParts,
-  { request, principal }: Pick<Admitted, "request" | "principal">,
+  asking: Pick<Admitted, "request" | "principal">,
   candidate: Candidate,
   body: RequestBody,
 ): RequestBody {
-  const { held } = body;
-  if (held === null) return body;
-  return { ...judgeHeld(parts, principal, request.headers, candidate, held.bytes), held };
+  const { held, asked } = body;
+  return held === null ? body : judgeHeld(parts, asking, candidate, held, asked);
 }
 
 /**
  * Holds what is inspected, and streams everything else.
  * @throws GatewayError `invalid_json`, `ambiguous_json`, `body_too_large`, `unsupported_encoding`,
- *   `param_not_allowed`, `tier_blocked`, `bad_request`
+ *   `param_not_allowed`, `model_not_allowed`, `tier_blocked`, `bad_request`; why nobody is there
+ *   for what it asks for
  */
 export async function readRequestBody(
   parts: GatewayParts,
-  { request, principal }: Pick<Admitted, "request" | "principal">,
-  candidate: Candidate,
+  asking: Asking,
   observer: StreamObserver,
-): Promise<RequestBody> {
+): Promise<ReadRequest> {
+  const { request, candidates } = asking;
+  const [candidate] = candidates;
   const { endpoint } = candidate;
   const { headers } = request;
   // Of JSON, also its absence is judged.
-  if (request.body === null && !isJsonEndpoint(endpoint)) return { ...UNREAD, body: null };
+  if (request.body === null && !isJsonEndpoint(endpoint)) {
+    return { candidates, body: { ...unreadFor(candidate), body: null } };
+  }
   const reading = readingOf(candidate, headers);
-  if (reading === "none") return streamBody(parts, request, candidate, reading, observer);
-  const held = await holdFor(parts, request, reading);
-  if (!("release" in held)) return streamBody(parts, held, candidate, reading, observer);
+  if (reading === "none" && endpoint.billing && asking.decidesByModel) {
+    // What nobody reads names no model.
+    asking.chooseFor({ model: null, previousResponseId: null });
+  }
+  const held = reading === "none" ? request : await holdFor(parts, asking, reading);
+  if (!("release" in held)) {
+    return { candidates, body: streamBody(parts, held, candidate, reading, observer) };
+  }
   try {
-    const body = judgeHeld(parts, principal, headers, candidate, held.bytes);
+    const asked = askedIn(headers, candidate, reading, held.bytes);
+    const chosen = asked === null ? candidates : candidatesFor(asking, asked, endpoint);
+    const body = judgeHeld(parts, asking, chosen[0], held, asked);
     // What a form would ask for, this does not.
     if (endpoint.billing && reading === "params") observer.requested(requestedByForm(new Map()));
-    return { ...body, held };
+    return { candidates: chosen, body };
   } catch (error) {
     held.release();
     throw error;
   }
+}
+
+/** Who may be asked, now that the body says what for. */
+function candidatesFor(
+  { candidates, decidesByModel, chooseFor }: Asking,
+  { model, previousResponseId }: RequestedTurn,
+  { billing, batch }: Endpoint,
+): Candidates {
+  if (!decidesByModel && previousResponseId === null) return candidates;
+  // A batch has requests with models of their own, and not all that is free is about a model.
+  const isModelOpen = model === null && (!billing || batch !== null);
+  return chooseFor({ model: isModelOpen ? undefined : model, previousResponseId });
+}
+
+function unreadFor({ provider, path }: Candidate): Omit<RequestBody, "body"> {
+  const names = new ModelNames(provider);
+  return {
+    ...NOTHING,
+    asked: null,
+    held: null,
+    names,
+    path: withModel(path, provider, names.toUpstream),
+  };
 }
 
 /**
@@ -166,14 +215,18 @@ function isJsonType(contentType: string | null): boolean {
   return /^[^;]*[/+]json\s*(?:;|$)/i.test(contentType ?? "");
 }
 
-/** Holds the body, or of a form that is too long for that what it begins with. */
+/**
+ * Holds the body, or of a form that is too long for that what it begins with. No form is where its
+ * model has to be known before anything goes upstream.
+ */
 async function holdFor(
   { clock, config, bodyBudget: budget }: GatewayParts,
-  request: Request,
+  { request, candidates, decidesByModel }: Asking,
   reading: Reading,
 ): Promise<HeldBody | BodySource> {
   const { inspectBodyBytesMax, bodyBytesMax } = config.limits;
-  if (reading !== "form") {
+  const needsModel = decidesByModel || candidates.some(({ provider }) => provider.models.size > 0);
+  if (reading !== "form" || needsModel) {
     return await holdBody(request, { bytesMax: inspectBodyBytesMax, budget, clock });
   }
   const limits = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
@@ -182,95 +235,152 @@ async function holdFor(
   return isLong ? request : await holdStart(request, { bytesMax, budget, clock });
 }
 
+/** What a held body asks for; null: nothing that is read. */
+function askedIn(
+  headers: Headers,
+  { endpoint, path }: Candidate,
+  reading: Reading,
+  bytes: Uint8Array<ArrayBuffer>,
+): RequestedTurn | null {
+  if (reading === "json") {
+    return readRequest(endpoint.dialect, bytes, path);
+  }
+  if (reading !== "form" || !endpoint.billing) return null;
+  return formReader(headers, NO_WHITELIST)(bytes).requested;
+}
+
+function readRequest(
+  dialect: MeterDialect,
+  bytes: Uint8Array<ArrayBuffer>,
+  path: string,
+): RequestedTurn {
+  const asked = readRequestedTurn(dialect, bytes, path);
+  refuseDuplicate(asked.duplicate);
+  return asked;
+}
+
+/** What a request is judged by, beside its body. */
+interface Judging {
+  readonly parts: GatewayParts;
+  readonly principal: Principal;
+  readonly headers: Headers;
+  readonly candidate: Candidate;
+  readonly names: ModelNames;
+}
+
+/** @param asked what `askedIn` found */
 function judgeHeld(
   parts: GatewayParts,
-  principal: Principal,
-  headers: Headers,
+  { request: { headers }, principal }: Pick<Admitted, "request" | "principal">,
   candidate: Candidate,
-  bytes: Uint8Array<ArrayBuffer>,
-): Omit<RequestBody, "held"> {
+  held: HeldBody,
+  asked: RequestedTurn | null,
+): RequestBody {
+  const { bytes } = held;
   const reading = readingOf(candidate, headers);
-  if (reading === "json") return readJson(parts, principal, headers, candidate, bytes);
-  if (reading === "form") return readForm(parts, principal, headers, candidate, bytes);
-  const { paramWhitelist } = candidate.provider;
-  const isChecked = bytes.byteLength === 0 || requireParams(paramWhitelist, bytes);
-  if (isChecked || !isJsonType(headers.get("content-type"))) return { ...UNREAD, body: bytes };
+  const base = { ...unreadFor(candidate), held, asked };
+  if (reading === "params" || reading === "none") {
+    requireReadable(headers, candidate, bytes);
+    return { ...base, body: bytes };
+  }
+  const judging = { parts, principal, headers, candidate, names: base.names };
+  const isForm = reading === "form" || asked === null;
+  return { ...base, ...(isForm ? judgeForm(judging, bytes) : judgeJson(judging, bytes, asked)) };
+}
+
+function requireReadable(
+  headers: Headers,
+  { provider }: Candidate,
+  bytes: Uint8Array<ArrayBuffer>,
+): void {
+  const isChecked = bytes.byteLength === 0 || requireParams(provider.paramWhitelist, bytes);
+  if (isChecked || !isJsonType(headers.get("content-type"))) return;
   throw new GatewayError("invalid_json", { message: "The body is not one JSON object" });
 }
 
 /** One request, or a batch of them, each of which has to pass as if it came by itself. */
-function readJson(
-  parts: GatewayParts,
-  principal: Principal,
-  headers: Headers,
-  candidate: Candidate,
+function judgeJson(
+  judging: Judging,
   bytes: Uint8Array<ArrayBuffer>,
-): HeldJson {
-  const { endpoint } = candidate;
-  const read = readRequest(parts, principal, headers, candidate, bytes);
-  if (endpoint.batch === null) return read;
+  asked: RequestedTurn,
+): JudgedJson {
+  const { parts, principal, candidate, names } = judging;
+  const { endpoint, path } = candidate;
+  const judged = judgeRequest(judging, bytes, asked);
+  if (endpoint.batch === null) return judged;
   const lists = parts.authenticator.lists(principal);
-  return judgeBatch(endpoint.batch, read, {
+  const admit = ({ model, requested }: JudgedJson) => {
+    names.requireServed(requested.model);
+    requireModel(lists, names.namesOf(requested.model, model));
+  };
+  return judgeBatch(endpoint.batch, judged, {
     request(dialect, body) {
       const to = { ...candidate, endpoint: { ...endpoint, dialect } };
-      const request = readRequest(parts, principal, headers, to, body);
-      requireModel(lists, request.requested.model);
-      return request;
+      const request = readRequest(dialect, body, path);
+      const one = judgeRequest({ ...judging, candidate: to }, body, request);
+      admit(one);
+      return one;
     },
     file() {
-      requireModel(lists, read.requested.model);
-      policeUnread(parts, principal, candidate, read.requested.model);
+      admit(judged);
+      policeUnread(parts, principal, candidate, judged.model);
     },
   });
 }
 
-function readRequest(
-  parts: GatewayParts,
-  principal: Principal,
-  headers: Headers,
-  candidate: Candidate,
+function judgeRequest(
+  { parts, principal, headers, candidate, names }: Judging,
   bytes: Uint8Array<ArrayBuffer>,
-): HeldJson {
-  const { endpoint, provider, path } = candidate;
+  asked: RequestedTurn,
+): JudgedJson {
+  const { endpoint, provider } = candidate;
   const { dialect } = endpoint;
-  const requested = readRequestedTurn(dialect, bytes, path);
-  refuseDuplicate(requested.duplicate);
   if (provider.paramWhitelist.size > 0) {
     requireParams(provider.paramWhitelist, bytes);
     // Gemini's is in the path.
-    if (requested.model !== null) requireParam(provider.paramWhitelist, "model", requested.model);
+    if (asked.model !== null) requireParam(provider.paramWhitelist, "model", asked.model);
   }
-  const policed = policeRequest(parts, principal, candidate, headers, bytes, requested);
+  const model = asked.model === null ? null : names.toUpstream(asked.model);
+  const renamed = names.isTrivial ? bytes : asBytes(renameInBody(dialect, bytes, names.toUpstream));
+  const sent = { ...asked, model };
+  const policed = policeRequest(parts, principal, candidate, headers, renamed, sent);
   const { requestedTier: serviceTier, decidedTier, betas } = policed;
-  const lacksUsage = requested.stream && !requested.includeUsage;
+  const lacksUsage = asked.stream && !asked.includeUsage;
   const injects = provider.injectStreamUsage && lacksUsage && SILENT_DIALECTS.includes(dialect);
   const injected = injects ? injectStreamUsage(policed.body) : null;
   const body = injected === null ? policed.body : new Uint8Array(injected);
-  const asked = { ...requested, serviceTier };
-  return { body, requested: asked, decidedTier, betas, usageInjected: injected !== null };
+  const requested = { ...asked, serviceTier };
+  return { body, requested, model, decidedTier, betas, usageInjected: injected !== null };
 }
 
-/** A form goes as it came. */
-function readForm(
-  parts: GatewayParts,
-  principal: Principal,
-  headers: Headers,
-  candidate: Candidate,
+/** Of a form nothing but the model's name changes. */
+function judgeForm(
+  { parts, principal, headers, candidate, names }: Judging,
   bytes: Uint8Array<ArrayBuffer>,
-): Omit<RequestBody, "held"> {
-  const requested = formReader(headers, candidate.provider.paramWhitelist)(bytes);
-  if (!candidate.endpoint.billing) return { ...UNREAD, body: bytes };
-  policeForm(parts, principal, candidate, requested);
-  return { ...UNREAD, body: bytes, requested, decidedTier: requested.serviceTier };
+): Judged {
+  const { requested, modelSpan } = formReader(headers, candidate.provider.paramWhitelist)(bytes);
+  if (!candidate.endpoint.billing) return { ...NOTHING, body: bytes };
+  const model = requested.model === null ? null : names.toUpstream(requested.model);
+  policeForm(parts, principal, candidate, { ...requested, model });
+  const body =
+    modelSpan === null || model === null || model === requested.model
+      ? bytes
+      : asBytes(editBytes(bytes, { ...modelSpan, insert: model }));
+  return { ...NOTHING, body, requested, model, decidedTier: requested.serviceTier };
+}
+
+function asBytes(message: Message): Uint8Array<ArrayBuffer> {
+  return typeof message === "string" ? new TextEncoder().encode(message) : new Uint8Array(message);
 }
 
 function streamBody(
   { clock, config }: GatewayParts,
   source: BodySource,
-  { endpoint, provider }: Candidate,
+  candidate: Candidate,
   reading: Reading,
   observer: StreamObserver,
 ): RequestBody {
+  const { endpoint, provider } = candidate;
   const { headers } = source;
   const isWatched = endpoint.billing || reading === "form";
   if (isWatched) requireIdentity(headers);
@@ -281,77 +391,5 @@ function streamBody(
     writeTimeoutMs: provider.timeouts.writeMs,
     observe: isWatched ? streamWatcher(readForm, endpoint.billing, observer) : null,
   });
-  return { ...UNREAD, body };
-}
-
-/** Takes a piece of a body, and returns what the body asks for as far as it is known. */
-type FormReader = (chunk: Uint8Array) => RequestedTurn;
-
-/** Reports what a body asks for while it streams by: where that changed, and at the end. */
-function streamWatcher(
-  readForm: FormReader,
-  billing: boolean,
-  observer: StreamObserver,
-): (chunk: Uint8Array | null) => void {
-  let requested = requestedByForm(new Map());
-  let told: RequestedTurn | null = null;
-  return (chunk) => {
-    if (chunk !== null) {
-      observer.sent(chunk.byteLength);
-      requested = readForm(chunk);
-    }
-    // Without a model by then, only the end of the body is still to be sent.
-    const isDue = chunk === null || requested.model !== null;
-    if (!billing || !isDue || (told !== null && isSame(told, requested))) return;
-    told = requested;
-    observer.requested(requested);
-  };
-}
-
-function isSame(one: RequestedTurn, other: RequestedTurn): boolean {
-  const isSameTurn = one.model === other.model && one.serviceTier === other.serviceTier;
-  return isSameTurn && one.stream === other.stream;
-}
-
-/** What is no form asks for nothing that could be judged. */
-function readNothing(): RequestedTurn {
-  return requestedByForm(new Map());
-}
-
-/**
- * Finds what a form asks for, and what is limited: also behind the file.
- * @param headers have a boundary
- * @returns a reader that throws GatewayError `ambiguous_json`, `bad_request`, `param_not_allowed`
- */
-function formReader(headers: Headers, whitelist: ParamWhitelist): FormReader {
-  const boundary = multipartBoundary(headers.get("content-type")) ?? "";
-  const names = [...FORM_FIELDS, ...whitelist.keys()];
-  const fields = new MultipartFields(boundary, names, FORM_VALUE_BYTES_MAX);
-  return (chunk) => {
-    fields.push(chunk);
-    refuseDuplicate(fields.duplicate);
-    requireForm(whitelist, fields);
-    refuseUnread(fields);
-    return requestedByForm(fields.values);
-  };
-}
-
-/** Which of the two the upstream would read is not known. @throws GatewayError `ambiguous_json` */
-function refuseDuplicate(field: string | null): void {
-  if (field === null) return;
-  const message = `The request names "${field}" twice. Send it once`;
-  throw new GatewayError("ambiguous_json", { message, param: field });
-}
-
-/** What was not kept cannot be judged. @throws GatewayError `bad_request` */
-function refuseUnread({ oversized, isUnread }: MultipartFields): void {
-  if (isUnread) {
-    throw new GatewayError("bad_request", {
-      message: "A part of the form has headers that are too long to be read. Shorten them",
-    });
-  }
-  for (const field of oversized) {
-    const message = `"${field}" is longer than ${FORM_VALUE_BYTES_MAX} bytes. Shorten it`;
-    throw new GatewayError("bad_request", { message, param: field });
-  }
+  return { ...unreadFor(candidate), body };
 }

@@ -15,12 +15,15 @@ import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./g
 import { SessionTiers } from "./gateway_tier.ts";
 import { createSessionMeter, type SessionMeterTap } from "./meter/session_meter.ts";
 import type { SessionLimits } from "./policy/session_limits.ts";
+import { renameInUpstreamMessage } from "./provider/model_field.ts";
+import type { MeterDialect } from "./provider/provider.ts";
 import type { Dialed } from "./relay/dial.ts";
 import { headerValues } from "./relay/handshake.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { Session } from "./relay/session.ts";
 import type { SessionOutcome } from "./relay/session_record.ts";
 import type { Candidate } from "./route/choose.ts";
+import { ModelNames } from "./route/model_map.ts";
 import type { Timer } from "./runtime/clock.ts";
 
 /** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
@@ -60,14 +63,28 @@ function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): num
 }
 
 /** The policy sees each of the client's messages first, the meter what goes upstream. */
-function policedTap(tiers: SessionTiers, meter: SessionMeterTap): SessionTap {
+function policedTap(
+  dialect: MeterDialect,
+  names: ModelNames,
+  tiers: SessionTiers,
+  meter: SessionMeterTap,
+): SessionTap {
   return {
     clientMessage(message) {
       const policed = tiers.police(message);
       const until = meter.clientMessage(policed.message, policed.tiers);
       return until === undefined ? policed.message : until.then(() => policed.message);
     },
-    upstreamMessage: (message) => meter.upstreamMessage(message),
+    upstreamMessage(message) {
+      const until = meter.upstreamMessage(message);
+      const named = names.renamesAnswers
+        ? renameInUpstreamMessage(dialect, message, names.toCaller)
+        : message;
+      if (until === undefined) return named;
+      // The view is that of a read which is over by then.
+      const kept = typeof named === "string" ? named : new Uint8Array(named);
+      return until.then(() => kept);
+    },
     get turnsRunning() {
       return meter.turnsRunning;
     },
@@ -78,7 +95,7 @@ function policedTap(tiers: SessionTiers, meter: SessionMeterTap): SessionTap {
   };
 }
 
-/** A session as the registry holds it. */
+/** A session as the registry holds it, to which whoever makes it adds it. */
 export class LiveSession implements LiveExchange {
   readonly id: string;
   readonly transport = "websocket";
@@ -97,11 +114,13 @@ export class LiveSession implements LiveExchange {
   /** Ends it when it has lasted its longest; null: it may last. */
   readonly #lifetime: Timer | null;
 
+  /** @param model as the URL or the first message names it; null: neither does */
   constructor(
     parts: GatewayParts,
     admitted: Admitted,
     allowance: Allowance,
     { candidate, dialed }: Agreement,
+    model: string | null,
   ) {
     const { provider, family, endpoint } = candidate;
     const { requestIdHeader } = family;
@@ -109,7 +128,7 @@ export class LiveSession implements LiveExchange {
       requestIdHeader === null ? null : (headerValues(dialed.headers, requestIdHeader)[0] ?? null);
     this.#parts = parts;
     this.#place = allowance.place;
-    this.#model = modelOfQuery(admitted);
+    this.#model = model;
     this.id = admitted.id;
     this.projectId = admitted.principal.projectId;
     this.tokenId = admitted.principal.tokenId;
@@ -118,16 +137,20 @@ export class LiveSession implements LiveExchange {
     this.endpoint = endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
     this.remoteAddress = admitted.connection.remoteAddress;
-    const tiers = new SessionTiers(parts, admitted.principal, candidate, this.#model);
+    const names = new ModelNames(provider);
+    const theirs = model === null ? null : names.toUpstream(model);
+    const tiers = new SessionTiers(parts, admitted.principal, candidate, names, theirs);
     this.#meter = createSessionMeter({
       ...parts.meter,
       context: contextOf(admitted, candidate, requestId),
       dialect: endpoint.dialect,
-      admission: createTurnAdmission(parts, admitted, allowance.limits, tiers),
+      admission: createTurnAdmission(parts, admitted, allowance.limits, names, tiers),
+      callerModel: names.toCaller,
+      sessionModel: theirs,
     });
     this.session = new Session({
       upstream: dialed.socket,
-      tap: policedTap(tiers, this.#meter),
+      tap: policedTap(endpoint.dialect, names, tiers, this.#meter),
       timeouts: { ...provider.timeouts, idleMs: idleMsOf(provider.timeouts, allowance.limits) },
       queueBytesMax: parts.config.limits.frameQueueBytesMax,
       messageBytesMax: parts.config.limits.frameBytesMax,
@@ -137,7 +160,6 @@ export class LiveSession implements LiveExchange {
       onEnd: (outcome) => this.#ended(outcome),
     });
     this.#lifetime = this.#limitLifetime(allowance.limits);
-    parts.live.add(this);
     parts.log("relay_start", {
       session_id: this.id,
       project_id: this.projectId,

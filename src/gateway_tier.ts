@@ -1,6 +1,6 @@
 /**
  * The service tier policy, applied to requests and to every message of a session; and of messages
- * their parameters, where the provider limits those.
+ * their parameters and models, where the provider limits or renames those.
  *
  * Owns: reading what is asked for, having it decided, and putting the decision in its place; which
  * model of a session a decision is about; what a client is told of a block.
@@ -17,11 +17,13 @@ import { requireModel, requireTier, tierRefusal } from "./policy/access.ts";
 import { type ParamWhitelist, requireParams } from "./policy/param_whitelist.ts";
 import { decideServiceTier, isStricter, type TierDecision } from "./policy/service_tier.ts";
 import { failedTurnMessages } from "./provider/failed_turn.ts";
+import { renameInMessage } from "./provider/model_field.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "./provider/fast_mode.ts";
 import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { KNOWN_TIERS } from "./provider/tier_name.ts";
 import { readTiers, startsNothing, type TierAsk, writeTier } from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
+import type { ModelNames } from "./route/model_map.ts";
 
 type TierParts = Pick<
   GatewayParts,
@@ -173,7 +175,8 @@ export class SessionTiers {
   readonly #judge: Judge;
   readonly #dialect: MeterDialect;
   readonly #whitelist: ParamWhitelist;
-  /** As the upstream last confirmed it, at first as the URL or the first request names it. */
+  readonly #names: ModelNames;
+  /** As the upstream last confirmed it, at first as the URL or the first request asked for it. */
   #model: string | null;
   /** What the client has set since. Which of them the upstream took is not known yet. */
   #modelsAsked: string[] = [];
@@ -185,6 +188,7 @@ export class SessionTiers {
     parts: TierParts,
     principal: Principal,
     { endpoint, provider }: Candidate,
+    names: ModelNames,
     model: string | null,
   ) {
     this.#parts = parts;
@@ -192,6 +196,7 @@ export class SessionTiers {
     this.#judge = new Judge(parts, principal, provider);
     this.#dialect = endpoint.dialect;
     this.#whitelist = provider.paramWhitelist;
+    this.#names = names;
     this.#model = model;
   }
 
@@ -205,13 +210,17 @@ export class SessionTiers {
   }
 
   /**
+   * @param asked as the client sent it
    * @throws GatewayError `tier_blocked`, `model_not_allowed`, `invalid_json`, `ambiguous_json`,
    *   `param_not_allowed`: the message must not be forwarded
    */
-  police(message: Message): PolicedMessage {
+  police(asked: Message): PolicedMessage {
     const dialect = this.#dialect;
-    if (this.#whitelist.size > 0) requireParams(this.#whitelist, message);
-    if (dialect === "none") return { message, tiers: null };
+    if (this.#whitelist.size > 0) requireParams(this.#whitelist, asked);
+    if (dialect === "none") return { message: asked, tiers: null };
+    const message = this.#names.isTrivial
+      ? asked
+      : renameInMessage(dialect, asked, this.#names.toUpstream);
     const { model, sessionModel, asks, ...read } = readTiers(dialect, "message", message);
     if (sessionModel !== null) this.#requireMove(sessionModel);
     for (const transcription of read.transcriptionModels) this.#requireModel(transcription);
@@ -245,7 +254,8 @@ export class SessionTiers {
   }
 
   #requireModel(model: string): void {
-    requireModel(this.#parts.authenticator.lists(this.#principal), model);
+    const names = this.#names.namesOf(this.#names.toCaller(model), model);
+    requireModel(this.#parts.authenticator.lists(this.#principal), names);
   }
 
   #moveTo(model: string): void {

@@ -10,6 +10,7 @@
 import { type ErrorCode, GatewayError } from "./errors.ts";
 import {
   type Admitted,
+  type Candidates,
   contextOf,
   type GatewayParts,
   type UpstreamRequestOptions,
@@ -63,7 +64,7 @@ export class Upstreams {
   readonly #admitted: Admitted;
   readonly #signal: AbortSignal;
   /** Those that may be asked after the first one, best first. */
-  readonly #others: readonly Candidate[];
+  #others: readonly Candidate[];
   /** Of the request that was sent last. */
   #renewCredential: UpstreamRequestOptions["renewCredential"] = null;
   /** Failures of those that were asked before. */
@@ -75,6 +76,12 @@ export class Upstreams {
     this.#parts = parts;
     this.#admitted = admitted;
     this.#signal = signal;
+    this.candidate = candidate;
+    this.#others = others;
+  }
+
+  /** What the request asks for is known, and with it who may be asked. */
+  are([candidate, ...others]: Candidates): void {
     this.candidate = candidate;
     this.#others = others;
   }
@@ -97,7 +104,7 @@ export class Upstreams {
       // An answer that refuses bills nothing.
       if (last.answer === null) this.#failures.push(last.failure);
       this.candidate = next;
-      meter?.sentTo(contextOf(this.#admitted, next, null), body.decidedTier);
+      meter?.sentTo(contextOf(this.#admitted, next, null), body);
       last = await this.#send(body, meter);
     }
     const { answer, failure, body } = last;
@@ -173,13 +180,13 @@ export class Upstreams {
   async #sendOnce(body: RequestBody, meter: BodyMeter | null): Promise<UpstreamAnswer> {
     const { clock, pools, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
-    const { provider, path, endpoint } = this.candidate;
+    const { provider, endpoint } = this.candidate;
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
     this.#renewCredential = options.renewCredential;
     const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
-    // What is taken out of the answer again, or replaced in it, must be readable.
-    const isEdited = body.usageInjected || endpoint.clientSecret === "given";
-    if (isEdited) headers.set("accept-encoding", "identity");
+    const isEdited = body.usageInjected || body.names.renamesAnswers;
+    // What is changed in the answer again must be readable.
+    if (isEdited || endpoint.clientSecret === "given") headers.set("accept-encoding", "identity");
     else if (meter !== null) askForReadable(headers);
     affinity.sent(this.#admitted.id, this.candidate);
     this.wasSent = true;
@@ -187,7 +194,7 @@ export class Upstreams {
       fetch: pools.fetchOf(provider),
       clock,
       method: request.method,
-      url: upstreamUrl(provider, path, found.query),
+      url: upstreamUrl(provider, body.path, found.query),
       headers,
       body: body.body,
       timeouts: provider.timeouts,

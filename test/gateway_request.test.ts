@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../src/errors.ts";
 import type { Principal } from "../src/exchange.ts";
+import type { Asked } from "../src/gateway_arrival.ts";
 import { readRequestBody, requestFor } from "../src/gateway_request.ts";
 import { parseGlob } from "../src/lib/glob.ts";
 import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
@@ -55,11 +56,26 @@ class World {
     } as unknown as Parameters<typeof readRequestBody>[0];
   }
 
-  read(request: Request, one: Candidate = candidate(EDITS)) {
-    return readRequestBody(this.#parts, { request, principal: PRINCIPAL }, one, {
+  /** Who is chosen when it is known what for, where that decides. */
+  chosen: Candidate | null = null;
+  readonly askedFor: Asked[] = [];
+
+  async read(request: Request, one: Candidate = candidate(EDITS)) {
+    const asking = {
+      request,
+      principal: PRINCIPAL,
+      candidates: [one],
+      decidesByModel: this.chosen !== null,
+      chooseFor: (asked: Asked) => {
+        this.askedFor.push(asked);
+        return [this.chosen ?? one] as const;
+      },
+    } as const;
+    const { body } = await readRequestBody(this.#parts, asking, {
       sent: (byteCount) => void (this.sentBytes += byteCount),
       requested: (requested) => void this.told.push(requested),
     });
+    return body;
   }
 
   /** Reads the request for one candidate, then for another. */
@@ -269,6 +285,66 @@ describe("readRequestBody() of other endpoints", () => {
     expect(await refusal(world.read(other, limited))).toEqual(["param_not_allowed", 400]);
   });
 });
+
+describe("readRequestBody() chooses by model", () => {
+  const CHAT = "/v1/chat/completions";
+  const renaming = (path: string): Candidate => ({
+    ...candidate(path),
+    provider: providerConfig({ models: new Map([["fast", "gpt-5-mini"]]) }),
+  });
+  const json = (text: string) => post("application/json", text, {}, CHAT);
+
+  test("and gives it the upstream's name, while the usage event keeps the caller's", async () => {
+    const world = new World();
+    world.chosen = renaming(CHAT);
+    const text = '{ "messages":[], "model" : "fast","x":1.0 }';
+    const body = await world.read(json(text), candidate(CHAT));
+    expect(world.askedFor).toEqual([{ model: "fast", previousResponseId: null }]);
+    expect(body.requested?.model).toBe("fast");
+    expect(body.model).toBe("gpt-5-mini");
+    expect(textOf(body.body)).toBe(text.replace("fast", "gpt-5-mini"));
+    expect(body.names.toCaller("gpt-5-mini-2026-01-31")).toBe("fast");
+  });
+
+  test("and by the response that a request goes on from", async () => {
+    const world = new World();
+    const path = "/v1/responses";
+    const text = '{"model":"gpt-5","previous_response_id":"resp_1"}';
+    await world.read(post("application/json", text, {}, path), candidate(path));
+    expect(world.askedFor).toEqual([{ model: "gpt-5", previousResponseId: "resp_1" }]);
+  });
+
+  test("and leaves every byte where the name is the upstream's own", async () => {
+    const world = new World();
+    const request = json('{"model":"gpt-5-mini"}');
+    const body = await world.read(request, renaming(CHAT));
+    expect([textOf(body.body), body.names.renamesAnswers]).toEqual([
+      '{"model":"gpt-5-mini"}',
+      false,
+    ]);
+  });
+
+  test("of a form of any size, and renames it there", async () => {
+    const world = new World();
+    const text = form({ image: "ü".repeat(HELD_BYTES_MAX / 2), model: "fast", n: "1" });
+    const body = await world.read(post(FORM, text), renaming(EDITS));
+    expect(textOf(body.body)).toBe(text.replace("\r\nfast\r\n", "\r\ngpt-5-mini\r\n"));
+    expect([body.requested?.model, body.model]).toEqual(["fast", "gpt-5-mini"]);
+  });
+
+  test("and takes what nobody reads as naming none", async () => {
+    const world = new World();
+    world.chosen = candidate("/v1/realtime/calls");
+    const request = post("application/sdp", "v=0");
+    await world.read(request, candidate("/v1/realtime/calls"));
+    expect(world.askedFor).toEqual([{ model: null, previousResponseId: null }]);
+  });
+});
+
+function textOf(body: unknown): string {
+  if (body instanceof Uint8Array) return new TextDecoder().decode(body);
+  throw new Error("It is not held");
+}
 
 test("requestFor() judges a held form anew for the next candidate", async () => {
   const world = new World();

@@ -13,6 +13,7 @@ import type { MeterDialect } from "../src/provider/provider.ts";
 import { readRequestedTurn } from "../src/provider/request.ts";
 import type { Candidate } from "../src/route/choose.ts";
 import { FakeClock } from "./support/fake_clock.ts";
+import { ModelNames } from "../src/route/model_map.ts";
 import { providerConfig } from "./support/provider_config.ts";
 import { UNRESTRICTED } from "./support/unrestricted.ts";
 
@@ -79,7 +80,8 @@ class World {
     dialect: "openai_responses" | "openai_realtime" | "gemini_live",
     model: string | null = null,
   ) {
-    return new SessionTiers(this.parts, PRINCIPAL, candidate(dialect), model);
+    const to = candidate(dialect);
+    return new SessionTiers(this.parts, PRINCIPAL, to, new ModelNames(to.provider), model);
   }
 
   request(
@@ -263,7 +265,9 @@ describe("SessionTiers", () => {
     if (glob === undefined) throw new Error("It is no pattern");
     const to = candidate("openai_responses");
     const provider = providerConfig({ paramWhitelist: new Map([["model", [glob]]]) });
-    const tiers = new SessionTiers(new World().parts, PRINCIPAL, { ...to, provider }, null);
+    const names = new ModelNames(provider);
+    const limited = { ...to, provider };
+    const tiers = new SessionTiers(new World().parts, PRINCIPAL, limited, names, null);
     expect(tiers.police('{"type":"response.create","model":"gpt-5.5"}').tiers).toBeNull();
     const bad = '{"type":"response.create","model":"o3"}';
     for (const message of [bad, new TextEncoder().encode(bad)]) {

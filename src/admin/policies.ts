@@ -288,7 +288,7 @@ function refusalOf(
 ): string | null {
   if (action === "block") return null;
   try {
-    if (model !== null) requireModel(lists, model);
+    if (model !== null) requireModel(lists, [model]);
     requireTier(lists, tier);
     return null;
   } catch (error) {

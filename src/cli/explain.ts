@@ -14,7 +14,7 @@ import { Doors } from "../policy/door.ts";
 import { providerOf } from "../provider/dialect.ts";
 import { type ChoiceOptions, choose, obstacleOf } from "../route/choose.ts";
 import { Health } from "../route/health.ts";
-import { modelOfUrl } from "../route/model_map.ts";
+import { type KnownModel, modelOfUrl } from "../route/model_map.ts";
 import { requireUpgrade, resolve, type Route } from "../route/resolve.ts";
 import {
   buildTable,
@@ -115,8 +115,8 @@ function parseAsked(asked: string): AskedRequest {
  * A caller whose token every provider takes, of a project without keys of its own, who sends
  * whatever headers are asked for.
  */
-function optionsOf(config: Config, model: string | null): ChoiceOptions & { doors: Doors } {
-  const doors = new Doors(new Cors(config.cors), new Headers(), model);
+function optionsOf(config: Config, model: KnownModel): ChoiceOptions & { doors: Doors } {
+  const doors = new Doors(new Cors(config.cors), new Headers(), model ?? null);
   return {
     doors,
     health: new Health(systemClock, () => {}),

@@ -33,7 +33,7 @@ export interface ObjectScan {
 }
 
 /** Replaces `[start, end)` by `insert`. */
-interface Edit extends Span {
+export interface Edit extends Span {
   readonly insert: string;
 }
 

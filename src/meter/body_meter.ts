@@ -12,7 +12,7 @@ import type { MeterDialect, RequestedTurn } from "../provider/provider.ts";
 import type { BodyReader } from "./body_reader.ts";
 import { ArrayReader, ErrorReader, JsonReader, OpaqueReader, SseReader } from "./body_reader.ts";
 import { Feed, LengthTap, LookAheadTap, StreamTap } from "./body_tap.ts";
-import type { BodyTurnOptions } from "./body_turn.ts";
+import type { BodyTurnOptions, SentTurn } from "./body_turn.ts";
 import { BodyTurn } from "./body_turn.ts";
 import { ContentDecoder } from "./content_decoder.ts";
 import { UsageStripTap } from "./usage_strip.ts";
@@ -44,8 +44,8 @@ export interface BodyMeter {
   requested(requested: RequestedTurn): void;
   /** Bytes of the request body that went upstream. */
   sent(byteCount: number): void;
-  /** The one that was asked failed; another one is asked, with the tier that goes there. */
-  sentTo(context: ExchangeContext, decidedServiceTier: string | null): void;
+  /** The one that was asked failed; another one is asked. */
+  sentTo(context: ExchangeContext, sent: SentTurn): void;
   /** The upstream answers. Every byte of its body goes through the tap. */
   answered(head: AnswerHead): BodyTap;
   /**
@@ -64,7 +64,7 @@ export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
   return {
     requested: (requested) => turn.requested(requested),
     sent: (byteCount) => turn.sent(byteCount),
-    sentTo: (context, tier) => turn.sentTo(context, tier),
+    sentTo: (context, sent) => turn.sentTo(context, sent),
     answered: (head) => tapOf(options, turn, head),
     failed: (errorCode, reachedUpstream) => {
       if (!reachedUpstream) options.reservation.release();

@@ -26,8 +26,18 @@ export interface BodyTurnOptions extends MeterOptions {
   readonly requested: RequestedTurn | null;
   /** The tier that is sent upstream; null: none. */
   readonly decidedServiceTier: string | null;
+  /** The model under the upstream's name; null: not known yet, or none. */
+  readonly sentModel: string | null;
   /** Settled when the turn ends. */
   readonly reservation: Reservation;
+}
+
+/** What of a request depends on whom it goes to. */
+export interface SentTurn {
+  /** Null: none. */
+  readonly decidedTier: string | null;
+  /** Under the upstream's name; null: none. */
+  readonly model: string | null;
 }
 
 /** What the head of the answer says of the turn. */
@@ -51,6 +61,7 @@ export class BodyTurn {
   readonly #startedMs: number;
   #context: ExchangeContext;
   #decidedServiceTier: string | null;
+  #sentModel: string | null;
   #requested: RequestedTurn | null;
   #transport: Transport;
   #httpStatus: number | null = null;
@@ -73,6 +84,7 @@ export class BodyTurn {
     this.#options = options;
     this.#context = options.context;
     this.#decidedServiceTier = options.decidedServiceTier;
+    this.#sentModel = options.sentModel;
     this.#requested = options.requested;
     this.#transport = options.requested?.stream === true ? "sse" : "http";
     this.#background = options.requested?.background ?? false;
@@ -97,12 +109,14 @@ export class BodyTurn {
   requested(requested: RequestedTurn): void {
     this.#requested = requested;
     this.#decidedServiceTier = requested.serviceTier;
+    this.#sentModel = requested.model;
   }
 
   /** Another upstream is asked. */
-  sentTo(context: ExchangeContext, decidedServiceTier: string | null): void {
+  sentTo(context: ExchangeContext, { decidedTier, model }: SentTurn): void {
     this.#context = context;
-    this.#decidedServiceTier = decidedServiceTier;
+    this.#decidedServiceTier = decidedTier;
+    this.#sentModel = model;
   }
 
   answered({ context, httpStatus, serviceTier }: TurnAnswer, transport: Transport): void {
@@ -210,7 +224,7 @@ export class BodyTurn {
       kind: this.#options.kind,
       transport: this.#transport,
       requestedModel: this.#requested?.model ?? null,
-      model: this.#model,
+      model: this.#model ?? this.#sentModel,
       requestedServiceTier: this.#requested?.serviceTier ?? null,
       decidedServiceTier: this.#decidedServiceTier,
       serviceTier: this.#serviceTier,

@@ -34,6 +34,10 @@ export interface SessionMeterOptions extends MeterOptions {
   readonly context: ExchangeContext;
   readonly dialect: MeterDialect;
   readonly admission: TurnAdmission;
+  /** The client's name of a model, by the upstream's. */
+  readonly callerModel: (name: string) => string;
+  /** The session's, under the upstream's name, before the upstream says it; null: not known. */
+  readonly sessionModel: string | null;
 }
 
 /** Requests kept while the upstream has not begun their responses (`at_answer`). */
@@ -55,12 +59,13 @@ interface DecidedTiers {
 }
 
 /** What is metered of a session: all that its tap sees. */
-export interface SessionMeterTap extends Omit<SessionTap, "clientMessage"> {
+export interface SessionMeterTap extends Omit<SessionTap, "clientMessage" | "upstreamMessage"> {
   /**
    * @param message as it goes upstream
    * @param tiers of the turns that it asks for, where a policy judged them; else as it says itself
    */
   clientMessage(message: Message, tiers?: DecidedTiers | null): Promise<void> | undefined;
+  upstreamMessage(message: Message): Promise<void> | undefined;
 }
 
 /**
@@ -75,7 +80,7 @@ class SessionMeter implements SessionMeterTap {
   readonly #options: SessionMeterOptions;
   readonly #reader: MessageReader | null;
   readonly #table: TurnTable;
-  #sessionModel: string | null = null;
+  #sessionModel: string | null;
   #transcriptionModel: string | null = null;
   #requests: PendingRequest[] = [];
   /** Why a turn that the upstream began by itself ends the session. */
@@ -91,6 +96,7 @@ class SessionMeter implements SessionMeterTap {
   constructor(options: SessionMeterOptions) {
     this.#options = options;
     this.#reader = messageReaderOf(options.dialect);
+    this.#sessionModel = options.sessionModel;
     this.#table = new TurnTable(
       (turn, isOver) => this.#open(turn, isOver),
       (turn) => this.#close(turn, interruption(turn)),
@@ -174,13 +180,20 @@ class SessionMeter implements SessionMeterTap {
     const { outputTokensMax } = signal;
     const serviceTier = tiers === null ? signal.serviceTier : tiers.decided;
     const model = signal.model ?? this.#sessionModel;
-    const asked = { model, serviceTier, frameBytes, outputTokensMax };
+    const requestedModel = this.#named(signal.model);
+    const asked = { requestedModel, model, serviceTier, frameBytes, outputTokensMax };
     const admitted = this.#options.admission.admit(asked);
-    const request = { ...signal, serviceTier, requestedTier: tiers?.requested ?? serviceTier };
+    const requestedTier = tiers?.requested ?? serviceTier;
+    const request = { ...signal, model: requestedModel, serviceTier, requestedTier };
     const pending = { request, asked, timeMs: nowMs };
     if (!(admitted instanceof Promise))
       return this.#requested({ ...pending, reservation: admitted });
     return admitted.then((reservation) => this.#requested({ ...pending, reservation }));
+  }
+
+  /** A model as the client named it. */
+  #named(model: string | null): string | null {
+    return model === null ? null : this.#options.callerModel(model);
   }
 
   /** @throws what the ledger throws */
@@ -214,7 +227,11 @@ class SessionMeter implements SessionMeterTap {
       this.#table.started({ ...signal, model: this.#transcriptionModel }, nowMs);
     } else {
       const request = this.#requests.shift();
-      const started = { ...signal, model: signal.model ?? this.#sessionModel };
+      const started = {
+        ...signal,
+        model: signal.model ?? this.#sessionModel,
+        requestedModel: this.#named(signal.requestedModel ?? null),
+      };
       const since = request?.timeMs ?? nowMs;
       const turn = this.#table.started(started, since, request && originOf(request));
       if (turn.reservation === null) this.#take(turn);
@@ -318,7 +335,13 @@ class SessionMeter implements SessionMeterTap {
   }
 
   #charge({ asked, model, decidedServiceTier: serviceTier }: Turn): Charge {
-    const unasked = { model, serviceTier, frameBytes: 0, outputTokensMax: null };
+    const unasked = {
+      requestedModel: null,
+      model,
+      serviceTier,
+      frameBytes: 0,
+      outputTokensMax: null,
+    };
     return this.#options.admission.charge(asked ?? unasked);
   }
 

@@ -32,7 +32,7 @@ export function factsOf(
     kind: turn.kind,
     transport: "websocket",
     requestedModel: turn.requestedModel,
-    model: turn.model,
+    model: turn.model ?? turn.asked?.model ?? null,
     requestedServiceTier: turn.requestedServiceTier,
     decidedServiceTier: turn.decidedServiceTier,
     serviceTier: turn.serviceTier,

@@ -364,9 +364,10 @@ function likeliest(waiting: readonly Turn[], answer: ModelAndTier): Turn | null 
 
 /** The model weighs most: an answer names it in full, as `name-date`. A tier may be left open. */
 function likeness(turn: Turn, answer: ModelAndTier): number {
-  const model = answer.model?.startsWith(turn.requestedModel ?? "") === false ? 0 : 8;
-  const [asked, served] = [turn.decidedServiceTier, answer.serviceTier];
-  const tier = asked === served ? 4 : asked === null || served === null ? 2 : 0;
+  const asked = turn.asked?.model ?? turn.requestedModel;
+  const model = answer.model?.startsWith(asked ?? "") === false ? 0 : 8;
+  const [decided, served] = [turn.decidedServiceTier, answer.serviceTier];
+  const tier = decided === served ? 4 : decided === null || served === null ? 2 : 0;
   return model + tier + (turn.error === null ? 1 : 0);
 }
 

@@ -8,7 +8,9 @@ import type { Reservation } from "../exchange.ts";
 
 /** What a turn asks for, as far as its frame says. */
 export interface AskedTurn {
-  /** Its own, else the session's; null: not known. */
+  /** As the client names it; null: it does not, or nobody asked. */
+  readonly requestedModel: string | null;
+  /** Its own, else the session's, under the upstream's name; null: not known. */
   readonly model: string | null;
   readonly serviceTier: string | null;
   /** Of the frame that asks; 0 where nobody asked. */

@@ -66,17 +66,17 @@ export function requireSecretTaken(
 }
 
 /**
- * @param model null: the request names none, and what it would get cannot be known
+ * @param names of the model, the caller's first: any of them may be listed. None: the request names
+ *   no model, and what it would get cannot be known
  * @throws GatewayError `model_not_allowed`
  */
-export function requireModel(subjects: readonly SubjectLists[], model: string | null): void {
-  const refusal = firstWithout(
-    subjects,
-    "models",
-    (list) => model !== null && (isListed(list, model) || isListed(list, bareModel(model))),
+export function requireModel(subjects: readonly SubjectLists[], names: readonly string[]): void {
+  const refusal = firstWithout(subjects, "models", (list) =>
+    names.some((name) => isListed(list, name) || isListed(list, bareModel(name))),
   );
   if (refusal === null) return;
-  const what = model === null ? "without naming a model" : `for the model ${shown(model)}`;
+  const [model] = names;
+  const what = model === undefined ? "without naming a model" : `for the model ${shown(model)}`;
   throw new GatewayError("model_not_allowed", { ...refusalOf(refusal, what), param: "model" });
 }
 

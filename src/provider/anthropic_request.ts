@@ -28,6 +28,7 @@ export function anthropicRequest(text: string): RequestedTurn | null {
     speed: request.string("speed"),
     includeUsage: false,
     background: false,
+    previousResponseId: null,
     duplicate: request.duplicate,
   };
 }

@@ -34,6 +34,7 @@ export function geminiRequest(text: string, path: string): RequestedTurn | null 
     speed: null,
     includeUsage: false,
     background: false,
+    previousResponseId: null,
     duplicate: request.duplicate ?? (tiers.length > 1 ? TIERS[0] : null),
   };
 }

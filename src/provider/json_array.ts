@@ -35,6 +35,8 @@ export class JsonArraySplitter {
   readonly #kept = new ByteBuffer();
   /** Where the object begins in the current chunk; -1: outside of one. */
   #from = -1;
+  /** Behind the object that is being handed out. */
+  #end = 0;
   #isOversized = false;
   #oversizedObjects = 0;
 
@@ -56,6 +58,16 @@ export class JsonArraySplitter {
   /** Objects that were dropped because they were too large. */
   get oversizedObjects(): number {
     return this.#oversizedObjects;
+  }
+
+  /** In the handler: the offset in the current chunk behind the object. */
+  get objectEnd(): number {
+    return this.#end;
+  }
+
+  /** Bytes so far of an object that is not over and is being kept. */
+  get openBytes(): number {
+    return this.#kept.length;
   }
 
   push(chunk: Uint8Array): void {
@@ -105,6 +117,7 @@ export class JsonArraySplitter {
   }
 
   #objectEnds(chunk: Uint8Array, end: number): void {
+    this.#end = end;
     const from = this.#from;
     const isWhole = this.#kept.length === 0 && !this.#isOversized;
     if (!isWhole || end - from > this.#objectBytesMax) this.#keep(chunk, end);

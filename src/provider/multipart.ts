@@ -10,6 +10,8 @@
 
 import { Buffer } from "node:buffer";
 
+import type { Span } from "../lib/json_scan.ts";
+
 const PART_HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const EMPTY = Buffer.alloc(0);
@@ -37,6 +39,9 @@ export class MultipartFields {
   readonly #valueBytesMax: number;
   readonly #delimiter: Buffer;
   readonly #values = new Map<string, string>();
+  readonly #spans = new Map<string, Span>();
+  /** Bytes of the body so far. */
+  #pushed = 0;
   readonly #oversized = new Set<string>();
   #duplicate: string | null = null;
   #isUnread = false;
@@ -47,6 +52,8 @@ export class MultipartFields {
   #field: string | null = null;
   #content: Buffer[] = [];
   #contentBytes = 0;
+  /** Where in the body the content begins that is passing. */
+  #contentStart = 0;
 
   /** @param valueBytesMax a longer value is not kept */
   constructor(boundary: string, names: readonly string[], valueBytesMax: number) {
@@ -58,6 +65,11 @@ export class MultipartFields {
   /** Values by field name, so far. Of a field that is sent twice, the last. */
   get values(): ReadonlyMap<string, string> {
     return this.#values;
+  }
+
+  /** Where in the body a value of `values` stands. */
+  spanOf(name: string): Span | null {
+    return this.#spans.get(name) ?? null;
   }
 
   /** A field that was sent twice; null: none. */
@@ -77,6 +89,7 @@ export class MultipartFields {
 
   push(chunk: Uint8Array): void {
     if (this.#state === "over") return;
+    this.#pushed += chunk.length;
     this.#rest = this.#rest.length === 0 ? viewOf(chunk) : Buffer.concat([this.#rest, chunk]);
     while (this.#step());
     // The rest is part of the caller's chunk, which may be reused.
@@ -99,7 +112,7 @@ export class MultipartFields {
       return false;
     }
     this.#keep(this.#rest.subarray(0, at));
-    this.#fieldEnded();
+    this.#fieldEnded(this.#at + at);
     this.#rest = this.#rest.subarray(at + this.#delimiter.length);
     this.#state = "delimiter";
     return true;
@@ -124,6 +137,7 @@ export class MultipartFields {
     if (at === -1) return this.#giveUpWhenLong();
     const name = fieldName(this.#rest.subarray(0, at).toString("utf8"));
     this.#field = name !== null && this.#names.includes(name) ? name : null;
+    this.#contentStart = this.#at + at + HEAD_END.length;
     // The line end before the content may be the one that begins the next delimiter.
     this.#rest = this.#rest.subarray(at + 2);
     this.#contentBytes = -2;
@@ -149,13 +163,21 @@ export class MultipartFields {
     if (this.#contentBytes <= this.#valueBytesMax) this.#content.push(Buffer.from(bytes));
   }
 
-  #fieldEnded(): void {
+  /** Where in the body that begins which is not understood yet. */
+  get #at(): number {
+    return this.#pushed - this.#rest.length;
+  }
+
+  /** @param contentEnd where in the body the content ends */
+  #fieldEnded(contentEnd: number): void {
     const name = this.#field;
     if (name !== null && this.#contentBytes > this.#valueBytesMax) this.#oversized.add(name);
     else if (name !== null) {
       if (this.#values.has(name)) this.#duplicate ??= name;
       // The content begins with the line end that ended its head.
       this.#values.set(name, Buffer.concat(this.#content).subarray(2).toString("utf8"));
+      const start = this.#contentStart;
+      this.#spans.set(name, { start, end: Math.max(start, contentEnd) });
     }
     this.#field = null;
     this.#content = [];

@@ -87,6 +87,7 @@ export function realtimeSessionRequest(text: string, path: string): RequestedTur
     speed: null,
     includeUsage: false,
     background: false,
+    previousResponseId: null,
     duplicate: names.duplicate ?? contradiction(names),
   };
 }

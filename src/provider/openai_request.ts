@@ -21,7 +21,8 @@ import type { ObjectScan } from "../lib/json_scan.ts";
 import type { MeterDialect, RequestedTurn } from "./provider.ts";
 import { WireObject, storable } from "./wire_text.ts";
 
-const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background"];
+const PREVIOUS = "previous_response_id";
+const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background", PREVIOUS];
 
 /** What limits the output, by message format: the first of them that is there counts. */
 const OUTPUT_LIMITS: { readonly [D in MeterDialect]?: readonly string[] } = {
@@ -49,6 +50,7 @@ export function openaiRequest(dialect: MeterDialect, text: string): RequestedTur
     speed: null,
     includeUsage: options?.isTrue("include_usage") ?? false,
     background: dialect === "openai_responses" && request.isTrue("background"),
+    previousResponseId: dialect === "openai_responses" ? request.string(PREVIOUS) : null,
     duplicate: request.duplicate ?? options?.duplicate ?? null,
   };
 }
@@ -67,6 +69,7 @@ export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedT
     speed: null,
     includeUsage: false,
     background: false,
+    previousResponseId: null,
     duplicate: null,
   };
 }

@@ -66,6 +66,8 @@ export interface RequestedTurn {
   readonly includeUsage: boolean;
   /** Responses only: the answer comes later, by GET. */
   readonly background: boolean;
+  /** Responses only: the response that this one goes on from. */
+  readonly previousResponseId: string | null;
   /** A field above that the body names twice, for the policy to refuse; null: none. */
   readonly duplicate: string | null;
 }

@@ -8,23 +8,13 @@
  * ways is refused: a key that decides named twice, or in both of its spellings.
  */
 
-import { Buffer } from "node:buffer";
-
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import { type Names, namesNone, namesOf } from "../lib/json_glance.ts";
 import type { ObjectScan, Span } from "../lib/json_scan.ts";
-import {
-  editBytes,
-  editText,
-  removeField,
-  replaceValue,
-  scanObject,
-  scanWithin,
-  stringAt,
-} from "../lib/json_scan.ts";
+import { removeField, replaceValue, scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
-import { storable, textOf, WireObject } from "./wire_text.ts";
+import { editMessage, storable, textOf, WireObject } from "./wire_text.ts";
 
 /** The body of an HTTP request, or a message of a client's WebSocket. */
 export type TierCarrier = "body" | "message";
@@ -194,10 +184,10 @@ export function writeTier(
   if (place === undefined) return { message, tier: null };
   const wire = tier === null ? null : wireName(place, tier);
   if (wire === null)
-    return { message: edited(message, text, removeField(text, place.at)), tier: null };
+    return { message: editMessage(message, text, removeField(text, place.at)), tier: null };
   if (wire === place.tier) return { message, tier };
   const edit = replaceValue(place.at, JSON.stringify(wire));
-  return { message: edited(message, text, edit), tier };
+  return { message: editMessage(message, text, edit), tier };
 }
 
 /** `speed` knows fast, and what it was sent with; any other tier is its absence. */
@@ -208,13 +198,6 @@ function wireName(place: Place, tier: string): string | null {
 
 function isUsualSpeed(speed: string): boolean {
   return speed.trim().toLowerCase() === "standard";
-}
-
-function edited(message: Message, text: string, edit: Span & { readonly insert: string }): Message {
-  if (typeof message === "string") return editText(text, edit);
-  const start = Buffer.byteLength(text.slice(0, edit.start));
-  const end = start + Buffer.byteLength(text.slice(edit.start, edit.end));
-  return editBytes(message, { start, end, insert: edit.insert });
 }
 
 /** True of most messages: audio and text. A type alone decides nothing, unless it stands twice. */

@@ -8,10 +8,12 @@
  * are cut to `VALUE_CHARS_MAX`, so that a hostile upstream cannot fill the ledger.
  */
 
+import { Buffer } from "node:buffer";
+
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
-import type { Span } from "../lib/json_scan.ts";
-import { scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
+import type { Edit, Span } from "../lib/json_scan.ts";
+import { editBytes, editText, scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
 
 /** Longest model, id, lane or code that is kept. The longest legal lane is 256 characters. */
 const VALUE_CHARS_MAX = 256;
@@ -35,6 +37,17 @@ export function textOf(message: Message): string | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * The message after an edit; binary stays binary.
+ * @param text of the message, in which the edit's span was found
+ */
+export function editMessage(message: Message, text: string, edit: Edit): Message {
+  if (typeof message === "string") return editText(text, edit);
+  const start = Buffer.byteLength(text.slice(0, edit.start));
+  const end = start + Buffer.byteLength(text.slice(edit.start, edit.end));
+  return editBytes(message, { start, end, insert: edit.insert });
 }
 
 /**

@@ -51,6 +51,11 @@ export class LiveExchanges {
     return this.#sessionsByToken.get(tokenId) ?? 0;
   }
 
+  /** Takes the place of one with the same id: what it was before it knew more. */
+  replace(exchange: LiveExchange): void {
+    this.#exchanges.set(exchange.id, exchange);
+  }
+
   add(exchange: LiveExchange): void {
     this.#exchanges.set(exchange.id, exchange);
     if (exchange.transport === "websocket") this.#countSession(exchange.tokenId, 1);

@@ -286,12 +286,12 @@ export class DownPump {
         if (item === null) return "nothing_more";
         if (typeof item !== "string" && !(item instanceof Uint8Array)) return item;
         const { messageBytes } = this.#upstream;
-        const until = this.#tap.upstreamMessage(item);
-        if (until !== undefined) {
-          this.#hold(typeof item === "string" ? item : new Uint8Array(item), messageBytes, until);
+        const forwarded = this.#tap.upstreamMessage(item);
+        if (forwarded instanceof Promise) {
+          this.#hold(messageBytes, forwarded);
           return "held";
         }
-        this.#forward(item, messageBytes);
+        this.#forward(forwarded, messageBytes);
       }
     } catch (thrown) {
       return { thrown };
@@ -309,11 +309,11 @@ export class DownPump {
     this.bytes += messageBytes;
   }
 
-  #hold(message: Message, messageBytes: number, until: Promise<void>): void {
+  #hold(messageBytes: number, until: Promise<Message>): void {
     this.#held = true;
     this.#valve.close(HELD);
     until.then(
-      () => this.#release(message, messageBytes),
+      (message) => this.#release(message, messageBytes),
       (thrown: unknown) => {
         this.#held = false;
         this.#released({ thrown });

@@ -86,6 +86,16 @@ export class Session implements SocketHandler, UpstreamHandler {
     if (this.#draining) this.drain();
   }
 
+  /**
+   * Goes on with a client that was accepted before, and is not read at the moment.
+   * @param messages that came from it meanwhile
+   */
+  takeOver(socket: Socket, messages: readonly Message[]): void {
+    this.opened(socket);
+    for (const message of messages) this.message(message);
+    if (this.#up?.paused !== true) socket.resume();
+  }
+
   message(message: Message): void {
     this.#client.heard = true;
     if (this.#phase !== "open" || this.#up === null) {
@@ -153,9 +163,7 @@ export class Session implements SocketHandler, UpstreamHandler {
     if (this.#phase === "open" && this.#socket !== null) this.#drainIfQuiet();
   }
 
-  /**
-   * Ends the session now and tells the client why. Without effect on one that is ending already.
-   */
+  /** Ends it now and tells the client why. Without effect on one that is ending already. */
   fail(error: GatewayError): void {
     this.#fail(error, "gateway");
   }
@@ -291,7 +299,7 @@ export class Session implements SocketHandler, UpstreamHandler {
 
   /** Nothing is relayed from here on. */
   #end(stage: SessionStage): void {
-    const { tap, clock } = this.#options;
+    const { tap, clock, upstream } = this.#options;
     this.#phase = "ending";
     this.#record.stage = stage;
     this.#record.graceful = this.#record.error === null && tap.turnsRunning === 0;
@@ -300,7 +308,9 @@ export class Session implements SocketHandler, UpstreamHandler {
     this.#record.dropForClient(this.#down.dropped);
     this.#record.drop("session_ended", this.#up?.held ?? 0);
     this.#up?.stop();
-    this.#readOnlyForClose();
+    // From here on it is read only to see its close frame.
+    upstream.resume();
+    upstream.attach(this);
     const ended = () => {
       this.#tapEnded = true;
       this.#finish();
@@ -313,13 +323,6 @@ export class Session implements SocketHandler, UpstreamHandler {
     }
     if (until === undefined) this.#tapEnded = true;
     else until.then(ended, ended);
-  }
-
-  /** From here on the upstream is read only to see its close frame. */
-  #readOnlyForClose(): void {
-    const { upstream } = this.#options;
-    upstream.resume();
-    upstream.attach(this);
   }
 
   #discard(): void {

@@ -14,7 +14,7 @@ import { GatewayError } from "../errors.ts";
 import type { Endpoint, Provider } from "../provider/provider.ts";
 import { allowsMethod, allowsPath } from "./allow_list.ts";
 import type { Health, Upstream } from "./health.ts";
-import { servesModel } from "./model_map.ts";
+import { type KnownModel, servesModel } from "./model_map.ts";
 import { methodsOf, type Route } from "./resolve.ts";
 import type { Slot, Tier } from "./table.ts";
 
@@ -31,8 +31,7 @@ export interface Candidate extends Slot {
 /** What the choice depends on beside the route. */
 export interface ChoiceOptions {
   readonly health: Pick<Health, "obstacle" | "rests" | "refusal">;
-  /** As the caller names it; null: not known yet, or none. */
-  readonly model: string | null;
+  readonly model: KnownModel;
   /** Who made what the request is about, and alone knows it; null: anybody will do. */
   readonly maker: Upstream | null;
   /** Whether the provider takes the caller's credential. */

@@ -9,6 +9,7 @@
 
 import type { CredentialConfig, ProviderConfig } from "../config/config.ts";
 import type { ProviderType } from "../exchange.ts";
+import { decidesByModel } from "./model_map.ts";
 
 /** A provider with one of its keys. */
 export interface Slot {
@@ -32,6 +33,8 @@ export interface Pool {
   readonly slots: readonly Slot[];
   /** No fallback before the others, then by priority. */
   readonly tiers: readonly Tier[];
+  /** Whether the model of a request decides which of them may be asked. */
+  readonly decidesByModel: boolean;
 }
 
 /** What is served under one host and prefix. */
@@ -139,7 +142,8 @@ function poolOf(type: ProviderType, providers: readonly ProviderConfig[]): Pool 
   const byRank = Map.groupBy(providers, rankOf);
   const ranks = [...byRank.keys()].sort((a, b) => b - a);
   const tiers = ranks.map((rank) => tierOf(byRank.get(rank) ?? []));
-  return { type, providers, slots: tiers.flatMap(({ slots }) => slots), tiers };
+  const slots = tiers.flatMap((tier) => tier.slots);
+  return { type, providers, slots, tiers, decidesByModel: decidesByModel(providers) };
 }
 
 function rankOf(provider: ProviderConfig): number {

@@ -27,7 +27,7 @@ import {
 
 /** An accepted WebSocket; also the `data` of Bun's, which saves an object a session. */
 class BunSocket implements Socket {
-  readonly handler: SocketHandler;
+  handler: SocketHandler;
   #socket: ServerWebSocket<BunSocket> | null = null;
 
   constructor(handler: SocketHandler) {
@@ -43,6 +43,10 @@ class BunSocket implements Socket {
 
   close(code: number | null, reason: string): void {
     this.#socket?.close(code ?? 1005, reason);
+  }
+
+  handOver(handler: SocketHandler): void {
+    this.handler = handler;
   }
 
   /** Lets go of Bun's socket, so that whoever still holds this one does not keep that alive. */

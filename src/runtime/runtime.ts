@@ -29,6 +29,8 @@ export interface Socket {
    * any more: to keep a hold on it, wait until `bufferedBytes` is 0.
    */
   close(code: number | null, reason: string): void;
+  /** From now on `handler` is told what happens; `opened` is not repeated. */
+  handOver(handler: SocketHandler): void;
   /**
    * Drops the connection and what is buffered, without a close frame. `closed` follows with 1006.
    */

@@ -26,6 +26,8 @@ describe("reportUnavailable()", () => {
     "health_check: {enabled: true}",
     "circuit_breaker: {failures: 3}",
     provider("allowed_endpoints: []"),
+    provider("models: {a: b}"),
+    provider("allowed_models: []"),
     provider("egress_proxy: 'http://u:p@h:1'"),
     provider("connection: {max_idle: 0, idle_timeout: 5s}"),
     "http_cache: {enabled: false}",
@@ -45,17 +47,9 @@ describe("reportUnavailable()", () => {
   });
 
   test.each([
-    [provider("models: {a: b}"), "1 providers[0].models"],
-    [provider("allowed_models: [a]"), "1 providers[0].allowed_models"],
-    [provider("allowed_models: []"), "1 providers[0].allowed_models"],
-    [provider("allowed_models:"), "1 providers[0].allowed_models"],
-  ])("refuses %p", (text, place) => {
-    expect(problemsOf(text)).toEqual([`${place}: is not available in this version yet`]);
-  });
-
-  test.each([
     "allowed_endpoints",
     "allowed_methods",
+    "allowed_models",
     "allowed_origins",
     "required_headers",
     "param_whitelist",

@@ -179,7 +179,7 @@ providers:
   - type: opnai
     endpoint: ftp://x
   - type: openai
-    allowed_models: [a]
+    allowed_models:
     api_key: $KEY
 workers: 2
 `;
@@ -195,7 +195,8 @@ workers: 2
       '11 providers[0].type: must be one of openai, anthropic, gemini, forward, not "opnai"',
       "12 providers[0].endpoint: must be a host, host:port or URL without query and password, " +
         'not "ftp://x"',
-      "14 providers[1].allowed_models: is not available in this version yet",
+      "14 providers[1].allowed_models: has no value: leave it out for no restriction, or say " +
+        "what is allowed",
       "15 providers[1].api_key: write ${KEY} for the variable KEY, or $$KEY for the text itself",
       "16 workers: is given twice; the first is on line 3",
       '- admin_port: must be a whole number from 0 to 65535, not "x" ' +

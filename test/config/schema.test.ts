@@ -184,7 +184,7 @@ test("ROOT_KEYS give keys their defaults, and say what is not available", () => 
     meaning: "connecting to the upstream",
     available: true,
   });
-  expect(rows.find(({ path }) => path === "providers[].models")?.available).toBe(false);
+  expect(rows.find(({ path }) => path === "workers")?.available).toBe(false);
   expect(rows.some(({ path }) => path === "apis.*.base_url")).toBe(true);
 });
 

@@ -33,6 +33,7 @@ const REQUESTED: RequestedTurn = {
   speed: null,
   includeUsage: false,
   background: false,
+  previousResponseId: null,
   duplicate: null,
 };
 const BODY = utf8.encode(

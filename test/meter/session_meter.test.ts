@@ -606,7 +606,13 @@ describe("createSessionMeter() admits turns", () => {
     const frame = create("a", { service_tier: "flex", max_output_tokens: 9 });
     up(tap, frame);
     const frameBytes = JSON.stringify(frame).length;
-    const asked = { model: "a", serviceTier: "flex", frameBytes, outputTokensMax: 9 };
+    const asked = {
+      requestedModel: "a",
+      model: "a",
+      serviceTier: "flex",
+      frameBytes,
+      outputTokensMax: 9,
+    };
     expect(world.admission.asked).toEqual([asked]);
     const realtime = open("openai_realtime");
     down(realtime.tap, { type: "session.created", session: { model: "rt-1" } });
@@ -682,7 +688,13 @@ describe("createSessionMeter() admits turns", () => {
     const { world, tap } = open("openai_realtime");
     down(tap, { type: "session.created", session: { model: "rt-1" } });
     down(tap, { type: "response.created", response: { id: "r1" } });
-    const asked = { model: "rt-1", serviceTier: null, frameBytes: 0, outputTokensMax: null };
+    const asked = {
+      requestedModel: null,
+      model: "rt-1",
+      serviceTier: null,
+      frameBytes: 0,
+      outputTokensMax: null,
+    };
     expect([world.admission.asked, world.admission.charged]).toEqual([[], [asked]]);
   });
 

@@ -5,7 +5,13 @@ import type { EndedSignal, StartedSignal } from "../../src/provider/provider.ts"
 import { RecordingReservation } from "../support/reservation.ts";
 
 const NOTHING = new RecordingReservation();
-const ASKED = { model: null, serviceTier: null, frameBytes: 0, outputTokensMax: null };
+const ASKED = {
+  requestedModel: null,
+  model: null,
+  serviceTier: null,
+  frameBytes: 0,
+  outputTokensMax: null,
+};
 
 function requested(model: string, lane: string | null = null): TurnRequest {
   const unsaid = { serviceTier: null, requestedTier: null, outputTokensMax: null, warmup: false };

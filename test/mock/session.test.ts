@@ -152,5 +152,6 @@ class SlowSocket implements Socket {
   pause(): void {}
   resume(): void {}
   close(): void {}
+  handOver(): void {}
   terminate(): void {}
 }

@@ -49,20 +49,30 @@ test.each([
   [["gemini-2.5-*"], "models/gemini-2.5-flash", true],
   [["models/gemini-2.5-flash"], "models/gemini-2.5-flash", true],
 ] as const)("requireModel() with %p takes %p: %p", (models, model, isAllowed) => {
-  const error = refused(() => requireModel(restricted({ models }), model));
+  const error = refused(() => requireModel(restricted({ models }), model === null ? [] : [model]));
   expect(error?.code ?? null).toBe(isAllowed ? null : "model_not_allowed");
 });
 
+test("requireModel() takes a model that is listed under any of its names", () => {
+  const list = restricted({ models: ["fast"] });
+  requireModel(list, ["gpt-5-mini", "fast"]);
+  expect(refused(() => requireModel(list, ["other", "gpt-5-mini"]))?.message).toBe(
+    'This token may not be used for the model "other", only for: fast',
+  );
+});
+
 test("requireModel() names the model and the list", () => {
-  const message = refused(() => requireModel(restricted({ models: ["a", "b*"] }), 'x"y'))?.message;
+  const message = refused(() =>
+    requireModel(restricted({ models: ["a", "b*"] }), ['x"y']),
+  )?.message;
   expect(message).toBe('This token may not be used for the model "x\\"y", only for: a, b*');
-  const without = refused(() => requireModel(restricted({ models: ["a"] }), null));
+  const without = refused(() => requireModel(restricted({ models: ["a"] }), []));
   expect(without?.message).toBe("This token may not be used without naming a model, only for: a");
 });
 
 test("requireModel() keeps long names and lists out of its message", () => {
   const models = Array.from({ length: 100 }, (_, at) => `model-${at}-${"m".repeat(190)}`);
-  const error = refused(() => requireModel(restricted({ models }), "x".repeat(100_000)));
+  const error = refused(() => requireModel(restricted({ models }), ["x".repeat(100_000)]));
   expect(error?.message.length).toBeLessThan(500);
 });
 
@@ -108,7 +118,11 @@ test.each([
   "of a token with %p and a project with %p, %p is refused by %p",
   (token, project, name, by) => {
     const asks = [
-      [() => requireModel(both({ models: token }, { models: project }), name), "model_not_allowed"],
+      [
+        () =>
+          requireModel(both({ models: token }, { models: project }), name === null ? [] : [name]),
+        "model_not_allowed",
+      ],
       [() => requireTier(both({ tiers: token }, { tiers: project }), name), "tier_blocked"],
       [
         () => requireEndpoint(both({ endpoints: token }, { endpoints: project }), name ?? "", "/x"),
@@ -131,7 +145,7 @@ test.each([
 test("what has no lists may be used for everything", () => {
   for (const none of [[], restricted({})]) {
     requireEndpoint(none, "/v1/responses", "/v1/responses");
-    requireModel(none, null);
+    requireModel(none, []);
     requireTier(none, "priority");
   }
 });

@@ -12,6 +12,7 @@ describe("anthropicRequest()", () => {
       speed: "fast",
       includeUsage: false,
       background: false,
+      previousResponseId: null,
       duplicate: null,
     });
   });

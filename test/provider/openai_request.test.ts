@@ -23,6 +23,7 @@ describe("openaiRequest()", () => {
       speed: null,
       includeUsage: false,
       background: true,
+      previousResponseId: null,
       duplicate: null,
     });
   });

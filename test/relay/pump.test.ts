@@ -91,6 +91,7 @@ describe("DownPump", () => {
     expect(upstream.received).toEqual(["not held"]);
     ledger.resolve();
     await ledger.promise;
+    await Promise.resolve();
     expect(client.received.map(String)).toEqual(["a", "1,2", "b", "c"]);
     expect(upstream.paused).toBe(false);
   });

@@ -338,6 +338,7 @@ describe("Session and its tap", () => {
     expect(client.closeFrame).toBeNull();
     ledger.resolve();
     await ledger.promise;
+    await Promise.resolve();
     settle();
     expect(client.received[0]).toBe("terminal");
     expect(client.closeFrame).toEqual(expected);

@@ -102,7 +102,8 @@ describe("choose() orders", () => {
     const providers = [of("one", { priority: 1, allowedModels: ["a"] }), of("any")];
     expect(names(providers, { model: "a" })).toEqual(["one", "any"]);
     expect(names(providers, { model: "b" })).toEqual(["any"]);
-    expect(names(providers, { model: null })).toEqual(["one", "any"]);
+    expect(names(providers, { model: undefined })).toEqual(["one", "any"]);
+    expect(names(providers, { model: null })).toEqual(["any"]);
   });
 
   test("what is not healthy not at all, and a fallback in its place", () => {

@@ -24,11 +24,20 @@ export class MeterWorld {
   readonly reports: MeterReport[] = [];
   /** Of the sessions. */
   readonly admission = new RecordingAdmission();
+  /** The client's names of models, by the upstream's, where they differ. */
+  readonly aliases = new Map<string, string>();
   /** Of the exchanges. */
   reservation = new RecordingReservation();
 
   session(dialect: MeterDialect): SessionMeterOptions {
-    return { ...this.#base(), context: CONTEXT, dialect, admission: this.admission };
+    return {
+      ...this.#base(),
+      context: CONTEXT,
+      dialect,
+      admission: this.admission,
+      callerModel: (name) => this.aliases.get(name) ?? name,
+      sessionModel: null,
+    };
   }
 
   body(
@@ -43,6 +52,7 @@ export class MeterWorld {
       kind,
       requested,
       decidedServiceTier: requested?.serviceTier ?? null,
+      sentModel: requested?.model ?? null,
       reservation: this.reservation,
       bodyBytesMax: 1 << 20,
     };

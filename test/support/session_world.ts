@@ -41,9 +41,10 @@ export class RecordingTap implements SessionTap {
     return said ?? message;
   }
 
-  upstreamMessage(message: Message): Promise<void> | undefined {
+  upstreamMessage(message: Message): Message | Promise<Message> {
     this.fromUpstream.push(message);
-    return this.onUpstream(message);
+    const kept = typeof message === "string" ? message : new Uint8Array(message);
+    return this.onUpstream(message)?.then(() => kept) ?? message;
   }
 
   end(): undefined {

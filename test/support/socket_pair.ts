@@ -108,6 +108,10 @@ export class MemorySocket implements Socket {
     this.#end(code ?? 1005, reason, false);
   }
 
+  handOver(handler: SocketHandler): void {
+    this.#handler = handler;
+  }
+
   terminate(): void {
     if (this.#closed) return;
     this.terminated = true;

@@ -1,0 +1,286 @@
+/**
+ * A client that is accepted before it is known which upstream it stays with: its first message
+ * says.
+ *
+ *     accepted ──first message──▶ choose, dial ──▶ session
+ *        └──▶ ended: it left, said nothing, or nobody is there for it
+ *
+ * Owns: the wait, what came meanwhile, and handing all of it over to the session.
+ * Does not own: dialling (`gateway_dial.ts`), relaying (`relay/session.ts`).
+ * Invariant: no message is lost or seen twice. Its place among the open sessions goes on to the
+ * session, or is given back, once. Nothing goes upstream before the session judged it.
+ */
+
+import { asGatewayError, GatewayError } from "./errors.ts";
+import type { Message } from "./exchange.ts";
+import { noteRefusal } from "./gateway_admission.ts";
+import {
+  type Admitted,
+  type Asked,
+  type Candidates,
+  type GatewayParts,
+  reportInternal,
+} from "./gateway_arrival.ts";
+import { DialedInVain, dialFirst } from "./gateway_dial.ts";
+import { type Agreement, type Allowance, LiveSession } from "./gateway_session.ts";
+import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
+import { cutReason, newErrorEvent } from "./relay/close.ts";
+import { ClientGone } from "./relay/forward.ts";
+import type { LiveExchange } from "./relay/live.ts";
+import type { UpstreamHandler } from "./relay/upstream_socket.ts";
+import type { Candidate } from "./route/choose.ts";
+import type { Timer } from "./runtime/clock.ts";
+import type { Socket, SocketHandler } from "./runtime/runtime.ts";
+
+export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
+  readonly id: string;
+  readonly transport = "websocket";
+  readonly projectId: string;
+  readonly tokenId: string | null;
+  readonly issuedAtMs: number | null;
+  readonly provider: string;
+  readonly endpoint: string;
+  readonly startedAtMs: number;
+  readonly remoteAddress: string;
+  readonly turns = 0;
+  readonly #parts: GatewayParts;
+  readonly #admitted: Admitted;
+  readonly #allowance: Allowance;
+  /** Ends what is being dialled. */
+  readonly #left = new AbortController();
+  /** An upstream that agreed, as long as another one may have to take its place; null: none yet. */
+  #agreed: Agreement | null;
+  #socket: Socket | null = null;
+  /** What the client sent so far. */
+  #messages: Message[] = [];
+  /** Whether the session has taken over, or there will be none. */
+  #isOver = false;
+  #error: GatewayError | null = null;
+  #timer: Timer | null = null;
+
+  /** @param agreed an upstream that was dialled already; null: the first message decides */
+  constructor(
+    parts: GatewayParts,
+    admitted: Admitted,
+    allowance: Allowance,
+    agreed: Agreement | null,
+  ) {
+    const { principal, connection, candidates } = admitted;
+    const { provider, endpoint } = candidates[0];
+    this.#parts = parts;
+    this.#admitted = admitted;
+    this.#allowance = allowance;
+    this.#agreed = agreed;
+    this.id = admitted.id;
+    this.projectId = principal.projectId;
+    this.tokenId = principal.tokenId;
+    this.issuedAtMs = principal.issuedAtMs;
+    this.provider = (agreed?.candidate ?? candidates[0]).provider.name;
+    this.endpoint = endpoint.name;
+    this.startedAtMs = parts.clock.nowMs();
+    this.remoteAddress = connection.remoteAddress;
+    const { firstFrameMs, idleMs } = provider.timeouts;
+    const waitMs = agreed === null ? firstFrameMs : idleMs;
+    if (waitMs > 0) this.#timer = parts.clock.after(waitMs, () => this.#waitedInVain());
+  }
+
+  // The client's side.
+
+  opened(socket: Socket): void {
+    this.#socket = socket;
+    if (this.#error !== null) {
+      this.#tell(this.#error);
+      return;
+    }
+    const upstream = this.#agreed?.dialed.socket;
+    upstream?.resume();
+    upstream?.attach(this);
+  }
+
+  message(message: Message): void {
+    if (this.#isOver) return;
+    this.#messages.push(typeof message === "string" ? message : new Uint8Array(message));
+    if (this.#messages.length > 1) return;
+    // Those of the same read still come.
+    this.#socket?.pause();
+    this.#timer?.cancel();
+    try {
+      this.#decide(message);
+    } catch (thrown) {
+      this.#refuse(thrown);
+    }
+  }
+
+  drained(): void {}
+
+  ponged(): void {}
+
+  closed(code: number): void {
+    this.#left.abort();
+    this.#ended(code);
+  }
+
+  // The side of an upstream that agreed already, where it speaks first, or leaves.
+
+  upstreamReadable(): void {
+    if (this.#agreed?.dialed.socket.hasMore === true) this.#goOn(this.#agreed, null);
+  }
+
+  upstreamDrained(): void {}
+
+  upstreamEnded(): void {
+    if (this.#agreed !== null) this.#goOn(this.#agreed, null);
+  }
+
+  // From outside.
+
+  end(error: GatewayError): void {
+    if (this.#isOver) return;
+    this.#error ??= error;
+    this.#left.abort();
+    if (this.#socket !== null) this.#tell(this.#error);
+  }
+
+  drain(): void {
+    this.end(new GatewayError("draining"));
+  }
+
+  /** The client was not accepted after all. */
+  abandon(): void {
+    this.closed(1006);
+  }
+
+  #waitedInVain(): void {
+    const message = missingFirstMessage(this.#admitted.candidates[0].endpoint.dialect);
+    this.end(
+      this.#agreed === null
+        ? new GatewayError("first_frame_timeout", { message })
+        : new GatewayError("idle_timeout"),
+    );
+  }
+
+  /** @throws GatewayError why nobody is there for what the message asks for */
+  #decide(first: Message): void {
+    const { candidates, decidesByModel, chooseFor } = this.#admitted;
+    const asked = readFirstMessage(candidates[0].endpoint.dialect, first);
+    const agreed = this.#agreed;
+    if (agreed !== null) {
+      const maker = this.#makerOf(asked);
+      if (maker === null || isSame(maker, agreed.candidate)) this.#goOn(agreed, asked.model);
+      else this.#dial([maker], asked.model);
+      return;
+    }
+    const isOpen = decidesByModel || asked.previousResponseId !== null;
+    this.#dial(isOpen ? chooseFor(asked) : candidates, asked.model);
+  }
+
+  /**
+   * Who made the response that a message goes on from; null: none, or nobody who could be asked.
+   * Any other upstream tells the client that it does not know the response, so that it sends all
+   * of the conversation again.
+   */
+  #makerOf(asked: Asked): Candidate | null {
+    const { affinity } = this.#parts;
+    const { principal, chooseFor } = this.#admitted;
+    const { previousResponseId } = asked;
+    if (previousResponseId === null) return null;
+    if (affinity.find(principal.projectId, previousResponseId) === null) return null;
+    try {
+      return chooseFor(asked)[0];
+    } catch {
+      return null;
+    }
+  }
+
+  #dial(candidates: Candidates, model: string | null): void {
+    dialFirst(this.#parts, this.#admitted, candidates, this.#left.signal).then(
+      (agreement) => {
+        if (this.#isOver || this.#error !== null) agreement.dialed.socket.terminate();
+        else this.#dialed(agreement, model);
+      },
+      (thrown: unknown) => {
+        if (this.#agreed === null) this.#refuse(thrown);
+        else this.#goOn(this.#agreed, model);
+      },
+    );
+  }
+
+  #dialed(agreement: Agreement, model: string | null): void {
+    try {
+      // Dialling takes time, in which the token may have been revoked.
+      this.#parts.authenticator.recheck(this.#admitted.principal);
+    } catch (thrown) {
+      agreement.dialed.socket.terminate();
+      this.#refuse(thrown);
+      return;
+    }
+    const other = this.#agreed;
+    // Its end is no news any more.
+    this.#agreed = null;
+    other?.dialed.socket.terminate();
+    this.#goOn(agreement, model);
+  }
+
+  /** From here on everything is the session's. */
+  #goOn(agreement: Agreement, model: string | null): void {
+    const socket = this.#socket;
+    if (this.#isOver || socket === null) return;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    const live = new LiveSession(this.#parts, this.#admitted, this.#allowance, agreement, model);
+    this.#parts.live.replace(live);
+    socket.handOver(live.session);
+    live.session.takeOver(socket, this.#messages);
+  }
+
+  #refuse(thrown: unknown): void {
+    if (thrown instanceof ClientGone) return;
+    const error = thrown instanceof DialedInVain ? thrown.closing : asGatewayError(thrown);
+    noteRefusal(this.#parts, this.#admitted.principal, error);
+    reportInternal(this.#parts, this.id, error);
+    this.end(error);
+  }
+
+  #tell(error: GatewayError): void {
+    const socket = this.#socket;
+    if (socket === null) return;
+    const { provider } = this.#admitted.candidates[0];
+    if (provider.type === "openai") socket.send(newErrorEvent(error));
+    socket.close(error.closeCode, cutReason(error.closeReason));
+  }
+
+  #ended(code: number): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#agreed?.dialed.socket.terminate();
+    const { log, metrics, clock, live } = this.#parts;
+    live.remove(this);
+    this.#allowance.place.release();
+    const result = this.#error === null ? "completed" : "failed";
+    metrics.count("sluice_sessions_total", [
+      this.provider,
+      metrics.modelLabel(null),
+      result,
+      String(code),
+    ]);
+    log(result === "completed" ? "relay_completed" : "relay_failed", {
+      session_id: this.id,
+      transport: this.transport,
+      provider: this.provider,
+      endpoint: this.endpoint,
+      stage: this.#error === null ? "downstream" : "gateway",
+      reason: this.#error?.message,
+      code: this.#error?.code,
+      close_code_downstream: code,
+      dropped_frames: this.#messages.length,
+      turns: this.turns,
+      duration_ms: clock.nowMs() - this.startedAtMs,
+      graceful: this.#error === null,
+    });
+  }
+}
+
+function isSame(one: Candidate, other: Candidate): boolean {
+  return one.provider === other.provider && one.apiKey === other.apiKey;
+}
