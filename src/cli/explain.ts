@@ -76,7 +76,7 @@ export function explain(config: Config, asked: string, model: string | null): Ex
       `${asked} is ${route.endpoint.name} of ${route.pool.type}.`,
       ...asking(route, options),
       ...others(config, table, request, route),
-      `The first would be sent to ${url}`,
+      `The first would be sent to ${url}${credentialOf(first)}`,
     ];
     return { text: `${lines.join("\n")}\n`, isTaken: true };
   } catch (thrown) {
@@ -180,6 +180,13 @@ function nameOf({ provider, apiKey }: Slot): string {
   if (apiKeys.length < 2) return name;
   const number = apiKeys.findIndex(({ key }) => key === apiKey) + 1;
   return `${name}, key ${number} of ${apiKeys.length}`;
+}
+
+/** What there is to say of the credential that goes there. */
+function credentialOf({ provider: { type, authValue }, apiKey }: Slot): string {
+  if (type === "forward") return " with the caller's own credential";
+  if (apiKey !== null || authValue !== null) return "";
+  return " with the project's own credential, since none is configured";
 }
 
 /** The providers that host, path and protocol rule out. */

@@ -53,6 +53,24 @@ describe("explain()", () => {
     ]);
   });
 
+  test("says whose credential goes there, where it is none of the configuration", () => {
+    const sentTo = (changes: Partial<ProviderConfig>) =>
+      said("POST /v1/responses", [of("main", changes)])
+        .at(-1)
+        ?.split("/v1/responses")[1];
+    expect([
+      sentTo({ apiKeys: [{ key: "sk-secret", weight: 1 }] }),
+      sentTo({ authValue: "" }),
+      sentTo({}),
+      sentTo({ type: "forward" }),
+    ]).toEqual([
+      "",
+      "",
+      " with the project's own credential, since none is configured",
+      " with the caller's own credential",
+    ]);
+  });
+
   test("says of each other provider why not", () => {
     const lines = said(
       "POST https://gw.example/team/v1/responses",
