@@ -11,9 +11,12 @@
 
 import { GatewayError } from "./errors.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import { decodeUtf8, encodeUtf8 } from "./lib/encoding.ts";
+import { renameInAnswer } from "./provider/model_field.ts";
 import { givenSecret } from "./provider/openai_client_secret.ts";
 import type { UpstreamAnswer } from "./relay/forward.ts";
 import type { Candidate } from "./route/choose.ts";
+import type { ModelNames } from "./route/model_map.ts";
 
 /** The session that was asked for comes back in it, with its instructions and tools. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
@@ -24,6 +27,7 @@ const ANSWER_MS_MAX = 30_000;
 type SecretParts = Pick<GatewayParts, "clientSecrets" | "clock">;
 
 /**
+ * @param names of the models that were asked for, which the answer is to have
  * @returns the very answer where it gives no key, else with our secret in the key's place
  * @throws GatewayError `upstream_unreadable`, `upstream_timeout`, `upstream_closed`
  * @throws ClientGone
@@ -32,6 +36,7 @@ export async function keepProvidersKey(
   parts: SecretParts,
   { principal }: Pick<Admitted, "principal">,
   { endpoint, provider }: Pick<Candidate, "endpoint" | "provider">,
+  { renamesAnswers, toCaller }: Pick<ModelNames, "renamesAnswers" | "toCaller">,
   answer: UpstreamAnswer,
 ): Promise<UpstreamAnswer> {
   const { status } = answer;
@@ -45,7 +50,9 @@ export async function keepProvidersKey(
     const own = await parts.clientSecrets.make(principal, secret, expiresAtMs).catch(tooLong);
     const body = given.replacedBy(own);
     if (body === null) throw unreadable("It holds the key for a browser in an unknown place");
-    return answerWith(answer, body);
+    if (!renamesAnswers) return answerWith(answer, body);
+    const renamed = renameInAnswer(endpoint.dialect, decodeUtf8(body), toCaller);
+    return answerWith(answer, encodeUtf8(renamed));
   } catch (thrown) {
     answer.abort();
     answer.done();

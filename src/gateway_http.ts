@@ -118,7 +118,14 @@ class HttpExchange implements LiveExchange {
       this.#meter = this.#openMeter(this.#reservation, body);
       const { answer, body: sent } = await this.#upstreams.ask(body, this.#meter);
       this.#held?.release();
-      const own = await keepProvidersKey(this.#parts, this.#admitted, this.#candidate, answer);
+      const { names } = sent;
+      const own = await keepProvidersKey(
+        this.#parts,
+        this.#admitted,
+        this.#candidate,
+        names,
+        answer,
+      );
       return await this.#answer(own, sent);
     } catch (thrown) {
       this.#endMeter(thrown);

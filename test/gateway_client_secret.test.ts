@@ -6,6 +6,7 @@ import { GatewayError } from "../src/errors.ts";
 import { keepProvidersKey } from "../src/gateway_client_secret.ts";
 import { openai } from "../src/provider/openai.ts";
 import type { UpstreamAnswer } from "../src/relay/forward.ts";
+import { ModelNames } from "../src/route/model_map.ts";
 import { openIdentity } from "./support/identity.ts";
 import { providerConfig } from "./support/provider_config.ts";
 
@@ -49,11 +50,18 @@ class Answer implements UpstreamAnswer {
   }
 }
 
-function keep(answer: UpstreamAnswer, path = GIVING, caller = principal): Promise<UpstreamAnswer> {
+function keep(
+  answer: UpstreamAnswer,
+  path = GIVING,
+  caller = principal,
+  asked: readonly string[] = [],
+): Promise<UpstreamAnswer> {
   const endpoint = openai.endpoint("POST", path);
   if (endpoint === null) throw new Error(`There is no ${path}`);
-  const provider = providerConfig({ name: "first" });
-  return keepProvidersKey(node, { principal: caller }, { endpoint, provider }, answer);
+  const provider = providerConfig({ name: "first", models: new Map([["voice", "gpt-realtime"]]) });
+  const names = new ModelNames(provider);
+  for (const model of asked) names.toUpstream(model);
+  return keepProvidersKey(node, { principal: caller }, { endpoint, provider }, names, answer);
 }
 
 async function refusal(answer: Answer, caller = principal): Promise<unknown> {
@@ -124,6 +132,17 @@ describe("keepProvidersKey()", () => {
     const { value } = await new Response(own.body).json();
     const { clientSecret } = await node.clientSecrets.open(value);
     expect(clientSecret).toEqual({ provider: "first", key: inner });
+  });
+
+  test("gives models the names that the caller used, and none other", async () => {
+    const body = BODY.replace('"é": 1', '"é": 1, "model" : "gpt-realtime"');
+    const read = async (asked: string[]) => {
+      const own = await keep(new Answer(body), GIVING, principal, asked);
+      const text = await new Response(own.body).text();
+      return text.replace(JSON.parse(text).value, KEY);
+    };
+    expect(await read(["voice"])).toBe(body.replace("gpt-realtime", "voice"));
+    expect(await read(["gpt-realtime"])).toBe(body);
   });
 
   test("says what broke off", async () => {

@@ -36,10 +36,15 @@ const SESSION_MODELS: readonly Place[] = [
   ["session", "input_audio_transcription", "model"],
 ];
 
+/** The same around a request for a key, and in its answer. In the beta the session is the body. */
+const SESSION_BODY: readonly Place[] = [
+  MODEL,
+  ...SESSION_MODELS,
+  ["input_audio_transcription", "model"],
+];
+
 /** In the bodies of requests. Absent: at the top. */
-const IN_REQUESTS: Places = {
-  openai_realtime: [MODEL, ...SESSION_MODELS, ["input_audio_transcription", "model"]],
-};
+const IN_REQUESTS: Places = { openai_realtime: SESSION_BODY };
 
 /** In the messages of clients. */
 const IN_MESSAGES: Places = {
@@ -51,6 +56,7 @@ const IN_MESSAGES: Places = {
 /** In an answer that is one JSON object. Absent: at the top. */
 const IN_BODIES: Places = {
   gemini_generate: [["modelVersion"]],
+  openai_realtime: SESSION_BODY,
 };
 
 /** In the events of a stream, and in the messages of upstreams. Absent: at the top. */

@@ -34,8 +34,9 @@ beforeAll(async () => {
     type: openai
     endpoint: ${provider.url}
     api_key: sk-upstream-secret-0002
+    models: { voice: gpt-realtime-2 }
 auth_keys: [${STATIC_KEY}]`;
-  const config = openaiConfig(provider.url, other.slice(1));
+  const config = openaiConfig(provider.url, `    models: { voice: gpt-realtime-2 }${other}`);
   node = await startNode({ config });
   second = await startNode({ config, dataDir: node.dataDir });
 });
@@ -173,6 +174,21 @@ describe("a client secret", () => {
       authorization: `Bearer ${await secretOf(token)}`,
     });
     expect(JSON.parse(other.body).error.code).toBe("model_not_allowed");
+  });
+
+  test("opens a session whose model has another name upstream", async () => {
+    const token = await mint("--model", "voice");
+    const answer = await post(token, GIVING, { session: { ...SESSION, model: "voice" } });
+    const asked = new TextDecoder().decode(provider.requests.at(-1)?.body);
+    expect(JSON.parse(asked)).toEqual({ session: SESSION });
+    const { value, session } = await answer.json();
+    expect(session.model).toBe("voice");
+    for (const query of ["?model=voice", ""]) {
+      const page = await open(value, node, query);
+      await turn(page);
+      page.close();
+    }
+    expect(await usageEvents(node, 2, ["--token", tokenId(token)])).toHaveLength(2);
   });
 
   test("counts for the limits of its token", async () => {
