@@ -142,6 +142,18 @@ export function socketSuite(name: string, runtime: Runtime, gaps: readonly Gap[]
   });
 
   describe(`${name}: messages`, () => {
+    check("go to the handler that the socket was handed over to", async () => {
+      const { client, side } = await session();
+      const next = new Accepted();
+      side.onMessage = (_, socket) => socket.handOver(next);
+      client.write(clientFrame(1, "one"), clientFrame(1, "two"));
+      await client.until(() => next.messages.length === 1);
+      expect([side.messages, next.messages]).toEqual([["one"], ["two"]]);
+      client.write(clientFrame(8, new Uint8Array([3, 232])));
+      await client.until(() => next.closes.length === 1);
+      expect([side.closes, next.closes]).toEqual([[], [[1000, "", false]]]);
+    });
+
     check("arrive in order, with their type, from any fragmentation", async () => {
       const { client, side } = await session();
       client.write(

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 
 import type { Mock } from "../../src/mock/mock.ts";
 import { type Node, startNode, startProvider, usageEvents } from "./harness.ts";
+import { rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 const RESPONSES = "/v1/responses";
@@ -302,6 +303,29 @@ describe("a session whose first message decides", () => {
     node.kill("SIGTERM");
     expect(await client.closed).toMatchObject({ code: 1012 });
     expect(await node.exited).toBe(0);
+  });
+
+  test.each(["no JSON", '{"model":"a","model":"b"}'])("is closed over %s", async (message) => {
+    await start(provider("openai", "one", one, ", allowed_models: [gpt-5]"));
+    const client = await open();
+    client.send(message);
+    expect(JSON.parse(await client.next()).status).toBe(400);
+    expect(await client.closed).toMatchObject({ code: 1008 });
+    expect(one.requests).toHaveLength(0);
+  });
+
+  test("undoes the dial when the client leaves", async () => {
+    const silent = await rawUpstream(() => {});
+    await start(provider("gemini", "one", { ...one, url: silent.url }, ""));
+    const client = await connect(node.url, `${LIVE}?key=${token}`, {});
+    client.send(JSON.stringify({ setup: { model: "models/g" } }));
+    await node.logged(({ event }) => event === "relay_dial_start");
+    client.terminate();
+    await node.logged(({ event, reason }) => {
+      return event === "relay_dial_failed" && String(reason).includes("left");
+    });
+    await node.logged(({ event }) => event === "relay_completed");
+    silent.stop();
   });
 
   test("takes messages that came before the upstream agreed, in order", async () => {

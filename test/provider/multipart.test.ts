@@ -57,6 +57,20 @@ describe("MultipartFields", () => {
     expect(find([bytes]).values).toEqual(new Map([["model", "whisper-1"]]));
   });
 
+  test("says where a value stands in the body, at every split", () => {
+    const empty = part('content-disposition: form-data; name="model"', "");
+    for (const body of [FILE + MODEL + END, MODEL + END, empty + END]) {
+      const bytes = utf8.encode(body);
+      for (let at = 0; at <= bytes.length; at++) {
+        const fields = find([bytes.subarray(0, at), bytes.subarray(at)]);
+        const { start, end } = fields.spanOf("model") ?? { start: 0, end: -1 };
+        const value = new TextDecoder().decode(bytes.subarray(start, end));
+        if (value !== fields.values.get("model")) throw new Error(`Split at ${at}: "${value}"`);
+      }
+    }
+    expect(find([utf8.encode(FILE + END)]).spanOf("model")).toBeNull();
+  });
+
   test("finds it byte by byte", () => {
     const bytes = Array.from(utf8.encode(FILE + MODEL + END), (byte) => Uint8Array.of(byte));
     expect(find(bytes).values.get("model")).toBe("whisper-1");

@@ -34,6 +34,18 @@ test("LiveExchanges counts sessions by token, and requests as exchanges only", (
   expect([live.size, live.sessions, live.sessionsOf("t")]).toEqual([2, 1, 1]);
 });
 
+test("LiveExchanges.replace() puts another one in the place of the same session", () => {
+  const live = new LiveExchanges();
+  exchange(live, { id: "a", tokenId: "x" });
+  const after = { ...exchange(new LiveExchanges(), { id: "a", tokenId: "x" }), turns: 3 };
+  live.replace(after);
+  expect([live.size, live.sessions, live.sessionsOf("x"), live.get("a")?.turns]).toEqual([
+    1, 1, 1, 3,
+  ]);
+  live.remove(after);
+  expect([live.size, live.sessions, live.sessionsOf("x")]).toEqual([0, 0, 0]);
+});
+
 test("LiveExchanges.endWhere() ends those that match and leaves the others", () => {
   const live = new LiveExchanges();
   exchange(live, { id: "a", tokenId: "x" });

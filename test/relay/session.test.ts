@@ -639,3 +639,30 @@ test("a session whose upgrade failed closes its upstream and ends", () => {
   expect(upstream.closeFrame?.code).toBe(1001);
   expect(outcomes).toHaveLength(1);
 });
+
+test("Session.takeOver() goes on with what came before it, in order, and reads again", () => {
+  const { session, client, upstream, settle } = openSession({ unopened: true });
+  client.open(session);
+  client.pause();
+  session.takeOver(client, ["a", "b"]);
+  client.clientSends("c");
+  settle();
+  expect(upstream.received).toEqual(["a", "b", "c"]);
+  expect(client.paused).toBe(false);
+});
+
+test("Session.takeOver() leaves a client unread whose message the tap holds back", async () => {
+  const { session, client, upstream, tap, settle } = openSession({ unopened: true });
+  client.open(session);
+  const admitted = Promise.withResolvers<void>();
+  tap.onClient = () => admitted.promise;
+  client.pause();
+  session.takeOver(client, ["a"]);
+  expect(client.paused).toBe(true);
+  admitted.resolve();
+  await admitted.promise;
+  await Promise.resolve();
+  settle();
+  expect(upstream.received).toEqual(["a"]);
+  expect(client.paused).toBe(false);
+});
