@@ -7,9 +7,12 @@
  *
  * Owns: the wait, what came meanwhile, and handing all of it over to the session.
  * Does not own: dialling (`gateway_dial.ts`), relaying (`relay/session.ts`).
- * Invariant: no message is lost or seen twice. Its place among the open sessions goes on to the
- * session, or is given back, once. Nothing goes upstream before the session judged it.
+ * Invariant: no message is lost or seen twice, and what waits is bounded. Its place among the open
+ * sessions goes on to the session, or is given back, once. Nothing goes upstream before the session
+ * judged it.
  */
+
+import { Buffer } from "node:buffer";
 
 import { asGatewayError, GatewayError } from "./errors.ts";
 import type { Message } from "./exchange.ts";
@@ -53,6 +56,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   #socket: Socket | null = null;
   /** What the client sent so far. */
   #messages: Message[] = [];
+  #waitingBytes = 0;
   /** Whether the session has taken over, or there will be none. */
   #isOver = false;
   #error: GatewayError | null = null;
@@ -100,9 +104,11 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   message(message: Message): void {
     if (this.#isOver) return;
     this.#messages.push(typeof message === "string" ? message : new Uint8Array(message));
+    this.#waitingBytes += Buffer.byteLength(message);
+    const { frameQueueBytesMax } = this.#parts.config.limits;
+    // Not before: that a client leaves shows only while it is read.
+    if (frameQueueBytesMax > 0 && this.#waitingBytes > frameQueueBytesMax) this.#socket?.pause();
     if (this.#messages.length > 1) return;
-    // Those of the same read still come.
-    this.#socket?.pause();
     this.#timer?.cancel();
     try {
       this.#decide(message);

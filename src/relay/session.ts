@@ -87,7 +87,7 @@ export class Session implements SocketHandler, UpstreamHandler {
   }
 
   /**
-   * Goes on with a client that was accepted before, and is not read at the moment.
+   * Goes on with a client that was accepted before, and may not be read at the moment.
    * @param messages that came from it meanwhile
    */
   takeOver(socket: Socket, messages: readonly Message[]): void {
