@@ -7,7 +7,7 @@
  * Invariant: of those that were dialled at most one is left open.
  */
 
-import type { RetryCause } from "./config/config.ts";
+import type { ProviderConfig, RetryCause } from "./config/config.ts";
 import type { GatewayError } from "./errors.ts";
 import {
   type Admitted,
@@ -30,7 +30,7 @@ import { headerValues } from "./relay/handshake.ts";
 import { injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { Candidate } from "./route/choose.ts";
 import { ModelNames, queryWithModel } from "./route/model_map.ts";
-import { causeOfStatus } from "./route/retry_cause.ts";
+import { causeOfStatus, isOfKey } from "./route/retry_cause.ts";
 import { upstreamPath, upstreamRoute } from "./route/target.ts";
 
 /** None of them agreed. */
@@ -80,10 +80,14 @@ export async function dialFirst(
 ): Promise<Agreement> {
   // Each candidate has its own, inherited where it says nothing; the first one's is the plan.
   const { retry } = candidates[0].provider;
-  const attempts = candidates.slice(0, Math.max(1, retry.attempts));
+  /** Those of which no key would do better. */
+  const failed = new Set<ProviderConfig>();
+  let attemptsLeft = Math.max(1, retry.attempts);
   let last: DialedInVain | null = null;
-  for (const candidate of attempts) {
-    if (!parts.health.enter(candidate)) continue;
+  for (const candidate of candidates) {
+    if (attemptsLeft === 0) break;
+    if (failed.has(candidate.provider) || !parts.health.enter(candidate)) continue;
+    attemptsLeft -= 1;
     try {
       const dialed = await dialCandidate(parts, admitted, candidate, signal);
       parts.health.answered(candidate, 101, null);
@@ -95,10 +99,12 @@ export async function dialFirst(
       if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
       noteFailure(parts, candidate, thrown);
       last = new DialedInVain(thrown, candidate);
-      if (!mayHelp(thrown, retry.on)) break;
+      const cause = causeOf(thrown);
+      if (cause === null || !retry.on.includes(cause)) break;
+      if (!isOfKey(cause, thrown)) failed.add(candidate.provider);
     }
   }
-  throw last ?? parts.health.refusal(attempts);
+  throw last ?? parts.health.refusal(candidates);
 }
 
 /** What a failed dial says about the upstream. */
@@ -115,13 +121,7 @@ function noteFailure(
   health.answered(candidate, failure.status, retryAfter);
 }
 
-/** Whether another candidate may do better; a refusal of the request itself stays one. */
-function mayHelp(failure: DialFailed | DialRefused, causes: readonly RetryCause[]): boolean {
-  const cause = causeOf(failure);
-  return cause !== null && causes.includes(cause);
-}
-
-/** Null: none that `retry.on` can name. */
+/** Null: none that `retry.on` can name; a refusal of the request itself stays one. */
 function causeOf(failure: DialFailed | DialRefused): RetryCause | null {
   if (failure instanceof DialFailed) return failure.kind === "timeout" ? "timeout" : "connect";
   return causeOfStatus(failure.status);

@@ -19,12 +19,12 @@ import {
 import { type RequestBody, requestFor } from "./gateway_request.ts";
 import type { BodyMeter } from "./meter/body_meter.ts";
 import { BETA_HEADER } from "./provider/fast_mode.ts";
-import { forward, type UpstreamAnswer } from "./relay/forward.ts";
+import { forward, requestTimedOut, type UpstreamAnswer } from "./relay/forward.ts";
 import { injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import { peekBody } from "./relay/peek.ts";
 import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
-import { causeOfError, causeOfStatus } from "./route/retry_cause.ts";
+import { causeOfError, causeOfStatus, isOfKey } from "./route/retry_cause.ts";
 import { upstreamRoute, upstreamUrl } from "./route/target.ts";
 
 /** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
@@ -69,6 +69,7 @@ export class Upstreams {
   #renewCredential: UpstreamRequestOptions["renewCredential"] = null;
   /** Failures of those that were asked before. */
   readonly #failures: unknown[] = [];
+  readonly #startMs: number;
 
   /** @param signal ends what is being asked */
   constructor(parts: GatewayParts, admitted: Admitted, signal: AbortSignal) {
@@ -78,6 +79,7 @@ export class Upstreams {
     this.#signal = signal;
     this.candidate = candidate;
     this.#others = others;
+    this.#startMs = parts.clock.monotonicMs();
   }
 
   /** What the request asks for is known, and with it who may be asked. */
@@ -94,8 +96,10 @@ export class Upstreams {
    */
   async ask(first: RequestBody, meter: BodyMeter | null): Promise<Answered> {
     let last = await this.#try(first, meter);
+    let attemptsLeft = this.candidate.provider.retry.attempts - 1;
     for (const next of this.#others) {
-      if (!this.#mayGoOn(last)) break;
+      if (attemptsLeft < 1 || !this.#mayGoOn(last)) break;
+      if (this.#failsAlike(next, last) || this.#leftMs(next) === null) continue;
       // Judged before the answer that there is is given up for it.
       const body = this.#bodyFor(next, first);
       if (body === null || !this.#parts.health.enter(next)) continue;
@@ -106,6 +110,7 @@ export class Upstreams {
       this.candidate = next;
       meter?.sentTo(contextOf(this.#admitted, next, null), body);
       last = await this.#send(body, meter);
+      attemptsLeft -= 1;
     }
     const { answer, failure, body } = last;
     if (answer === null) throw failure;
@@ -145,6 +150,20 @@ export class Upstreams {
     return !(body.body instanceof Upload) && !this.#signal.aborted;
   }
 
+  /** Whether `next` is another key of a provider of which no key would do better. */
+  #failsAlike(next: Candidate, { answer, failure }: Attempt): boolean {
+    if (next.provider !== this.candidate.provider) return false;
+    const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
+    return cause !== null && !isOfKey(cause, failure);
+  }
+
+  /** What is left of the time for the whole exchange; 0: it is not limited, null: nothing. */
+  #leftMs({ provider: { timeouts } }: Candidate): number | null {
+    if (timeouts.requestMs === 0) return 0;
+    const leftMs = timeouts.requestMs - (this.#parts.clock.monotonicMs() - this.#startMs);
+    return leftMs > 0 ? leftMs : null;
+  }
+
   /** The request as another one is to get it; null: it may not go there. */
   #bodyFor(candidate: Candidate, first: RequestBody): RequestBody | null {
     try {
@@ -181,6 +200,8 @@ export class Upstreams {
     const { clock, pools, reachability, health, affinity } = this.#parts;
     const { request, found } = this.#admitted;
     const { provider, endpoint } = this.candidate;
+    const requestMs = this.#leftMs(this.candidate);
+    if (requestMs === null) throw requestTimedOut();
     const options = await upstreamHeaderOptions(this.#parts, this.#admitted, this.candidate);
     this.#renewCredential = options.renewCredential;
     const headers = upstreamHeaders(withBetas(request.headers, body.betas), options);
@@ -197,7 +218,7 @@ export class Upstreams {
       url: upstreamUrl(provider, body.path, found.query),
       headers,
       body: body.body,
-      timeouts: provider.timeouts,
+      timeouts: { ...provider.timeouts, requestMs },
       signal: this.#signal,
       reachable: (withinMs) => reachability.check(upstreamRoute(provider), withinMs),
     });

@@ -24,6 +24,7 @@ export interface ForwardOptions {
   readonly headers: Headers;
   /** Null: the request has none. */
   readonly body: Uint8Array<ArrayBuffer> | Upload | null;
+  /** `requestMs` is what is left of it. */
   readonly timeouts: Pick<TimeoutsConfig, "requestMs" | "dialMs" | "responseHeaderMs">;
   /**
    * Ends the exchange: with a `GatewayError` as reason by our decision, with any other reason
@@ -172,7 +173,7 @@ class Attempt {
     const { requestMs, dialMs } = timeouts;
     if (requestMs > 0) {
       this.#requestTimer = clock.after(requestMs, () => {
-        this.abort(timedOut(`The request took longer than ${requestMs} ms`));
+        this.abort(requestTimedOut());
       });
     }
     if (dialMs > 0 && reachable !== null) {
@@ -198,6 +199,11 @@ class Attempt {
       this.abort(timedOut("The upstream did not accept a connection in time"));
     }
   }
+}
+
+/** `timeouts.request` is over. */
+export function requestTimedOut(): GatewayError {
+  return timedOut("The request took longer than timeouts.request allows");
 }
 
 function timedOut(message: string): GatewayError {

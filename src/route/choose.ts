@@ -49,8 +49,9 @@ type Obstacle = "credential" | "endpoint" | "method" | "model" | "circuit_open" 
 const DRAWS_MAX = 12;
 
 /**
- * The candidates, best first; as many as the first one's `retry.attempts`, where there are. What
- * another upstream would not know goes to its maker alone, or nowhere.
+ * The candidates, best first: of as many providers as the first one's `retry.attempts`, and no more
+ * keys of each, so that there are enough whether a key fails or all of its provider. What another
+ * upstream would not know goes to its maker alone, or nowhere.
  * @throws GatewayError `endpoint_not_found`, `method_not_allowed`, `model_not_allowed`,
  * `circuit_open` or `no_healthy_provider`: the reason why there is none
  */
@@ -103,23 +104,32 @@ class Choice {
 
   /** Takes from a tier as many as are wanted. */
   #take(tier: Tier, isEligible: (slot: Slot) => boolean): void {
-    for (;;) {
-      const [first] = this.#chosen;
-      if (first !== undefined && this.#chosen.length >= first.provider.retry.attempts) return;
+    while (!this.#hasEnough()) {
       const slot = draw(tier, isEligible, this.#options.random);
       if (slot === null) return;
       this.#chosen.push(slot);
     }
   }
 
+  #hasEnough(): boolean {
+    const wanted = this.#wanted();
+    const providers = new Set(this.#chosen.map(({ provider }) => provider)).size;
+    return providers >= wanted || this.#chosen.length >= wanted * this.#route.pool.providers.length;
+  }
+
+  /** Of providers, and of the keys of each. */
+  #wanted(): number {
+    return Math.max(1, this.#chosen[0]?.provider.retry.attempts ?? 1);
+  }
+
   #isFree(slot: Slot): boolean {
-    const isChosen = this.#chosen.some(
-      (one) =>
-        one === slot ||
-        // With the project's key in their place, those of the configuration are all the same.
-        (one.provider === slot.provider && this.#options.hasOwnKey(slot.provider)),
-    );
-    return !isChosen && this.#mayServe(slot);
+    const same = this.#chosen.filter((one) => one.provider === slot.provider);
+    if (same.length > 0) {
+      // With the project's key in their place, those of the configuration are all the same.
+      const isOne = this.#options.hasOwnKey(slot.provider);
+      if (isOne || same.length >= this.#wanted() || same.includes(slot)) return false;
+    }
+    return this.#mayServe(slot);
   }
 
   #mayServe(slot: Slot): boolean {

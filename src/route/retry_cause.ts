@@ -1,7 +1,8 @@
 /**
- * Which failures of an upstream are reasons to ask another one.
+ * Which failures of an upstream are reasons to ask another one, and whom.
  *
- * Owns: failures as `retry.on` names them. Does not own: whether there is another one.
+ * Owns: failures as `retry.on` names them, and whose they are. Does not own: whether there is
+ * another one.
  */
 
 import type { RetryCause } from "../config/config.ts";
@@ -28,4 +29,15 @@ export function causeOfError(thrown: unknown): RetryCause | null {
   // It may have begun before it broke off, like one that answers 502.
   if (thrown.code === "upstream_closed") return "5xx";
   return NOT_SENT.includes(thrown.code) ? "connect" : null;
+}
+
+/**
+ * Whether a failure is one key's alone, so that another key of the provider may do better. Every
+ * other failure is all of its provider's.
+ * @param thrown what ended the request before any answer; null: there is an answer
+ */
+export function isOfKey(cause: RetryCause, thrown: unknown): boolean {
+  if (cause === "429") return true;
+  // There was no credential to send.
+  return thrown instanceof GatewayError && thrown.code === "upstream_auth_failed";
 }

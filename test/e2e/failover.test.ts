@@ -172,6 +172,43 @@ describe("a session is dialled at the next one", () => {
   });
 });
 
+describe("a provider with several keys", () => {
+  const three = ", api_keys: [{key: sk-1}, {key: sk-2}, {key: sk-3}]";
+  const withKeys = (name: string, url: string, more: string) =>
+    `  - {name: ${name}, type: openai, endpoint: "${url}"${three}${more}}\n`;
+
+  test.each(["", ", is_fallback: true"])(
+    "that is gone leaves attempts for the other one (%s)",
+    async (rank) => {
+      const [gone, good] = [await behaving(() => {}), await simulated()];
+      await gone.stop();
+      const dead = withKeys("dead", gone.url, ", priority: 1");
+      const token = await start(`providers:\n${dead}${provider("good", good.url, rank)}`);
+      const seen: string[] = [];
+      for (let count = 0; count < 4; count += 1) seen.push(takenBy(await ask(token)));
+      expect(seen).toEqual(["good", "good", "good", "good"]);
+      const headers = { authorization: `Bearer ${token}` };
+      (await connect(node.url, "/v1/responses", headers)).close();
+    },
+  );
+
+  test("has the next key asked where one is busy, before a fallback", async () => {
+    const busy = answer("429 Too Many Requests");
+    const keyed = await behaving((socket, text) => {
+      socket.write(/bearer sk-1/i.test(text) ? busy : answer("200 OK", "", ANSWER));
+    });
+    const good = await simulated();
+    const token = await start(
+      `providers:\n${withKeys("keyed", keyed.url, "")}` +
+        provider("good", good.url, ", is_fallback: true"),
+    );
+    for (let count = 0; count < 10; count += 1) {
+      expect(takenBy(await ask(token))).toBe("keyed");
+    }
+    expect(keyed.received()).toContain("sk-1");
+  });
+});
+
 describe("a 429", () => {
   test("lets its key rest for as long as retry-after says", async () => {
     let isBusy = true;
@@ -218,6 +255,25 @@ describe("timeouts", () => {
       504,
       "upstream_timeout",
     ]);
+  });
+
+  test("request bounds all attempts together", async () => {
+    const [one, other] = [await behaving(() => {}), await behaving(() => {})];
+    const token = await start(`timeouts: {request: 600ms}\n${bothOf(one.url, other.url)}`);
+    const startMs = performance.now();
+    expect((await ask(token)).status).toBe(504);
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(other.asked()).toBe(0);
+  });
+
+  test("request leaves the next one what the one before did not use", async () => {
+    const [one, other] = [await behaving(() => {}), await behaving(() => {})];
+    const config = "timeouts: {request: 800ms, response_header: 500ms}\n";
+    const token = await start(config + bothOf(one.url, other.url));
+    const startMs = performance.now();
+    expect((await ask(token)).status).toBe(504);
+    const tookMs = performance.now() - startMs;
+    expect([tookMs > 750, tookMs < 950, other.asked()]).toEqual([true, true, 1]);
   });
 
   test("request cuts what runs after it, and the turn is recorded", async () => {

@@ -86,6 +86,27 @@ describe("choose() orders", () => {
     }
   });
 
+  test("keys of one provider without using up what is for others", () => {
+    const retry = { attempts: 2, on: [] };
+    const providers = [
+      of("many", { retry, apiKeys: keys(1, 1, 1, 1, 1, 1, 1, 1), weight: 8 }),
+      of("one", { retry }),
+      of("fallback", { retry, isFallback: true }),
+    ];
+    const random = new Prng(5);
+    for (let round = 0; round < 200; round += 1) {
+      const chosen = names(providers, { random: () => random.next() });
+      const ofMany = chosen.filter((name) => name.startsWith("many"));
+      expect(new Set(chosen).size).toBe(chosen.length);
+      expect(new Set(chosen.map((name) => name.split(" ")[0])).size).toBe(2);
+      expect(ofMany.length).toBeLessThanOrEqual(2);
+    }
+    expect(names(providers.slice(0, 1))).toHaveLength(2);
+    expect(
+      names([of("once", { retry: { attempts: 1, on: [] }, apiKeys: keys(1, 1) })]),
+    ).toHaveLength(1);
+  });
+
   test("a weight of 0 last", () => {
     const providers = [of("zero", { weight: 0 }), of("some")];
     for (const value of [0, 0.5, 0.999]) {

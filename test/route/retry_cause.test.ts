@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 
+import type { RetryCause } from "../../src/config/config.ts";
 import { GatewayError } from "../../src/errors.ts";
-import { causeOfError, causeOfStatus } from "../../src/route/retry_cause.ts";
+import { causeOfError, causeOfStatus, isOfKey } from "../../src/route/retry_cause.ts";
 
 test.each([
   [200, null],
@@ -29,5 +30,18 @@ describe("causeOfError()", () => {
 
   test("is null for what is no refusal of ours", () => {
     expect(causeOfError(new Error("gone"))).toBeNull();
+  });
+});
+
+describe("isOfKey()", () => {
+  test.each<[RetryCause, unknown, boolean]>([
+    ["429", null, true],
+    ["5xx", null, false],
+    ["connect", new GatewayError("upstream_unreachable"), false],
+    ["connect", new GatewayError("circuit_open"), false],
+    ["connect", new GatewayError("upstream_auth_failed"), true],
+    ["timeout", new GatewayError("upstream_timeout"), false],
+  ])("of %s and %p is told from both", (cause, thrown, expected) => {
+    expect(isOfKey(cause, thrown)).toBe(expected);
   });
 });
