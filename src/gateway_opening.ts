@@ -126,16 +126,18 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     this.#ended(code);
   }
 
-  // The side of an upstream that agreed already, where it speaks first, or leaves.
+  // The side of an upstream that agreed already, where it speaks first, or leaves. While another
+  // one is dialled in its place, it has to wait.
 
   upstreamReadable(): void {
-    if (this.#agreed?.dialed.socket.hasMore === true) this.#goOn(this.#agreed, null);
+    const agreed = this.#agreed;
+    if (agreed?.dialed.socket.hasMore === true && !this.#isDialling) this.#goOn(agreed, null);
   }
 
   upstreamDrained(): void {}
 
   upstreamEnded(): void {
-    if (this.#agreed !== null) this.#goOn(this.#agreed, null);
+    if (this.#agreed !== null && !this.#isDialling) this.#goOn(this.#agreed, null);
   }
 
   // From outside.
@@ -154,6 +156,10 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   /** The client was not accepted after all. */
   abandon(): void {
     this.closed(1006);
+  }
+
+  get #isDialling(): boolean {
+    return this.#messages.length > 0;
   }
 
   #waitedInVain(): void {
