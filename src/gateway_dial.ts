@@ -8,7 +8,7 @@
  */
 
 import type { ProviderConfig, RetryCause } from "./config/config.ts";
-import type { GatewayError } from "./errors.ts";
+import { GatewayError } from "./errors.ts";
 import {
   type Admitted,
   type Candidates,
@@ -30,7 +30,7 @@ import { headerValues } from "./relay/handshake.ts";
 import { injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { Candidate } from "./route/choose.ts";
 import { ModelNames, queryWithModel } from "./route/model_map.ts";
-import { causeOfStatus, isOfKey } from "./route/retry_cause.ts";
+import { causeOfError, causeOfStatus, isOfKey } from "./route/retry_cause.ts";
 import { upstreamPath, upstreamRoute } from "./route/target.ts";
 
 /** None of them agreed. */
@@ -69,7 +69,7 @@ export class DialedInVain extends Error {
  * Dials the candidates in turn. A failed dial goes on to the next; the last one's counts.
  * @param signal ends what is being dialled: the client is gone
  * @throws DialedInVain
- * @throws GatewayError none of them may be dialled, or there is no credential
+ * @throws GatewayError none of them may be dialled, or there is no credential for the last one
  * @throws ClientGone
  */
 export async function dialFirst(
@@ -83,7 +83,7 @@ export async function dialFirst(
   /** Those of which no key would do better. */
   const failed = new Set<ProviderConfig>();
   let attemptsLeft = Math.max(1, retry.attempts);
-  let last: DialedInVain | null = null;
+  let last: DialedInVain | GatewayError | null = null;
   for (const candidate of candidates) {
     if (attemptsLeft === 0) break;
     if (failed.has(candidate.provider) || !parts.health.enter(candidate)) continue;
@@ -94,17 +94,32 @@ export async function dialFirst(
       parts.affinity.sent(admitted.id, candidate);
       return { candidate, dialed };
     } catch (thrown) {
-      if (!(thrown instanceof DialFailed) && !(thrown instanceof DialRefused)) throw thrown;
-      reportDialFailure(parts, admitted, candidate, thrown);
-      if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
-      noteFailure(parts, candidate, thrown);
-      last = new DialedInVain(thrown, candidate);
+      last = failureOf(parts, admitted, candidate, thrown);
       const cause = causeOf(thrown);
       if (cause === null || !retry.on.includes(cause)) break;
       if (!isOfKey(cause, thrown)) failed.add(candidate.provider);
     }
   }
   throw last ?? parts.health.refusal(candidates);
+}
+
+/**
+ * What came of asking one of them, with its health and the log told.
+ * @throws whatever `thrown` is that is about none of them
+ */
+function failureOf(
+  parts: GatewayParts,
+  admitted: Admitted,
+  candidate: Candidate,
+  thrown: unknown,
+): DialedInVain | GatewayError {
+  // There is no credential to send; another one may have its own.
+  if (thrown instanceof GatewayError && causeOfError(thrown) !== null) return thrown;
+  if (!(thrown instanceof DialFailed) && !(thrown instanceof DialRefused)) throw thrown;
+  reportDialFailure(parts, admitted, candidate, thrown);
+  if (thrown instanceof DialFailed && thrown.kind === "aborted") throw new ClientGone();
+  noteFailure(parts, candidate, thrown);
+  return new DialedInVain(thrown, candidate);
 }
 
 /** What a failed dial says about the upstream. */
@@ -122,9 +137,9 @@ function noteFailure(
 }
 
 /** Null: none that `retry.on` can name; a refusal of the request itself stays one. */
-function causeOf(failure: DialFailed | DialRefused): RetryCause | null {
+function causeOf(failure: unknown): RetryCause | null {
   if (failure instanceof DialFailed) return failure.kind === "timeout" ? "timeout" : "connect";
-  return causeOfStatus(failure.status);
+  return failure instanceof DialRefused ? causeOfStatus(failure.status) : causeOfError(failure);
 }
 
 /** Dials once more where a credential that was refused has been replaced. */

@@ -172,6 +172,19 @@ describe("a session is dialled at the next one", () => {
   });
 });
 
+test("one without a credential leaves requests and sessions to the next", async () => {
+  const [bare, good] = [await simulated(), await simulated()];
+  const key = 'api_key: "$(exit 1)", priority: 1';
+  const token = await start(
+    `providers:\n  - {name: bare, type: openai, endpoint: "${bare.url}", ${key}}\n` +
+      provider("good", good.url),
+  );
+  const headers = { authorization: `Bearer ${token}` };
+  (await connect(node.url, "/v1/responses", headers)).close();
+  expect(takenBy(await ask(token))).toBe("good");
+  expect(bare.requests).toEqual([]);
+});
+
 describe("a provider with several keys", () => {
   const three = ", api_keys: [{key: sk-1}, {key: sk-2}, {key: sk-3}]";
   const withKeys = (name: string, url: string, more: string) =>
