@@ -10,6 +10,7 @@ import type { Message } from "../src/exchange.ts";
 import { decideServiceTier } from "../src/policy/service_tier.ts";
 import { DEFAULT_SERVICE_TIER_POLICY } from "../src/policy/service_tier_policy.ts";
 import { Limiter } from "../src/policy/limiter.ts";
+import { messageReaderOf } from "../src/provider/dialect.ts";
 import type { MeterDialect } from "../src/provider/provider.ts";
 import { readTiers, writeTier } from "../src/provider/tier_field.ts";
 import { systemClock } from "../src/runtime/clock.ts";
@@ -72,12 +73,23 @@ const MESSAGES: readonly Policed[] = [
     aim: QUIET,
   },
   {
-    operation: "Gemini Live text",
+    operation: "8 KiB audio, Gemini Live",
     dialect: "gemini_live",
-    messages: variants((index) => {
-      const turns = [{ role: "user", parts: [{ text: `Hello ${index}` }] }];
-      return JSON.stringify({ clientContent: { turns, turnComplete: true } });
-    }),
+    messages: variants((index) => liveInput({ audio: { data: audioOf(index), mimeType: PCM } })),
+    aim: QUIET,
+  },
+  {
+    operation: "8 KiB audio, Gemini Live, binary",
+    dialect: "gemini_live",
+    messages: variants((index) =>
+      utf8.encode(liveInput({ audio: { data: audioOf(index), mimeType: PCM } })),
+    ),
+    aim: QUIET,
+  },
+  {
+    operation: "Gemini Live text with escapes",
+    dialect: "gemini_live",
+    messages: variants((index) => liveInput({ text: `He said: "${index}"\n` })),
     aim: QUIET,
   },
   {
@@ -92,6 +104,12 @@ const MESSAGES: readonly Policed[] = [
   },
 ];
 
+const PCM = "audio/pcm;rate=16000";
+
+function liveInput(realtimeInput: object): string {
+  return JSON.stringify({ realtimeInput });
+}
+
 function variants(write: (index: number) => Message): Message[] {
   return Array.from({ length: VARIANTS }, (_, index) => write(index));
 }
@@ -100,8 +118,11 @@ function audioOf(index: number): string {
   return "ABCDEFGHIJKLMNOP".charAt(index).repeat(8192);
 }
 
+/** All that a session does to know what a client's message asks for. */
 function police(dialect: MeterDialect, message: Message): void {
-  for (const { field, tier } of readTiers(dialect, "message", message).asks) {
+  const { asks, isQuiet } = readTiers(dialect, "message", message);
+  if (!isQuiet) messageReaderOf(dialect)?.clientSignal(message);
+  for (const { field, tier } of asks) {
     const decision = decideServiceTier(DEFAULT_SERVICE_TIER_POLICY, {
       tier,
       model: "gpt-5.5",

@@ -72,7 +72,7 @@ function policedTap(
   return {
     clientMessage(message) {
       const policed = tiers.police(message);
-      const until = meter.clientMessage(policed.message, policed.tiers);
+      const until = meter.clientMessage(policed.message, policed.tiers, policed.isQuiet);
       return until === undefined ? policed.message : until.then(() => policed.message);
     },
     upstreamMessage(message) {

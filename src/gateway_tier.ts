@@ -58,6 +58,8 @@ interface PolicedMessage {
   readonly message: Message;
   /** Of the message, else those that the session holds; null: it named none. */
   readonly tiers: Tiers | null;
+  /** Whether it means nothing to the session's meter either. */
+  readonly isQuiet: boolean;
 }
 
 /**
@@ -217,11 +219,11 @@ export class SessionTiers {
   police(asked: Message): PolicedMessage {
     const dialect = this.#dialect;
     if (this.#whitelist.size > 0) requireParams(this.#whitelist, asked);
-    if (dialect === "none") return { message: asked, tiers: null };
+    if (dialect === "none") return { message: asked, tiers: null, isQuiet: false };
     const message = this.#names.isTrivial
       ? asked
       : renameInMessage(dialect, asked, this.#names.toUpstream);
-    const { model, sessionModel, asks, ...read } = readTiers(dialect, "message", message);
+    const { model, sessionModel, asks, isQuiet, ...read } = readTiers(dialect, "message", message);
     if (sessionModel !== null) this.#requireMove(sessionModel);
     for (const transcription of read.transcriptionModels) this.#requireModel(transcription);
     if (dialect === "openai_responses") this.#model ??= model;
@@ -242,7 +244,7 @@ export class SessionTiers {
     if (standing.length > 0) this.#stands(standing);
     else this.#judgeStanding(held, sessionModel !== null, message);
     if (sessionModel !== null) this.#moveTo(sessionModel);
-    return { message: policed, tiers: tiers ?? this.#standing.at(-1) ?? null };
+    return { message: policed, tiers: tiers ?? this.#standing.at(-1) ?? null, isQuiet };
   }
 
   #requireMove(model: string): void {

@@ -283,13 +283,14 @@ describe("SessionTiers", () => {
     expect(police(tiers, CREATE)).toEqual({
       message: '{"service_tier": "flex","type":"response.create" ,"model":"gpt-5.5"}',
       tiers: { requested: "fast", decided: "flex" },
+      isQuiet: false,
     });
   });
 
   test("gives the very message back where nothing is asked for", () => {
     const tiers = new World(FILTER).session("openai_responses");
     const bytes = new TextEncoder().encode('{"type":"response.create","model":"m"}');
-    expect(police(tiers, bytes)).toEqual({ message: bytes, tiers: null });
+    expect(police(tiers, bytes)).toEqual({ message: bytes, tiers: null, isQuiet: false });
     expect(police(tiers, bytes).message).toBe(bytes);
   });
 

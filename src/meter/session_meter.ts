@@ -1,15 +1,13 @@
 /**
  * The meter of a WebSocket session: sees every message, and writes a row for every turn.
  *
- * Owns: what each signal of the provider's reader does to the turn table and the ledger, and the
- * counts of frames and bytes.
+ * Owns: what each signal of the provider's reader does to the turn table and the ledger.
  * Does not own: forwarding. The row of a turn is in the ledger when `upstreamMessage` returns, or
  * when the promise it returns resolves; only then may the caller forward that message.
  * Invariant: a turn's row is opened when it starts and closed once. A message that does not matter
  * costs no allocation.
  */
 
-import { Buffer } from "node:buffer";
 import type { ExchangeContext, Message, Reservation, SessionTap } from "../exchange.ts";
 import { messageReaderOf } from "../provider/dialect.ts";
 import type {
@@ -24,9 +22,10 @@ import type {
   UsageReading,
 } from "../provider/provider.ts";
 import type { AskedTurn, Charge, TurnAdmission } from "./turn_admission.ts";
-import type { MeterOptions, ParseFailure, Traffic } from "./row.ts";
+import type { MeterOptions, ParseFailure } from "./row.ts";
 import { NO_TRAFFIC, rowOf, tokensOf } from "./row.ts";
 import { type Ending, factsOf, interruption } from "./session_row.ts";
+import { TrafficCount } from "./traffic_count.ts";
 import type { Turn, TurnRequest } from "./turn.ts";
 import { TurnTable } from "./turn.ts";
 
@@ -63,8 +62,13 @@ export interface SessionMeterTap extends Omit<SessionTap, "clientMessage" | "ups
   /**
    * @param message as it goes upstream
    * @param tiers of the turns that it asks for, where a policy judged them; else as it says itself
+   * @param isQuiet whether it is known to mean nothing here, so that it need not be read
    */
-  clientMessage(message: Message, tiers?: DecidedTiers | null): Promise<void> | undefined;
+  clientMessage(
+    message: Message,
+    tiers?: DecidedTiers | null,
+    isQuiet?: boolean,
+  ): Promise<void> | undefined;
   upstreamMessage(message: Message): Promise<void> | undefined;
 }
 
@@ -87,10 +91,7 @@ class SessionMeter implements SessionMeterTap {
   #refusal: unknown = null;
   #ended = false;
   /** Since the last turn ended, or the session began. The ended turn is charged with all of it. */
-  #framesUp = 0;
-  #framesDown = 0;
-  #bytesUp = 0;
-  #bytesDown = 0;
+  readonly #traffic = new TrafficCount();
   #closing: Promise<void> | undefined;
 
   constructor(options: SessionMeterOptions) {
@@ -111,11 +112,14 @@ class SessionMeter implements SessionMeterTap {
     return this.#table.runningCount + this.#requests.length;
   }
 
-  clientMessage(message: Message, tiers: DecidedTiers | null = null): Promise<void> | undefined {
-    const bytes = byteLengthOf(message);
-    this.#framesUp++;
-    this.#bytesUp += bytes;
-    const signal = this.#reader?.clientSignal(message) ?? null;
+  clientMessage(
+    message: Message,
+    tiers: DecidedTiers | null = null,
+    isQuiet = false,
+  ): Promise<void> | undefined {
+    const bytes = this.#traffic.up(message);
+    const reader = this.#reader;
+    const signal = (isQuiet ? reader?.quietSignal : reader?.clientSignal(message)) ?? null;
     if (signal?.signal === "requested") return this.#asked(signal, tiers, bytes);
     if (signal?.signal === "other") this.#table.otherSent();
     else if (signal?.signal === "session") this.#session(signal);
@@ -123,8 +127,7 @@ class SessionMeter implements SessionMeterTap {
   }
 
   upstreamMessage(message: Message): Promise<void> | undefined {
-    this.#framesDown++;
-    this.#bytesDown += byteLengthOf(message);
+    this.#traffic.down(message);
     const signal = this.#reader?.upstreamSignal(message) ?? null;
     if (signal === null) return undefined;
     if (signal.signal === "output") {
@@ -358,7 +361,7 @@ class SessionMeter implements SessionMeterTap {
       turn.reservation = this.#charge(turn).reservation;
     }
     const durationMs = clock.monotonicMs() - turn.startedMs;
-    const facts = factsOf(turn, ending, durationMs, this.#takeTraffic(), this.#isNameless);
+    const facts = factsOf(turn, ending, durationMs, this.#traffic.take(), this.#isNameless);
     const row = rowOf(this.#options, context, facts);
     turn.reservation?.settle(tokensOf(row), row.settled_micros);
     const written = ledger.close(row);
@@ -367,24 +370,6 @@ class SessionMeter implements SessionMeterTap {
     }
     report({ event: "relay_turn_completed", row, terminal: ending.terminal });
   }
-
-  #takeTraffic(): Traffic {
-    const traffic = {
-      framesUp: this.#framesUp,
-      framesDown: this.#framesDown,
-      bytesUp: this.#bytesUp,
-      bytesDown: this.#bytesDown,
-    };
-    this.#framesUp = 0;
-    this.#framesDown = 0;
-    this.#bytesUp = 0;
-    this.#bytesDown = 0;
-    return traffic;
-  }
-}
-
-function byteLengthOf(message: Message): number {
-  return typeof message === "string" ? Buffer.byteLength(message) : message.length;
 }
 
 /** What a turn that begins with its answer has of its request. */

@@ -84,6 +84,7 @@ const RESPONSE_KEYS = [
 export const responsesReader: MessageReader = {
   turnsBegin: "at_request",
   clientSignal,
+  quietSignal: OTHER,
   upstreamSignal,
   outputOf,
 };

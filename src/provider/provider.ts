@@ -192,6 +192,8 @@ export interface MessageReader {
    * @throws GatewayError `invalid_json` or `ambiguous_json`: the message must not be forwarded
    */
   clientSignal(message: Message): TurnSignal | null;
+  /** What a client message means that was found to be quiet; absent: nothing. */
+  readonly quietSignal?: TurnSignal;
   /** What an upstream message means for the turns; null: nothing. */
   upstreamSignal(message: Message): TurnSignal | null;
   /** Whose output a message is that reads as an `OutputSignal`. */

@@ -10,7 +10,14 @@
 
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
-import { type Names, namesNone, namesOf } from "../lib/json_glance.ts";
+import {
+  glance,
+  isOtherString,
+  type Names,
+  NAMES_NONE,
+  NAMES_SOME,
+  namesOf,
+} from "../lib/json_glance.ts";
 import type { ObjectScan, Span } from "../lib/json_scan.ts";
 import { removeField, replaceValue, scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
@@ -35,6 +42,11 @@ interface TierReading {
   /** That a session is to transcribe with. */
   readonly transcriptionModels: readonly string[];
   readonly asks: readonly TierAsk[];
+  /**
+   * Whether it asks for no turn either, and means nothing to the reader of its session. That it is
+   * JSON, nobody has checked then.
+   */
+  readonly isQuiet: boolean;
 }
 
 interface TierWritten {
@@ -85,7 +97,12 @@ const GEMINI = scheme(["serviceTier", "service_tier"], {
   generationConfig: GEMINI_CONFIG,
   generation_config: GEMINI_CONFIG,
 });
-const GEMINI_LIVE = scheme(["serviceTier", "service_tier"], { setup: GEMINI });
+const LIVE_SETUP = scheme(["serviceTier", "service_tier"], { setup: GEMINI });
+const GEMINI_LIVE: Scheme = {
+  ...LIVE_SETUP,
+  // What asks for a turn is no quiet message, and may stand there once.
+  names: namesOf([...LIVE_SETUP.keys, "client_content", "clientContent"], "clientContent"),
+};
 
 /** Where a session names the model that it transcribes with: GA and beta. */
 const TRANSCRIPTIONS = ["session.audio.input.transcription.", "session.input_audio_transcription."];
@@ -111,17 +128,24 @@ const STARTS_NOTHING: ReadonlySet<string | null> = new Set([
   "output_audio_buffer.clear",
 ]);
 
-/**
- * Whose session's reader gets every message of a client next, and refuses what is not one JSON
- * object. Of a message of any other, only a scan here finds that out.
- */
-const READ_NEXT: ReadonlySet<MeterDialect> = new Set([
+/** Whose messages are read at a glance first. That one of the others is JSON is always checked. */
+const GLANCED_AT: ReadonlySet<MeterDialect> = new Set([
   "openai_responses",
   "openai_realtime",
   "gemini_live",
 ]);
 
-const NOTHING: TierReading = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
+const NOTHING: TierReading = {
+  model: null,
+  sessionModel: null,
+  transcriptionModels: [],
+  asks: [],
+  isQuiet: false,
+};
+const QUIET: TierReading = { ...NOTHING, isQuiet: true };
+
+/** The type of OpenAI's messages that ask for a turn. */
+const CREATE = "response.create";
 
 /** A tier found, with where it is in the text. */
 interface Place extends TierAsk {
@@ -140,20 +164,22 @@ interface Walk {
  * What tiers a client asks for, for which model.
  * @param message a whole request body, or one message; binary is read as UTF-8
  * @throws GatewayError `invalid_json`: not one JSON object, which of a message that names nothing
- *   here may be left to its session's reader; `ambiguous_json`: a field that decides stands there
- *   twice; `param_not_allowed`: a tier by number, which no policy can name
+ *   here may be left to others; `ambiguous_json`: a field that decides stands there twice;
+ *   `param_not_allowed`: a tier by number, which no policy can name
  */
 export function readTiers(
   dialect: MeterDialect,
   carrier: TierCarrier,
   message: Message,
 ): TierReading {
-  if (carrier === "message" && saysNothing(dialect, message)) return NOTHING;
+  const glanced = carrier === "message" ? readAtGlance(dialect, message) : null;
+  if (glanced !== null) return glanced;
   const { places, models, type } = walk(dialect, carrier, message);
   const asks = places.map(({ field, tier }) => ({ field, tier }));
   const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
   const transcriptionModels = TRANSCRIPTIONS.flatMap((prefix) => models.get(prefix) ?? []);
-  return { model: modelOf(dialect, models), sessionModel, transcriptionModels, asks };
+  const model = modelOf(dialect, models);
+  return { model, sessionModel, transcriptionModels, asks, isQuiet: false };
 }
 
 /**
@@ -200,9 +226,14 @@ function isUsualSpeed(speed: string): boolean {
   return speed.trim().toLowerCase() === "standard";
 }
 
-/** True of most messages: audio and text. A type alone decides nothing, unless it stands twice. */
-function saysNothing(dialect: MeterDialect, message: Message): boolean {
-  return READ_NEXT.has(dialect) && namesNone(message, schemeOf(dialect, "message").names);
+/** Most messages, which are audio and text, name nothing. Null: it takes a scan. */
+function readAtGlance(dialect: MeterDialect, message: Message): TierReading | null {
+  if (!GLANCED_AT.has(dialect)) return null;
+  const seen = glance(message, schemeOf(dialect, "message").names);
+  if (seen === NAMES_SOME) return null;
+  if (seen === NAMES_NONE) return QUIET;
+  const isType = dialect !== "gemini_live";
+  return isType && isOtherString(message, seen, CREATE) ? QUIET : NOTHING;
 }
 
 function walk(

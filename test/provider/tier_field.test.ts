@@ -279,25 +279,44 @@ describe("readTiers()", () => {
     expect(readTiers(dialect, carrier, text)).toMatchObject({ model, sessionModel });
   });
 
+  const NOTHING = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
   const quiet: readonly (readonly [MeterDialect, string])[] = [
     ["openai_realtime", '{"type":"input_audio_buffer.append","audio":"AAAA"}'],
     ["openai_realtime", '{ "audio": "AAAA", "type": "input_audio_buffer.append" }'],
+    ["openai_realtime", String.raw`{"type":"x","text":"he said \"go\"\n"}`],
     ["openai_responses", '{"event_id":"event_1","type":"response.cancel"}'],
-    ["gemini_live", '{"realtimeInput":{"text":"héllo"}}'],
+    ["openai_responses", '{"item":{"a":[1,-2.5e3,true,false,null]}}'],
+    ["gemini_live", '{"realtimeInput":{"text":"hello"}}'],
   ];
 
   test.each(quiet)("reads nothing in a message of %s that names nothing: %s", (dialect, text) => {
-    const nothing = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
     for (const message of [text, utf8.encode(text)]) {
-      expect(readTiers(dialect, "message", message)).toEqual(nothing);
+      expect(readTiers(dialect, "message", message)).toEqual({ ...NOTHING, isQuiet: true });
+      const reader = messageReaderOf(dialect);
+      expect(reader?.clientSignal(message) ?? null).toBe(reader?.quietSignal ?? null);
     }
   });
 
-  test.each(quiet)("leaves what is cut of %s, %s, to its reader, which refuses it", (...row) => {
+  test.each([
+    ["openai_realtime", '{"type":"response.create"}'],
+    ["openai_realtime", `{"type"${" ".repeat(30)}:${" ".repeat(30)}"response.create"}`],
+    ["openai_responses", '{"event_id":"e","type" :\n"response.create"}'],
+    ["openai_responses", '{"a":"type"}'],
+    ["gemini_live", '{"clientContent":{"turnComplete":true}}'],
+    ["gemini_live", '{"client_content":{"turnComplete":true}}'],
+  ] as const)("is not quiet about what %s takes for a turn: %s", (dialect, text) => {
+    for (const message of [text, utf8.encode(text)]) {
+      expect(readTiers(dialect, "message", message)).toEqual({ ...NOTHING, isQuiet: false });
+    }
+  });
+
+  test.each(quiet)("refuses what is cut of %s, %s, or lets its reader do it", (...row) => {
     const [dialect, text] = row;
-    for (const message of [text.slice(0, -1), utf8.encode(text.slice(0, -1))]) {
-      readTiers(dialect, "message", message);
-      const error = refusal(() => messageReaderOf(dialect)?.clientSignal(message));
+    for (const message of [text.slice(0, -2), utf8.encode(text.slice(0, -2))]) {
+      const error = refusal(() => {
+        expect(readTiers(dialect, "message", message).isQuiet).toBe(false);
+        messageReaderOf(dialect)?.clientSignal(message);
+      });
       expect(error.code).toBe("invalid_json");
     }
   });
