@@ -44,6 +44,7 @@ const CONTRACT: [ErrorCode, number | null, number | null][] = [
   ["revocations_stale", 503, 1013],
   ["limits_unavailable", 503, 1013],
   ["upstream_unreachable", 502, 1011],
+  ["upstream_unreadable", 502, null],
   ["upstream_timeout", 504, 1013],
   ["upstream_closed", 502, 1011],
   ["upstream_auth_failed", 502, 1008],
