@@ -9,7 +9,7 @@
 import { type Command, parseArguments, UsageError } from "./command.ts";
 import { explain } from "./explain.ts";
 import type { Io } from "./io.ts";
-import { problemsText, readConfig } from "./serve.ts";
+import { problemsText, readConfig, weaknesses } from "./serve.ts";
 
 export const check: Command = {
   name: "check",
@@ -37,6 +37,7 @@ async function runCheck(args: readonly string[], io: Io): Promise<number> {
   const file = values.config ?? null;
   const { config, warnings } = await readConfig(file, io);
   if (warnings.length > 0) io.stdout.write(`warning:\n${problemsText(warnings, file)}\n`);
+  for (const weakness of weaknesses(config)) io.stdout.write(`warning: ${weakness}\n`);
   const names = config.providers.map(({ name }) => name).join(", ");
   io.stdout.write(`The configuration is valid. Providers: ${names}\n`);
   if (values.explain === undefined) return 0;

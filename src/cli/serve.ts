@@ -14,6 +14,7 @@ import { loadConfig } from "../config/load.ts";
 import { ConfigError, type ConfigProblem, formatProblems } from "../config/problem.ts";
 import { LineWriter } from "../emit/line_writer.ts";
 import { createLog, type Log } from "../emit/log.ts";
+import { providerOf } from "../provider/dialect.ts";
 import { serviceTierPolicyProblems } from "../policy/service_tier_policy.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { exitNow, onSignals } from "../runtime/process.ts";
@@ -82,7 +83,7 @@ async function runServe(args: readonly string[], io: Io): Promise<number> {
 }
 
 /** What is allowed, and what somebody who means it should know. */
-function weaknesses(config: Config): string[] {
+export function weaknesses(config: Config): string[] {
   const { admin, admins, authKeys, providers } = config;
   const keys = [...authKeys, ...providers.flatMap((provider) => provider.authKeys)];
   const found: string[] = [];
@@ -95,6 +96,12 @@ function weaknesses(config: Config): string[] {
   }
   if (keys.some((key) => key.length < SECRET_LENGTH_MIN)) {
     found.push(`an auth_keys entry is shorter than ${SECRET_LENGTH_MIN} characters`);
+  }
+  for (const { name, type, allowedEndpoints } of providers) {
+    const unknown = (allowedEndpoints ?? []).filter((entry) => !providerOf(type).reaches(entry));
+    if (unknown.length === 0) continue;
+    const paths = unknown.join(", ");
+    found.push(`provider ${name}: allowed_endpoints has what ${type} has not here: ${paths}`);
   }
   if (providers.every(({ apiKeys, authValue }) => apiKeys.length === 0 && authValue === null)) {
     found.push(

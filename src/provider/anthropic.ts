@@ -36,6 +36,7 @@ export const anthropic: Provider = {
   type: "anthropic",
   endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
   has: (path) => TABLE.has(path),
+  reaches: (entry) => TABLE.reaches(entry),
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "request-id",

@@ -15,6 +15,7 @@ export const forward: Provider = {
   type: "forward",
   endpoint: () => ANY,
   has: () => true,
+  reaches: () => true,
   credentialHeaders: () => [],
   refusesCredential: () => false,
   requestIdHeader: null,

@@ -57,6 +57,7 @@ export const gemini: Provider = {
   type: "gemini",
   endpoint: find,
   has,
+  reaches,
   credentialHeaders,
   refusesCredential: (status, body) =>
     status === 401 || status === 403 || (status === 400 && body.includes("API_KEY_INVALID")),
@@ -78,6 +79,11 @@ function has(path: string): boolean {
   const call = MODEL_PATH.exec(path);
   if (call !== null) return modelEndpoint("POST", call) !== null;
   return TABLE.has(path.replace(VERSION, "/v1beta/"));
+}
+
+function reaches(entry: string): boolean {
+  const isLive = /^\/ws(?:\/google[^/]*)?\/?$/.test(entry);
+  return isLive || has(entry) || TABLE.reaches(`${entry}/`.replace(VERSION, "/v1beta/"));
 }
 
 function liveEndpoint(method: string, rpc: string): Endpoint | null {

@@ -94,6 +94,7 @@ export const openai: Provider = {
   type: "openai",
   endpoint: (method, path): Endpoint | null => TABLE.find(method, path),
   has: (path) => TABLE.has(path),
+  reaches: (entry) => TABLE.reaches(entry),
   credentialHeaders,
   refusesCredential: (status) => status === 401 || status === 403,
   requestIdHeader: "x-request-id",

@@ -226,6 +226,8 @@ export interface Provider {
   endpoint(method: string, path: string): Endpoint | null;
   /** Whether there is an endpoint of whatever method. */
   has(path: string): boolean;
+  /** Whether there is one at or below an entry of `allowed_endpoints`; `*` is any one segment. */
+  reaches(entry: string): boolean;
   /**
    * Headers that carry a credential upstream. `anthropic-beta` is a list: what it needs is added to
    * the client's own.

@@ -105,6 +105,11 @@ export class RouteTable {
     return this.#routeOf(path) !== null;
   }
 
+  /** Whether there is an endpoint at `entry` or below it, where `*` stands for one segment. */
+  reaches(entry: string): boolean {
+    return reaches(this.#root, entry.replace(/\/+$/, "").split("/"), 0);
+  }
+
   #add(route: Route): void {
     let at = this.#root;
     for (const part of route.pattern.split("/")) {
@@ -142,6 +147,18 @@ function match(at: Branch, segments: readonly string[], index: number): Route | 
   if (!isValue(segment)) return null;
   const valued = at.value === null ? null : match(at.value, segments, index + 1);
   return valued ?? (segments.slice(index).every(isValue) ? at.rest : null);
+}
+
+function reaches(at: Branch, segments: readonly string[], index: number): boolean {
+  const segment = segments[index];
+  // Every branch leads to an endpoint.
+  if (segment === undefined) return true;
+  const isAny = segment === "*";
+  const named = isAny ? [...at.literals.values()] : [at.literals.get(segment)];
+  const valued = isAny || isValue(segment) ? [at.value] : [];
+  if (at.rest !== null && valued.length > 0) return true;
+  const next = [...named, ...valued].filter((one) => one !== undefined && one !== null);
+  return next.some((one) => reaches(one, segments, index + 1));
 }
 
 /** What another server may read as the end of a segment, or as nothing, and no id contains. */

@@ -52,6 +52,16 @@ describe("sluice check", () => {
     expect(out).toContain(`${file}:2: http_cache`);
   });
 
+  test("warns of allowed endpoints that nothing is relayed to", async () => {
+    const lists = "allowed_endpoints: [/v1/responses, /v1/edits, /v1/threads/*/runs]";
+    const { code, out } = await check(PROVIDER.replace("}", `, ${lists} }`));
+    expect(code).toBe(0);
+    expect(out).toContain(
+      "warning: provider main: allowed_endpoints has what openai has not here: " +
+        "/v1/edits, /v1/threads/*/runs\n",
+    );
+  });
+
   test("says every problem with path and line, and ends with 1", async () => {
     const { code, out, err } = await check(`${PROVIDER}\nhttp_port: 99999\nhttp_prot: 1\n`);
     expect([code, out]).toEqual([1, ""]);

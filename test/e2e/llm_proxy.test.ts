@@ -179,6 +179,14 @@ describe("a provider file of llm-proxy", () => {
     expect(upstream.requests.every(({ path }) => path.startsWith("/v1/models"))).toBe(true);
   });
 
+  test("an allowed endpoint that is not relayed is named at start", async () => {
+    const line = await node.logged(
+      ({ event, reason }) => event === "configuration_warning" && /threads/.test(String(reason)),
+    );
+    expect(line["reason"]).toContain("openai has not here: /v1/threads/*/runs");
+    expect((await send("/v1/threads/t1/runs")).status).toBe(404);
+  });
+
   test("allowed_methods is 405 with those that are allowed", async () => {
     const answer = await send("/v1/models/gpt-4o", { method: "DELETE" });
     expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET"]);

@@ -60,3 +60,13 @@ describe("anthropic.has()", () => {
     expect(anthropic.has(path)).toBe(false);
   });
 });
+
+describe("anthropic.reaches()", () => {
+  test.each(["/v1", "/v1/messages"])("%s", (entry) => {
+    expect(anthropic.reaches(entry)).toBe(true);
+  });
+
+  test.each(["/v1/chat"])("not %s", (entry) => {
+    expect(anthropic.reaches(entry)).toBe(false);
+  });
+});

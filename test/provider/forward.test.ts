@@ -27,3 +27,7 @@ describe("forward.has()", () => {
     expect(forward.has(path)).toBe(true);
   });
 });
+
+test("forward.reaches() whatever an allow-list names", () => {
+  expect(forward.reaches("/any/*/path")).toBe(true);
+});

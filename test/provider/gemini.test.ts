@@ -76,3 +76,16 @@ describe("gemini.has()", () => {
     expect(gemini.has(path)).toBe(false);
   });
 });
+
+describe("gemini.reaches()", () => {
+  test.each(["/v1", "/v1/models", "/v1/models/gemini-pro:generateContent", "/v1beta", "/ws"])(
+    "%s",
+    (entry) => {
+      expect(gemini.reaches(entry)).toBe(true);
+    },
+  );
+
+  test.each(["/v1/chat", "/v1/models/g:unknown/x"])("not %s", (entry) => {
+    expect(gemini.reaches(entry)).toBe(false);
+  });
+});

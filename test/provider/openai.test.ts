@@ -107,3 +107,13 @@ describe("openai.has()", () => {
     },
   );
 });
+
+describe("openai.reaches()", () => {
+  test.each(["/v1", "/v1/audio", "/v1/models", "/v1/responses/*/cancel"])("%s", (entry) => {
+    expect(openai.reaches(entry)).toBe(true);
+  });
+
+  test.each(["/v1/edits", "/v1/fine-tunes", "/v2"])("not %s", (entry) => {
+    expect(openai.reaches(entry)).toBe(false);
+  });
+});

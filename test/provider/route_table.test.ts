@@ -94,3 +94,25 @@ test("RouteTable takes a literal before a value, and goes back where that ends n
   );
   expect(names).toEqual(["/x/fixed/other", "/x/{id}/end", "/x/*"]);
 });
+
+describe("RouteTable.reaches()", () => {
+  test.each<[string, boolean]>([
+    ["/", true],
+    ["/a", true],
+    ["/a/", true],
+    ["/a/fixed", true],
+    ["/a/some-id", true],
+    ["/a/*", true],
+    ["/a/*/b", true],
+    ["/*/fixed", true],
+    ["/c/x/y", true],
+    ["/c/*/y", true],
+    ["/b", false],
+    ["/a/x/c", false],
+    ["/a/*/c", false],
+    ["/a/x/b/more", false],
+    ["/a/..", false],
+  ])("of %s is %p", (entry, expected) => {
+    expect(TABLE.reaches(entry)).toBe(expected);
+  });
+});
