@@ -55,6 +55,7 @@ const REALTIME: readonly (readonly [string, (audio: string) => string])[] = [
   ["spaced", (audio) => `{"type": "${APPEND}", "audio": "${audio}"}`],
   ["audio first", (audio) => JSON.stringify({ audio, type: APPEND })],
 ];
+const PCM = "audio/pcm;rate=16000";
 const QUIET = "< 0.3";
 
 const MESSAGES: readonly Policed[] = [
@@ -103,8 +104,6 @@ const MESSAGES: readonly Policed[] = [
     aim: "< 10",
   },
 ];
-
-const PCM = "audio/pcm;rate=16000";
 
 function liveInput(realtimeInput: object): string {
   return JSON.stringify({ realtimeInput });
