@@ -15,7 +15,7 @@ import {
   tokenId,
   usageEvents,
 } from "./harness.ts";
-import { type Client, connect } from "./ws_client.ts";
+import { type Client, connect, rawHandshake } from "./ws_client.ts";
 
 let provider: Mock;
 let node: Node;
@@ -246,6 +246,21 @@ describe("a stored policy", () => {
       expect(event.error.code).toMatch(/^(policy_violation|ambiguous_json)$/);
       expect((await client.closed).code).toBe(1008);
     }
+    expect(received()).toEqual([]);
+  });
+
+  test("is not got past by a frame for every byte", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const client = await rawHandshake(node.url, "/v1/responses", {
+      authorization: `Bearer ${token}`,
+    });
+    const bytes = new TextEncoder().encode('{"type":"response.create","service_tier":"fast"}');
+    // FIN on the last, the opcode on the first; masked with zeros (RFC 6455, section 5.2).
+    for (const [index, byte] of bytes.entries()) {
+      const end = index === bytes.length - 1 ? 0x80 : 0;
+      client.write(Uint8Array.of(end | (index === 0 ? 1 : 0), 0x81, 0, 0, 0, 0, byte));
+    }
+    expect(await client.ended).toContain("policy_violation");
     expect(received()).toEqual([]);
   });
 
