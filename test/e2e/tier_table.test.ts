@@ -1,6 +1,6 @@
 /**
- * Every case of the service tier policy, over HTTP and over a WebSocket, by what the upstream reads:
- * the request as it came but for the one field, or nothing at all.
+ * Every case of the service tier policy, over HTTP and over a WebSocket, by what the upstream
+ * reads: the request as it came but for the one field, or nothing at all.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
