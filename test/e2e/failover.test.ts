@@ -272,21 +272,21 @@ describe("timeouts", () => {
 
   test("request bounds all attempts together", async () => {
     const [one, other] = [await behaving(() => {}), await behaving(() => {})];
-    const token = await start(`timeouts: {request: 600ms}\n${bothOf(one.url, other.url)}`);
+    const token = await start(`timeouts: {request: 1s}\n${bothOf(one.url, other.url)}`);
     const startMs = performance.now();
     expect((await ask(token)).status).toBe(504);
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(performance.now() - startMs).toBeLessThan(1_900);
     expect(other.asked()).toBe(0);
   });
 
   test("request leaves the next one what the one before did not use", async () => {
     const [one, other] = [await behaving(() => {}), await behaving(() => {})];
-    const config = "timeouts: {request: 800ms, response_header: 500ms}\n";
+    const config = "timeouts: {request: 1500ms, response_header: 1s}\n";
     const token = await start(config + bothOf(one.url, other.url));
     const startMs = performance.now();
     expect((await ask(token)).status).toBe(504);
     const tookMs = performance.now() - startMs;
-    expect([tookMs > 750, tookMs < 950, other.asked()]).toEqual([true, true, 1]);
+    expect([tookMs > 1_400, tookMs < 1_950, other.asked()]).toEqual([true, true, 1]);
   });
 
   test("request cuts what runs after it, and the turn is recorded", async () => {
