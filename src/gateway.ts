@@ -137,7 +137,8 @@ function checkCredential(
   const [authValue, key] = [currentOf(provider.authValue), currentOf(apiKey)];
   if (injectsCredential(provider) && authValue === null && key === null) return null;
   const family = providerOf(provider.type);
-  return credentialHeaders({ ...provider, authValue }, family, key, "x_api_key", "");
+  const request = { style: "x_api_key", path: provider.probe?.path ?? "" } as const;
+  return credentialHeaders({ ...provider, authValue }, family, key, request, "");
 }
 
 /** Providers with the same rule share it, so that a caller is not judged once for each of them. */

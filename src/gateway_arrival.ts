@@ -198,7 +198,7 @@ export async function upstreamHeaderOptions(
   { id, connection, principal, found }: Admitted,
   candidate: Candidate,
 ): Promise<UpstreamRequestOptions> {
-  const { provider, family, apiKey } = candidate;
+  const { provider, family, apiKey, path } = candidate;
   const { projectId, clientSecret } = principal;
   const own = await parts.credentials.credential(projectId, provider.name);
   const style = found.credentials[0]?.style ?? "authorization";
@@ -211,7 +211,7 @@ export async function upstreamHeaderOptions(
       : browserCredential(provider, clientSecret);
   return {
     provider,
-    credential: credentialHeaders(opened.policy, family, opened.key, style, projectId),
+    credential: credentialHeaders(opened.policy, family, opened.key, { style, path }, projectId),
     renewCredential: opened.renew,
     requestId: id,
     // Asked of the system, and few providers are told.

@@ -8,7 +8,7 @@
  */
 
 import type { TurnKind } from "../exchange.ts";
-import type { CredentialStyle, Endpoint, Provider } from "./provider.ts";
+import type { CredentialKind, CredentialStyle, Endpoint, Provider } from "./provider.ts";
 import { RouteTable, billed, endpoint, free, isValue } from "./route_table.ts";
 
 interface Method {
@@ -32,6 +32,8 @@ const LIVE_PATH =
   /^\/+ws\/google\.ai\.generativelanguage\.(v1(?:beta|alpha)?)\.GenerativeService\./;
 const LIVE_METHODS = ["BidiGenerateContent", "BidiGenerateContentConstrained"];
 const VERSION = /^\/v1(?:alpha)?\//;
+/** The interface that is OpenAI's. */
+const COMPATIBLE = /^\/v1(?:beta|alpha)?\/openai\//;
 
 /** Looked up with the version written `/v1beta/`. */
 const TABLE = new RouteTable([
@@ -101,10 +103,16 @@ function modelEndpoint(method: string, call: readonly string[]): Endpoint | null
   return endpoint(name, known.billing, known.kind, dialect, { batch });
 }
 
-/** OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not. */
+/**
+ * OAuth access tokens of Google begin with `ya29.` and go as Bearer; keys do not, save where the
+ * interface is OpenAI's.
+ */
 function credentialHeaders(
   key: string,
   _style: CredentialStyle,
+  _kind: CredentialKind,
+  path: string,
 ): readonly (readonly [string, string])[] {
-  return key.startsWith("ya29.") ? [["authorization", `Bearer ${key}`]] : [["x-goog-api-key", key]];
+  const isBearer = key.startsWith("ya29.") || COMPATIBLE.test(path);
+  return isBearer ? [["authorization", `Bearer ${key}`]] : [["x-goog-api-key", key]];
 }

@@ -233,11 +233,13 @@ export interface Provider {
    * the client's own.
    * @param style how the client sent its own token, where the upstream accepts several ways
    * @param kind as configured; a key that shows what it is, is that
+   * @param path of the request, without prefix and query
    */
   credentialHeaders(
     key: string,
     style: CredentialStyle,
     kind: CredentialKind,
+    path: string,
   ): readonly (readonly [string, string])[];
   /** Whether an upstream's refusal says that the credential we injected is wrong. */
   refusesCredential(status: number, body: string): boolean;

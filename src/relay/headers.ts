@@ -29,6 +29,12 @@ export interface CredentialPolicy extends Pick<
   readonly authValue: string | null;
 }
 
+/** What of a request decides where its credential goes. */
+interface CredentialRequest {
+  readonly style: CredentialStyle;
+  readonly path: string;
+}
+
 export interface UpstreamHeaderOptions {
   readonly provider: HeaderPolicy;
   /** From `credentialHeaders`. */
@@ -88,6 +94,7 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
  * value; an empty `auth_value` injects nothing.
  *
  * @param key null: there is none
+ * @param request how its client sent its own token, and the path without prefix and query
  * @param projectId whose request it is, for the message that says that nothing was sent
  * @throws GatewayError `upstream_auth_failed` when a key is needed and missing, or no header can
  * carry it
@@ -96,10 +103,10 @@ export function credentialHeaders(
   provider: CredentialPolicy,
   family: Provider,
   key: string | null,
-  style: CredentialStyle,
+  request: CredentialRequest,
   projectId: string,
 ): readonly HeaderPair[] {
-  const pairs = configuredCredential(provider, family, key, style, projectId);
+  const pairs = configuredCredential(provider, family, key, request, projectId);
   if (pairs.every(([, value]) => FIELD_VALUE.test(value))) return pairs;
   throw new GatewayError("upstream_auth_failed", {
     message: `The credential for provider ${provider.name} does not fit into a header`,
@@ -118,10 +125,11 @@ function configuredCredential(
   provider: CredentialPolicy,
   family: Provider,
   key: string | null,
-  style: CredentialStyle,
+  request: CredentialRequest,
   projectId: string,
 ): readonly HeaderPair[] {
   const { authHeader, authValue, type } = provider;
+  const { style, path } = request;
   if (authValue === "" || key === "" || (type === "forward" && key === null)) return [];
   if (authValue !== null) return [[authHeader ?? "authorization", authValue]];
   if (key === null) {
@@ -129,7 +137,9 @@ function configuredCredential(
       message: `Project ${projectId} has no credential for provider ${provider.name}`,
     });
   }
-  if (authHeader === null) return family.credentialHeaders(key, style, provider.credentialKind);
+  if (authHeader === null) {
+    return family.credentialHeaders(key, style, provider.credentialKind, path);
+  }
   const bearer = authHeader.toLowerCase() === "authorization";
   return [[authHeader, bearer ? `Bearer ${key}` : key]];
 }

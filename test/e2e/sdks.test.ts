@@ -155,4 +155,22 @@ describe("openai", () => {
     const { id } = await client.responses.create({ model: "gpt-5.5", input: "Hello" });
     expect(await newTurns(1)).toMatchObject([{ response_id: id, status: "completed" }]);
   });
+
+  test("takes Gemini's models too, where Google speaks as OpenAI does", async () => {
+    const baseURL = `${node.url}/v1beta/openai`;
+    const client = new OpenAI({ apiKey: token, baseURL, maxRetries: 0 });
+    const messages = [{ role: "user" as const, content: "Hello" }];
+    const { usage } = await client.chat.completions.create({ model: GEMINI, messages });
+    expect(await newTurns(1)).toMatchObject([
+      {
+        provider: "gemini",
+        endpoint: "/v1beta/openai/chat/completions",
+        status: "completed",
+        requested_model: GEMINI,
+        output_tokens: usage?.completion_tokens,
+      },
+    ]);
+    const sent = provider.requests.at(-1)?.headers ?? {};
+    expect(sent["authorization"]).toBe("Bearer sk-upstream-secret-0002");
+  });
 });

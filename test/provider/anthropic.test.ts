@@ -24,13 +24,13 @@ describe("anthropic.credentialHeaders()", () => {
     ["sk-ant-api", "x_api_key", "x-api-key", "sk-ant-api"],
     ["sk-ant-api", "authorization", "authorization", "Bearer sk-ant-api"],
   ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
-    expect(anthropic.credentialHeaders(key, style, "api_key")).toEqual([[name, value]]);
+    expect(anthropic.credentialHeaders(key, style, "api_key", "")).toEqual([[name, value]]);
   });
 });
 
 test("credentialHeaders() puts an OAuth token as Bearer, with its beta", () => {
   for (const style of ["x_api_key", "authorization"] as const) {
-    expect(anthropic.credentialHeaders("sk-ant-oat01", style, "api_key")).toEqual([
+    expect(anthropic.credentialHeaders("sk-ant-oat01", style, "api_key", "")).toEqual([
       ["authorization", "Bearer sk-ant-oat01"],
       ["anthropic-beta", "oauth-2025-04-20"],
     ]);
@@ -39,7 +39,7 @@ test("credentialHeaders() puts an OAuth token as Bearer, with its beta", () => {
 
 test("credentialHeaders() goes by the configured kind where a key does not show its own", () => {
   const headersOf = (key: string, kind: "api_key" | "oauth") =>
-    anthropic.credentialHeaders(key, "x_api_key", kind).map(([name]) => name);
+    anthropic.credentialHeaders(key, "x_api_key", kind, "").map(([name]) => name);
   expect(headersOf("opaque", "oauth")).toEqual(["authorization", "anthropic-beta"]);
   expect(headersOf("opaque", "api_key")).toEqual(["x-api-key"]);
   expect(headersOf("sk-ant-api03-x", "oauth")).toEqual(["x-api-key"]);

@@ -12,7 +12,7 @@ describe("forward.endpoint()", () => {
 
 describe("forward.credentialHeaders()", () => {
   test("puts nothing anywhere", () => {
-    expect(forward.credentialHeaders("k", "authorization", "oauth")).toEqual([]);
+    expect(forward.credentialHeaders("k", "authorization", "oauth", "")).toEqual([]);
   });
 });
 

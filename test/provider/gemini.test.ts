@@ -40,10 +40,12 @@ describe("gemini.endpoint()", () => {
 
 describe("gemini.credentialHeaders()", () => {
   test.each([
-    ["AIza1", "query_key", "x-goog-api-key", "AIza1"],
-    ["ya29.1", "authorization", "authorization", "Bearer ya29.1"],
-  ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
-    expect(gemini.credentialHeaders(key, style, "api_key")).toEqual([[name, value]]);
+    ["AIza1", "/v1beta/models/g:generateContent", "x-goog-api-key", "AIza1"],
+    ["ya29.1", "/v1beta/models/g:generateContent", "authorization", "Bearer ya29.1"],
+    ["AIza1", "/v1beta/openai/chat/completions", "authorization", "Bearer AIza1"],
+    ["AIza1", "/v1/openai/models", "authorization", "Bearer AIza1"],
+  ] as const)("puts %s for %s into %s", (key, path, name, value) => {
+    expect(gemini.credentialHeaders(key, "query_key", "api_key", path)).toEqual([[name, value]]);
   });
 });
 

@@ -78,7 +78,7 @@ describe("openai.credentialHeaders()", () => {
     ["sk-1", "subprotocol", "authorization", "Bearer sk-1"],
     ["k", "api_key", "api-key", "k"],
   ] as const)("puts %s, the token sent as %s, into %s", (key, style, name, value) => {
-    expect(openai.credentialHeaders(key, style, "api_key")).toEqual([[name, value]]);
+    expect(openai.credentialHeaders(key, style, "api_key", "")).toEqual([[name, value]]);
   });
 });
 

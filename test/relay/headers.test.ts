@@ -91,7 +91,7 @@ describe("upstreamHeaders()", () => {
     ["a,oauth-2025-04-20 ,b", "a,oauth-2025-04-20 ,b"],
   ])("adds the beta that a credential needs to the client's %p", (listed, sent) => {
     const client: Record<string, string> = listed === undefined ? {} : { "anthropic-beta": listed };
-    const credential = anthropic.credentialHeaders("sk-ant-oat01", "authorization", "oauth");
+    const credential = anthropic.credentialHeaders("sk-ant-oat01", "authorization", "oauth", "");
     expect(up(client, {}, credential)["anthropic-beta"]).toBe(sent);
   });
 
@@ -156,6 +156,7 @@ describe("upstreamUpgradeHeaders()", () => {
 
 describe("credentialHeaders()", () => {
   const key = "sk-1";
+  const request = { style: "authorization", path: "/v1/models" } as const;
   const policy = (changes: Partial<CredentialPolicy> = {}): CredentialPolicy => ({
     ...providerConfig(),
     authValue: null,
@@ -174,14 +175,18 @@ describe("credentialHeaders()", () => {
     ["both", { authHeader: "x-key", authValue: "z" }, [["x-key", "z"]]],
     ["an empty auth_value injects nothing", { authValue: "" }, []],
   ])("%s", (_title, changes, expected) => {
-    expect(credentialHeaders(policy(changes), openai, key, "authorization", "prj_1")).toEqual(
-      expected,
-    );
+    expect(credentialHeaders(policy(changes), openai, key, request, "prj_1")).toEqual(expected);
   });
 
   test("mirrors the place where Anthropic's client put its key", () => {
     const provider = policy({ type: "anthropic" });
-    const pairs = credentialHeaders(provider, anthropic, key, "x_api_key", "prj_1");
+    const pairs = credentialHeaders(
+      provider,
+      anthropic,
+      key,
+      { ...request, style: "x_api_key" },
+      "prj_1",
+    );
     expect(pairs).toEqual([["x-api-key", key]]);
   });
 
@@ -192,7 +197,7 @@ describe("credentialHeaders()", () => {
   ])("refuses when %s, without the key in the message", (_title, bad) => {
     let message = "";
     try {
-      credentialHeaders(policy(), openai, bad, "authorization", "prj_1");
+      credentialHeaders(policy(), openai, bad, request, "prj_1");
     } catch (thrown) {
       if (thrown instanceof GatewayError && thrown.code === "upstream_auth_failed") {
         ({ message } = thrown);
@@ -204,9 +209,9 @@ describe("credentialHeaders()", () => {
   });
 
   test("an empty key, or none on a forward provider, injects nothing", () => {
-    expect(credentialHeaders(policy(), openai, "", "authorization", "prj_1")).toEqual([]);
+    expect(credentialHeaders(policy(), openai, "", request, "prj_1")).toEqual([]);
     const provider = policy({ type: "forward" });
-    expect(credentialHeaders(provider, openai, null, "authorization", "prj_1")).toEqual([]);
+    expect(credentialHeaders(provider, openai, null, request, "prj_1")).toEqual([]);
   });
 });
 
