@@ -61,7 +61,8 @@ interface DecidedTiers {
 export interface SessionMeterTap extends Omit<SessionTap, "clientMessage" | "upstreamMessage"> {
   /**
    * @param message as it goes upstream
-   * @param tiers of the turns that it asks for, where a policy judged them; else as it says itself
+   * @param tiers of the turns that it asks for, where a policy judged them, else as it says itself;
+   *   of any other message those that the session holds
    * @param isQuiet whether it is known to mean nothing here, so that it need not be read
    */
   clientMessage(
@@ -86,6 +87,8 @@ class SessionMeter implements SessionMeterTap {
   readonly #table: TurnTable;
   #sessionModel: string | null;
   #transcriptionModel: string | null = null;
+  /** What the session holds for turns that nobody asks for by a message. */
+  #heldTiers: DecidedTiers | null = null;
   #requests: PendingRequest[] = [];
   /** Why a turn that the upstream began by itself ends the session. */
   #refusal: unknown = null;
@@ -121,6 +124,7 @@ class SessionMeter implements SessionMeterTap {
     const reader = this.#reader;
     const signal = (isQuiet ? reader?.quietSignal : reader?.clientSignal(message)) ?? null;
     if (signal?.signal === "requested") return this.#asked(signal, tiers, bytes);
+    this.#heldTiers = tiers;
     if (signal?.signal === "other") this.#table.otherSent();
     else if (signal?.signal === "session") this.#session(signal);
     return undefined;
@@ -236,7 +240,8 @@ class SessionMeter implements SessionMeterTap {
         requestedModel: this.#named(signal.requestedModel ?? null),
       };
       const since = request?.timeMs ?? nowMs;
-      const turn = this.#table.started(started, since, request && originOf(request));
+      const origin = request === undefined ? heldBy(this.#heldTiers) : originOf(request);
+      const turn = this.#table.started(started, since, origin);
       if (turn.reservation === null) this.#take(turn);
     }
     if (signal.isOutput === true) this.#table.output({ key: signal.key, lane: signal.lane }, nowMs);
@@ -380,4 +385,10 @@ function originOf({ request, asked, reservation }: PendingRequest) {
     requestedServiceTier: request.requestedTier,
     decidedServiceTier: request.serviceTier,
   };
+}
+
+/** The same of a turn without a request, in a session that holds these tiers. */
+function heldBy(tiers: DecidedTiers | null) {
+  if (tiers === null) return {};
+  return { requestedServiceTier: tiers.requested, decidedServiceTier: tiers.decided };
 }

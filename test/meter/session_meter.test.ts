@@ -620,6 +620,27 @@ describe("createSessionMeter() admits turns", () => {
     expect(realtime.world.admission.asked[0]?.model).toBe("rt-1");
   });
 
+  test("that nobody asks for with the tier that their session holds", () => {
+    const { world, tap } = open("openai_realtime");
+    const held = { requested: "fast", decided: "priority" };
+    void tap.clientMessage('{"type":"input_audio_buffer.append","audio":"AA"}', held, true);
+    down(tap, { type: "response.created", response: { id: "r1" } });
+    down(tap, { type: "response.done", response: { id: "r1" } });
+    void tap.clientMessage('{"type":"input_audio_buffer.append","audio":"AA"}', null, true);
+    down(tap, { type: "response.created", response: { id: "r2" } });
+    down(tap, { type: "response.done", response: { id: "r2" } });
+    expect(
+      world.ledger.closed.map((row) => [row.requested_service_tier, row.decided_service_tier]),
+    ).toEqual([
+      ["fast", "priority"],
+      [null, null],
+    ]);
+    expect(world.admission.charged.map(({ serviceTier }) => serviceTier)).toEqual([
+      "priority",
+      null,
+    ]);
+  });
+
   test("and settles each with what it used", () => {
     const { world, tap } = open();
     up(tap, create("gpt-5"));
