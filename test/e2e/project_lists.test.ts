@@ -154,11 +154,12 @@ describe("a project's lists", () => {
     expect(await post("static-key-0001", { model: "o3" })).toBe("200");
   });
 
-  test("keep a key of the provider's, which no list would hold for, from being made", async () => {
-    const project = await newProject("keys");
+  test("keep a call, whose media go where no list would hold, from being made", async () => {
+    const project = await newProject("calls");
     const token = await mint(project);
-    const path = "/v1/realtime/client_secrets";
-    expect(await post(token, {}, path)).toBe("200");
+    const path = "/v1/realtime/calls";
+    // The simulated provider has none.
+    expect(await post(token, {}, path)).toStartWith("404");
     await restrict(project, "--tier", "flex");
     expect(await post(token, {}, path)).toStartWith("403 endpoint_not_allowed");
   });
