@@ -5,7 +5,8 @@
  *     accepted ──first message──▶ choose, dial ──▶ session
  *        └──▶ ended: it left, said nothing, or nobody is there for it
  *
- * Owns: the wait, what came meanwhile, and handing all of it over to the session.
+ * Owns: the wait and who is still there in it, what came meanwhile, and handing all of it over to
+ * the session.
  * Does not own: dialling (`gateway_dial.ts`), relaying (`relay/session.ts`).
  * Invariant: no message is lost or seen twice, and what waits is bounded. Its place among the open
  * sessions goes on to the session, or is given back, once. Nothing goes upstream before the session
@@ -30,6 +31,7 @@ import { missingFirstMessage, readFirstMessage } from "./provider/first_message.
 import { cutReason, newErrorEvent } from "./relay/close.ts";
 import { ClientGone } from "./relay/forward.ts";
 import type { LiveExchange } from "./relay/live.ts";
+import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
 import type { UpstreamHandler } from "./relay/upstream_socket.ts";
 import type { Candidate } from "./route/choose.ts";
 import type { Timer } from "./runtime/clock.ts";
@@ -60,7 +62,11 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   /** Whether the session has taken over, or there will be none. */
   #isOver = false;
   #error: GatewayError | null = null;
+  #isDraining = false;
   #timer: Timer | null = null;
+  readonly #use = new UseWatch();
+  readonly #client = new PeerWatch();
+  readonly #server = new PeerWatch();
 
   /** @param agreed an upstream that was dialled already; null: the first message decides */
   constructor(
@@ -86,6 +92,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     const { firstFrameMs, idleMs } = provider.timeouts;
     const waitMs = agreed === null ? firstFrameMs : idleMs;
     if (waitMs > 0) this.#timer = parts.clock.after(waitMs, () => this.#waitedInVain());
+    parts.sweep.add(this);
   }
 
   // The client's side.
@@ -103,6 +110,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
 
   message(message: Message): void {
     if (this.#isOver) return;
+    this.#client.heard = true;
     this.#messages.push(typeof message === "string" ? message : new Uint8Array(message));
     this.#waitingBytes += Buffer.byteLength(message);
     const { frameQueueBytesMax } = this.#parts.config.limits;
@@ -119,7 +127,9 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
 
   drained(): void {}
 
-  ponged(): void {}
+  ponged(): void {
+    this.#client.heard = true;
+  }
 
   closed(code: number): void {
     this.#left.abort();
@@ -131,7 +141,9 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
 
   upstreamReadable(): void {
     const agreed = this.#agreed;
-    if (agreed?.dialed.socket.hasMore === true && !this.#isDialling) this.#goOn(agreed, null);
+    // That it is there is no word of it.
+    const hasSpoken = agreed?.dialed.socket.takePings() ?? false;
+    if (agreed !== null && hasSpoken && !this.#isDialling) this.#goOn(agreed, null);
   }
 
   upstreamDrained(): void {}
@@ -149,8 +161,32 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     if (this.#socket !== null) this.#tell(this.#error);
   }
 
+  /** What was asked for already is still answered. */
   drain(): void {
-    this.end(new GatewayError("draining"));
+    if (this.#isDialling) this.#isDraining = true;
+    else this.end(new GatewayError("draining"));
+  }
+
+  /** Called by the sweep. */
+  tick(nowMs: number): void {
+    const { timeouts } = this.#admitted.candidates[0].provider;
+    this.#use.look(nowMs, 0);
+    // A dial ends by itself.
+    if (this.#socket === null || this.#isDialling) return;
+    if (this.#use.pingDue(nowMs, timeouts.pingMs)) this.#ping(this.#socket, nowMs);
+  }
+
+  #ping(socket: Socket, nowMs: number): void {
+    const upstream = this.#agreed?.dialed.socket;
+    if (upstream !== undefined) {
+      if (upstream.heard) this.#server.heard = true;
+      upstream.heard = false;
+      if (this.#server.silent(false, nowMs, 0)) return upstream.terminate();
+      upstream.ping();
+    }
+    const { frameBytesMax } = this.#parts.config.limits;
+    if (this.#client.silent(false, nowMs, uploadMsMax(frameBytesMax))) socket.terminate();
+    else socket.ping();
   }
 
   /** The client was not accepted after all. */
@@ -236,13 +272,20 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   /** From here on everything is the session's. */
   #goOn(agreement: Agreement, model: string | null): void {
     const socket = this.#socket;
-    if (this.#isOver || socket === null) return;
-    this.#isOver = true;
-    this.#timer?.cancel();
+    // One that is told why it ends does not go on.
+    if (this.#isOver || this.#error !== null || socket === null) return;
+    this.#over();
     const live = new LiveSession(this.#parts, this.#admitted, this.#allowance, agreement, model);
     this.#parts.live.replace(live);
     socket.handOver(live.session);
     live.session.takeOver(socket, this.#messages);
+    if (this.#isDraining) live.drain();
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#parts.sweep.remove(this);
   }
 
   #refuse(thrown: unknown): void {
@@ -263,8 +306,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
 
   #ended(code: number): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#timer?.cancel();
+    this.#over();
     this.#agreed?.dialed.socket.terminate();
     const { log, metrics, clock, live } = this.#parts;
     live.remove(this);

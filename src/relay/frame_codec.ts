@@ -93,6 +93,13 @@ export class FrameDecoder {
     return this.#at < this.#read.length;
   }
 
+  /** Whether what comes next is a ping or pong without fault. */
+  get isPingNext(): boolean {
+    const first = this.#inFrame || this.#closed ? 0 : (this.#read[this.#at] ?? 0);
+    const isPing = first === (0x80 | OPCODE.ping) || first === (0x80 | OPCODE.pong);
+    return isPing && (this.#read[this.#at + 1] ?? 0) < 126;
+  }
+
   /** Copies what is not decoded yet, because the view given to `push` dies now. */
   keep(): void {
     const rest = this.#read.length - this.#at;

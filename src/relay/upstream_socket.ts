@@ -110,10 +110,28 @@ export class UpstreamSocket implements StreamHandler, OutboxTarget {
       const item = this.#decoder.next();
       if (item === null || typeof item === "string" || item instanceof Uint8Array) return item;
       if (item.kind === "close") return item;
-      if (item.kind === "ping" && this.queuedBytes < PONG_QUEUE_BYTES_MAX) {
-        this.#append(OPCODE.pong, item.payload);
+      if (item.kind === "ping") this.#pong(item.payload);
+    }
+  }
+
+  /**
+   * Answers the pings that nothing else came before.
+   * @returns whether something else has come behind them, to be taken with `next`
+   */
+  takePings(): boolean {
+    while (this.#decoder.isPingNext) {
+      const item = this.#decoder.next();
+      // Not all of it has come.
+      if (item === null) return false;
+      if (typeof item === "object" && "kind" in item && item.kind === "ping") {
+        this.#pong(item.payload);
       }
     }
+    return this.hasMore;
+  }
+
+  #pong(payload: Uint8Array): void {
+    if (this.queuedBytes < PONG_QUEUE_BYTES_MAX) this.#append(OPCODE.pong, payload);
   }
 
   /**

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 
 import type { Mock } from "../../src/mock/mock.ts";
 import { type Node, startNode, startProvider, usageEvents } from "./harness.ts";
-import { rawUpstream } from "./raw_upstream.ts";
+import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 const RESPONSES = "/v1/responses";
@@ -303,6 +303,58 @@ describe("a session whose first message decides", () => {
     node.kill("SIGTERM");
     expect(await client.closed).toMatchObject({ code: 1012 });
     expect(await node.exited).toBe(0);
+  });
+
+  test("with a turn in its hands has it answered before the node stops", async () => {
+    const late = await rawUpstream((socket, head) => {
+      const agree = () => {
+        if (acceptUpgrade(socket, head)) socket.write(Buffer.from([0x81, 2, 0x7b, 0x7d]));
+      };
+      setTimeout(agree, 500);
+    });
+    const slow = { ...one, url: late.url };
+    await start(provider("openai", "one", slow, ", allowed_models: [gpt-5]"));
+    const client = await open();
+    client.send(create({ model: "gpt-5" }));
+    await node.logged(({ event }) => event === "relay_dial_start");
+    node.kill("SIGTERM");
+    expect(await client.next()).toBe("{}");
+    await late.stop();
+  });
+
+  test("is asked whether it is still there, as its upstream is", async () => {
+    let asked = 0;
+    const silent = await rawUpstream((socket, head) => {
+      if (!acceptUpgrade(socket, head)) asked += 1;
+    });
+    const mute = { ...one, url: silent.url };
+    const providers = [provider("openai", "one", mute, ""), provider("openai", "two", mute, "")];
+    node = await startNode({
+      config: `timeouts: {ping: 250ms}\nproviders:\n${providers.join("")}`,
+    });
+    token = await node.mint();
+    const client = await open();
+    expect(await client.closed).toMatchObject({ code: 1011 });
+    expect(client.pings).toBeGreaterThan(0);
+    expect(asked).toBeGreaterThan(0);
+    await silent.stop();
+  });
+
+  test("still waits for it when the upstream asks whether we are there", async () => {
+    const pinging = await rawUpstream((socket, head) => {
+      if (acceptUpgrade(socket, head)) socket.write(Buffer.from([0x89, 0]));
+      else pinged.resolve();
+    });
+    const pinged = Promise.withResolvers<void>();
+    await start(
+      provider("openai", "one", { ...one, url: pinging.url }, ""),
+      provider("openai", "other", other, ", is_fallback: true"),
+    );
+    const client = await open();
+    await pinged.promise;
+    expect(node.log.some(({ event }) => event === "relay_start")).toBe(false);
+    client.terminate();
+    await pinging.stop();
   });
 
   test.each(["no JSON", '{"model":"a","model":"b"}'])("is closed over %s", async (message) => {

@@ -4,6 +4,8 @@ import WebSocket from "ws";
 
 export interface Client {
   readonly subprotocol: string;
+  /** Pings that came so far. */
+  readonly pings: number;
   send(message: string | Uint8Array): void;
   /** The next text message. */
   next(): Promise<string>;
@@ -59,8 +61,13 @@ export async function connect(
     return messages.shift() ?? "";
   };
   const next = async () => String(await nextMessage());
+  let pings = 0;
+  socket.on("ping", () => (pings += 1));
   return {
     subprotocol: socket.protocol,
+    get pings() {
+      return pings;
+    },
     send: (message) => socket.send(message),
     next,
     nextMessage,

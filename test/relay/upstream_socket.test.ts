@@ -64,6 +64,27 @@ describe("UpstreamSocket", () => {
     expect(socket.queuedBytes).toBeLessThan(70_000);
   });
 
+  test("takePings() answers pings, whole or in pieces, and leaves what is none", () => {
+    const { clock, stream, socket } = world();
+    const found: boolean[] = [];
+    socket.attach({
+      upstreamReadable: () => void found.push(socket.takePings()),
+      upstreamDrained() {},
+      upstreamEnded() {},
+    });
+    const [ping, pong] = [serverFrame(9, Buffer.from("p")), serverFrame(10, new Uint8Array(0))];
+    for (const bytes of [ping, ping.subarray(0, 1), ping.subarray(1, 2), ping.subarray(2), pong]) {
+      stream.upstreamWrites(bytes);
+      clock.flushSoon();
+    }
+    expect(found).toEqual([false, false, false, false, false, false]);
+    expect(stream.received).toEqual(["pong p", "pong p"]);
+    stream.upstreamWrites(serverMessage("first"));
+    clock.flushSoon();
+    expect(found.at(-1)).toBe(true);
+    expect(socket.next()).toBe("first");
+  });
+
   test("attach() reports an end once where reading what waits ends the connection", () => {
     const { stream, socket } = world();
     stream.upstreamCloses(1000);
