@@ -382,8 +382,9 @@ function expectHarmless({ tiers }: Protocol, text: string): void {
   }
 }
 
+/** As somebody might read it who takes a backslash for nothing where it has no meaning. */
 function unescaped(string: string): string {
-  const characters = /\\(?:u([0-9a-f]{4})|(.))/gis;
+  const characters = /\\(?:u([0-9a-f]{4})|([^bfnrt]))/gis;
   return string
     .slice(1, -1)
     .replace(characters, (_, hex, char) => (hex ? String.fromCharCode(parseInt(hex, 16)) : char));
