@@ -133,14 +133,13 @@ export async function readRequestBody(
   const { endpoint } = candidate;
   const { headers } = request;
   // Of JSON, also its absence is judged.
-  if (request.body === null && !isJsonEndpoint(endpoint)) {
-    return { candidates, body: { ...unreadFor(candidate), body: null } };
-  }
-  const reading = readingOf(candidate, headers);
-  if (reading === "none" && endpoint.billing && asking.decidesByModel) {
+  const isAbsent = request.body === null && !isJsonEndpoint(endpoint);
+  const reading = isAbsent ? "none" : readingOf(candidate, headers);
+  if (reading === "none" && asking.decidesByModel && isAboutModel(endpoint)) {
     // What nobody reads names no model.
     asking.chooseFor({ model: null, previousResponseId: null });
   }
+  if (isAbsent) return { candidates, body: { ...unreadFor(candidate), body: null } };
   const held = reading === "none" ? request : await holdFor(parts, asking, reading);
   if (!("release" in held)) {
     return { candidates, body: streamBody(parts, held, candidate, reading, observer) };
@@ -168,6 +167,11 @@ function candidatesFor(
   // A batch has requests with models of their own, and not all that is free is about a model.
   const isModelOpen = model === null && (!billing || batch !== null);
   return chooseFor({ model: isModelOpen ? undefined : model, previousResponseId });
+}
+
+/** Whether a model is used for what is asked for, here or where nobody sees it. */
+function isAboutModel({ billing, escapesLimits }: Endpoint): boolean {
+  return billing || escapesLimits;
 }
 
 function unreadFor({ provider, path }: Candidate): Omit<RequestBody, "body"> {

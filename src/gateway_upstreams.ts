@@ -8,6 +8,7 @@
  */
 
 import { type ErrorCode, GatewayError } from "./errors.ts";
+import { admitAsked } from "./gateway_admission.ts";
 import {
   type Admitted,
   type Candidates,
@@ -167,7 +168,14 @@ export class Upstreams {
   /** The request as another one is to get it; null: it may not go there. */
   #bodyFor(candidate: Candidate, first: RequestBody): RequestBody | null {
     try {
-      return requestFor(this.#parts, this.#admitted, candidate, first);
+      const body = requestFor(this.#parts, this.#admitted, candidate, first);
+      const { requested, model, names, decidedTier } = body;
+      // There its name may be that of another model. Of a batch, each request was judged.
+      if (requested !== null && candidate.endpoint.batch === null) {
+        const { principal } = this.#admitted;
+        admitAsked(this.#parts, principal, names.namesOf(requested.model, model), decidedTier);
+      }
+      return body;
     } catch (thrown) {
       if (thrown instanceof GatewayError) return null;
       throw thrown;

@@ -332,11 +332,14 @@ describe("readRequestBody() chooses by model", () => {
     expect([body.requested?.model, body.model]).toEqual(["fast", "gpt-5-mini"]);
   });
 
-  test("and takes what nobody reads as naming none", async () => {
+  test.each([
+    ["/v1/realtime/calls", "application/sdp", "v=0"],
+    ["/v1/realtime/calls", null, null],
+    ["/v1/realtime/calls/rtc_1/accept", "application/json", '{"model":"gpt-realtime"}'],
+  ])("and takes what nobody reads as naming none: %s, %p", async (path, type, text) => {
     const world = new World();
-    world.chosen = candidate("/v1/realtime/calls");
-    const request = post("application/sdp", "v=0");
-    await world.read(request, candidate("/v1/realtime/calls"));
+    world.chosen = candidate(path);
+    await world.read(post(type, text, {}, path), candidate(path));
     expect(world.askedFor).toEqual([{ model: null, previousResponseId: null }]);
   });
 });

@@ -198,7 +198,8 @@ function refusal(route: Route, options: ChoiceOptions): GatewayError {
   const down = obstacles.filter(({ what }) => what === "circuit_open" || what === "unhealthy");
   if (down.length > 0) return options.health.refusal(down.map(({ slot }) => slot));
   if (obstacles.some(({ what }) => what === "model")) {
-    return new GatewayError("model_not_allowed", { message: "No provider serves this model here" });
+    const what = options.model === null ? "requests that name no model" : "this model";
+    return new GatewayError("model_not_allowed", { message: `No provider serves ${what} here` });
   }
   const lists = obstacles.flatMap(({ slot, what }) =>
     what === "method" ? [slot.provider.allowedMethods] : [],

@@ -163,6 +163,19 @@ describe("a model with another name at the upstream", () => {
     client.close();
   });
 
+  test("is not asked of the next one, where it is that of a model not allowed", async () => {
+    const broken = await rawUpstream((socket) => {
+      socket.write("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n");
+    });
+    const first = { ...one, url: broken.url };
+    const fallback = ", is_fallback: true, models: {fast: gpt-5}";
+    await start(provider("openai", "one", first, names), provider("openai", "b", other, fallback));
+    token = (await node.run(["token", "mint", "--model", "gpt-5-mini"])).stdout.trim();
+    expect((await ask(RESPONSES, { model: "fast", input: "Hello" })).status).toBe(500);
+    expect(other.requests).toHaveLength(0);
+    await broken.stop();
+  });
+
   test("is listed for a token under any of its names", async () => {
     await start(provider("openai", "one", one, names));
     const minted = await node.run(["token", "mint", "--model", "fast"]);
