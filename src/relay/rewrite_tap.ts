@@ -8,7 +8,7 @@
  * is larger goes on as it is.
  */
 
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 
 import type { BodyTap } from "../exchange.ts";
 import { JsonArraySplitter } from "../provider/json_array.ts";
@@ -21,6 +21,8 @@ type Rewrite = (json: string) => string;
 export type AnswerShape = "events" | "array" | "body";
 
 const LF = 0x0a;
+/** `data:` */
+const DATA = [0x64, 0x61, 0x74, 0x61, 0x3a] as const;
 const DATA_LINE = /^(data: ?)(.*?)(\r?)$/s;
 
 /** Cuts what passes. Bytes given to it belong to it. */
@@ -78,36 +80,42 @@ function cutterOf(shape: AnswerShape, rewrite: Rewrite, bytesMax: number): Cutte
 /** Of events the data, line by line: no provider breaks the JSON of an event over two. */
 class LineCutter implements Cutter {
   readonly #rewrite: Rewrite;
-  readonly #bytesMax: number;
-  #held = EMPTY;
+  readonly #held: Held;
 
   constructor(rewrite: Rewrite, bytesMax: number) {
     this.#rewrite = rewrite;
-    this.#bytesMax = bytesMax;
+    this.#held = new Held(bytesMax);
   }
 
   push(bytes: Buffer): Buffer {
-    const all = joined(this.#held, bytes);
-    const next = all.lastIndexOf(LF) + 1;
-    const isTooLong = all.length - next > this.#bytesMax;
-    this.#held = isTooLong ? EMPTY : Buffer.from(all.subarray(next));
-    const lines = this.#changed(all.subarray(0, next));
-    return isTooLong ? joined(lines, all.subarray(next)) : lines;
+    const next = bytes.lastIndexOf(LF) + 1;
+    const lines = next === 0 ? EMPTY : joined(this.#held.take(), bytes.subarray(0, next));
+    this.#held.push(bytes.subarray(next));
+    const out = this.#changed(lines);
+    return this.#held.isTooLong ? joined(out, this.#held.take()) : out;
   }
 
   end(): Buffer {
-    const rest = this.#held;
-    this.#held = EMPTY;
-    return this.#changed(rest);
+    return this.#changed(this.#held.take());
   }
 
   #changed(bytes: Buffer): Buffer {
-    const text = bytes.toString("utf8");
-    const changed = text.split("\n").map((line) => {
-      const [, name, json = "", end = ""] = DATA_LINE.exec(line) ?? [];
-      return name === undefined ? line : name + this.#rewrite(json) + end;
-    });
-    return edited(bytes, text, changed.join("\n"));
+    const parts: Buffer[] = [];
+    let from = 0;
+    for (let start = 0; start < bytes.length;) {
+      const lf = bytes.indexOf(LF, start);
+      const end = lf === -1 ? bytes.length : lf;
+      const line = bytes.subarray(start, end);
+      const text = isData(line) ? line.toString("utf8") : "";
+      const [, name = "", json = "", cr = ""] = DATA_LINE.exec(text) ?? [];
+      const changed = edited(line, text, name + this.#rewrite(json) + cr);
+      if (changed !== line) {
+        parts.push(bytes.subarray(from, start), changed);
+        from = end;
+      }
+      start = end + 1;
+    }
+    return joined(...parts, bytes.subarray(from));
   }
 }
 
@@ -117,8 +125,8 @@ class ObjectCutter implements Cutter {
   readonly #rewrite: Rewrite;
   /** The objects that ended in the current chunk, and how much lies behind each. */
   #objects: { readonly json: string; readonly bytes: number; readonly end: number }[] = [];
-  /** The beginning of an object that is not complete. */
-  #held = EMPTY;
+  /** The beginning of an object that is not complete, as much as the splitter keeps of it. */
+  readonly #held = new Held(Number.MAX_SAFE_INTEGER);
 
   constructor(rewrite: Rewrite, bytesMax: number) {
     this.#rewrite = rewrite;
@@ -130,8 +138,12 @@ class ObjectCutter implements Cutter {
 
   push(bytes: Buffer): Buffer {
     this.#splitter.push(bytes);
-    const all = joined(this.#held, bytes);
-    const shift = this.#held.length;
+    const shift = this.#held.bytes;
+    if (shift > 0 && this.#splitter.openBytes === shift + bytes.length) {
+      this.#held.push(bytes);
+      return EMPTY;
+    }
+    const all = joined(this.#held.take(), bytes);
     const parts: Buffer[] = [];
     let at = 0;
     for (const { json, bytes: length, end } of this.#objects) {
@@ -142,58 +154,82 @@ class ObjectCutter implements Cutter {
     }
     this.#objects = [];
     const open = Math.max(at, all.length - this.#splitter.openBytes);
-    this.#held = Buffer.from(all.subarray(open));
+    this.#held.push(all.subarray(open));
     return joined(...parts, all.subarray(at, open));
   }
 
   end(): Buffer {
-    const rest = this.#held;
-    this.#held = EMPTY;
-    return rest;
+    return this.#held.take();
   }
 }
 
 /** Everything, when all of it has come. */
 class WholeCutter implements Cutter {
   readonly #rewrite: Rewrite;
-  readonly #bytesMax: number;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-  #isTooLong = false;
+  readonly #held: Held;
+  #isGivenUp = false;
 
   constructor(rewrite: Rewrite, bytesMax: number) {
     this.#rewrite = rewrite;
-    this.#bytesMax = bytesMax;
+    this.#held = new Held(bytesMax);
   }
 
   push(bytes: Buffer): Buffer {
-    if (this.#isTooLong) return bytes;
+    if (this.#isGivenUp) return bytes;
     this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
-    if (this.#heldBytes <= this.#bytesMax) return EMPTY;
-    this.#isTooLong = true;
-    return this.#take();
+    this.#isGivenUp = this.#held.isTooLong;
+    return this.#isGivenUp ? this.#held.take() : EMPTY;
   }
 
   end(): Buffer {
-    const bytes = this.#take();
-    if (this.#isTooLong) return bytes;
+    const bytes = this.#held.take();
     const text = bytes.toString("utf8");
     return edited(bytes, text, this.#rewrite(text));
   }
+}
 
-  #take(): Buffer {
-    const bytes = joined(...this.#held);
-    this.#held = [];
-    return bytes;
+/** What waits for the rest of it: pieces, joined once, so that many small ones cost no more. */
+class Held {
+  readonly #bytesMax: number;
+  #pieces: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get isTooLong(): boolean {
+    return this.#bytes > this.#bytesMax;
+  }
+
+  push(piece: Buffer): void {
+    if (piece.length === 0) return;
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+  }
+
+  take(): Buffer {
+    const all = joined(...this.#pieces);
+    this.#pieces = [];
+    this.#bytes = 0;
+    return all;
   }
 }
 
 const EMPTY = Buffer.alloc(0);
 
-/** The very bytes where the text did not change: what is no UTF-8 reads as what it is not. */
+/** The very bytes where the text did not change, or is none: then it cannot be written back. */
 function edited(bytes: Buffer, text: string, changed: string): Buffer {
-  return changed === text ? bytes : Buffer.from(changed, "utf8");
+  if (changed === text || (text.includes("\ufffd") && !isUtf8(bytes))) return bytes;
+  return Buffer.from(changed, "utf8");
+}
+
+function isData(line: Buffer): boolean {
+  return line.length > DATA.length && DATA.every((code, at) => line[at] === code);
 }
 
 function joined(...parts: readonly Buffer[]): Buffer {

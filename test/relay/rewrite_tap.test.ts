@@ -94,9 +94,25 @@ test("RewriteTap hands on each event of a stream when it is complete", async () 
 });
 
 test("RewriteTap leaves bytes that are no text as they came", async () => {
-  const [broken] = await pass("body", [latin1('\xff"x"')]);
-  expect(broken).toBe('\xff"x"');
+  const [broken] = await pass("body", [latin1('\xff"old"')]);
+  expect(broken).toBe('\xff"old"');
+  const lines = ['data: {"t":"\xff","m":"old"}\n', ": \xff\n", 'data: {"m":"old"}\n'];
+  const [events] = await pass("events", [latin1(lines.join(""))]);
+  expect(events).toBe(lines.join("").replace('{"m":"old"}', '{"m":"renamed"}'));
 });
+
+test.each(["events", "array", "body"] as const)(
+  "RewriteTap of %s takes time for each byte once, however small the chunks are",
+  async (shape) => {
+    const chunks = Array.from({ length: 100_000 }, () => latin1("x".repeat(50)));
+    const [start, end] = shape === "array" ? ['[{"t":"', '","m":"old"}]'] : ["data: ", '"old"'];
+    const startMs = performance.now();
+    const all = [latin1(start), ...chunks, latin1(end)];
+    const out = await pass(shape, all, { bytesMax: 10_000_000 });
+    expect(out.join("")).toEndWith(end.replace("old", "renamed"));
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  },
+);
 
 test("RewriteTap tells the tap before it of a cut", () => {
   const inner = new Through(false);
