@@ -28,7 +28,7 @@ import {
 import { DialedInVain, dialFirst } from "./gateway_dial.ts";
 import { type Agreement, type Allowance, LiveSession } from "./gateway_session.ts";
 import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
-import { cutReason, newErrorEvent } from "./relay/close.ts";
+import { closeCodeLabel, cutReason, newErrorEvent } from "./relay/close.ts";
 import { ClientGone } from "./relay/forward.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
@@ -316,7 +316,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
       this.provider,
       metrics.modelLabel(null),
       result,
-      String(code),
+      closeCodeLabel(code),
     ]);
     log(result === "completed" ? "relay_completed" : "relay_failed", {
       session_id: this.id,

@@ -17,6 +17,7 @@ import { createSessionMeter, type SessionMeterTap } from "./meter/session_meter.
 import type { SessionLimits } from "./policy/session_limits.ts";
 import { renameInUpstreamMessage } from "./provider/model_field.ts";
 import type { MeterDialect } from "./provider/provider.ts";
+import { closeCodeLabel } from "./relay/close.ts";
 import type { Dialed } from "./relay/dial.ts";
 import { headerValues } from "./relay/handshake.ts";
 import type { LiveExchange } from "./relay/live.ts";
@@ -203,7 +204,7 @@ export class LiveSession implements LiveExchange {
       this.provider,
       metrics.modelLabel(this.#model),
       outcome.result,
-      String(closeCodeDownstream),
+      closeCodeLabel(closeCodeDownstream),
     ]);
     let dropped = 0;
     for (const [reason, count] of Object.entries(droppedFrames)) {

@@ -24,6 +24,16 @@ export function wireCloseCode(code: number | null): number | null {
   return isWireCloseCode(code) ? code : 1011;
 }
 
+/**
+ * A close code as a label of a metric. Peers choose freely among those from 3000 on, and a label
+ * must not have as many values as they like.
+ */
+export function closeCodeLabel(code: number): string {
+  if (code >= 1000 && code <= 1015) return String(code);
+  if (code >= 3000 && code <= 4999) return code < 4000 ? "3xxx" : "4xxx";
+  return "other";
+}
+
 /** `reason`, cut at the end of a character so that it fits into a close frame. */
 export function cutReason(reason: string): string {
   // Three bytes a UTF-16 unit at most.

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import {
+  closeCodeLabel,
   cutReason,
   DialFailed,
   dialFailureAnswer,
@@ -22,6 +23,18 @@ const refused = (status: number, body = "") =>
     ],
     new TextEncoder().encode(body),
   );
+
+test.each([
+  [1000, "1000"],
+  [1006, "1006"],
+  [1015, "1015"],
+  [1016, "other"],
+  [3000, "3xxx"],
+  [4999, "4xxx"],
+  [65_535, "other"],
+])("closeCodeLabel(%p) is %p", (code, label) => {
+  expect(closeCodeLabel(code)).toBe(label);
+});
 
 test.each([
   [null, null],
