@@ -11,6 +11,7 @@ import { Buffer } from "node:buffer";
 
 import { GatewayError } from "./errors.ts";
 import type { Span } from "./lib/json_scan.ts";
+import { bareModel } from "./provider/model_field.ts";
 import { readBatch } from "./provider/batch_requests.ts";
 import type { BatchFormat, MeterDialect, RequestedTurn } from "./provider/provider.ts";
 
@@ -85,13 +86,9 @@ function commonModel(judged: readonly Judged[]): string | null {
 
 /** Which of two the upstream would take is not known. */
 function requireSameModel(model: string, known: string | null): void {
-  if (known === null || bare(model) === bare(known)) return;
+  if (known === null || bareModel(model) === bareModel(known)) return;
   throw new GatewayError("bad_request", {
     message: "The batch names another model than its path. Name the one in the path, or none",
     param: "model",
   });
-}
-
-function bare(model: string): string {
-  return model.replace(/^models\//, "");
 }

@@ -8,6 +8,7 @@
 
 import { GatewayError } from "../errors.ts";
 import type { AllowLists, SubjectLists } from "../exchange.ts";
+import { bareModel } from "../provider/model_field.ts";
 
 /** Of a text from outside that is repeated in a message. */
 const SHOWN_CHARACTERS_MAX = 100;
@@ -134,10 +135,6 @@ function isListed(list: readonly string[], name: string): boolean {
 }
 
 /** Gemini writes its models with a collection in front of them, in some places. */
-function bareModel(model: string): string {
-  return model.startsWith("models/") ? model.slice("models/".length) : model;
-}
-
 /** `fast` is the new name of `priority`. */
 function tierName(tier: string): string {
   const name = tier.trim().toLowerCase();

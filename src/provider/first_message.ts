@@ -7,6 +7,7 @@
 
 import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
+import { bareModel } from "./model_field.ts";
 import type { MeterDialect } from "./provider.ts";
 import { clientEvent } from "./wire_text.ts";
 
@@ -18,7 +19,6 @@ interface FirstMessage {
 }
 
 const RESPONSES_KEYS = ["type", "model", "previous_response_id"];
-const COLLECTION = "models/";
 
 /**
  * @param dialect of a session whose upstream speaks only when it was spoken to
@@ -40,7 +40,7 @@ function setupModel(message: Message): string | null {
     throw new GatewayError("ambiguous_json", { message: text, param: "setup.model" });
   }
   const model = setup?.string("model") ?? null;
-  return model?.startsWith(COLLECTION) === true ? model.slice(COLLECTION.length) : model;
+  return model === null ? null : bareModel(model);
 }
 
 /** What a client is told that sends nothing. */

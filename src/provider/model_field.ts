@@ -14,8 +14,10 @@ import {
   type Edit,
   type ObjectScan,
   replaceValue,
+  scanElements,
   scanObject,
   scanWithin,
+  type Span,
   stringAt,
 } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
@@ -70,6 +72,11 @@ const IN_EVENTS: Places = {
 /** Google writes a model with its collection in front, in bodies and messages. */
 const COLLECTION = "models/";
 
+/** The model without its collection. */
+export function bareModel(name: string): string {
+  return name.startsWith(COLLECTION) ? name.slice(COLLECTION.length) : name;
+}
+
 /** `type` is what most messages have, and it names no model. */
 const NAMES = namesOf(["model", "type"], "type");
 
@@ -86,7 +93,8 @@ export function renameInBody(
   body: Uint8Array<ArrayBuffer>,
   rename: Rename,
 ): Message {
-  return renamed(body, IN_REQUESTS[dialect] ?? [MODEL], rename, true);
+  const whole = renamed(body, IN_REQUESTS[dialect] ?? [MODEL], rename, true);
+  return dialect === "gemini_generate" ? renamedInList(whole, "requests", rename) : whole;
 }
 
 /**
@@ -148,27 +156,58 @@ function renamed(
   return edited;
 }
 
+/** Of what is embedded in one request, each names the model again, and Google compares them. */
+function renamedInList(body: Message, list: string, rename: Rename): Message {
+  const text = textOf(body) ?? "";
+  const span = fieldAt(text, [list], true);
+  const parts: string[] = [];
+  let from = 0;
+  for (const element of (span && scanElements(text, span)) ?? []) {
+    const edit = editAt(text, MODEL, rename, true, element);
+    if (edit === null) continue;
+    parts.push(text.slice(from, edit.start), edit.insert);
+    from = edit.end;
+  }
+  return from === 0 ? body : parts.join("") + text.slice(from);
+}
+
 /** Null: no model stands there, or the name stays. */
-function editAt(text: string, place: Place, rename: Rename, isStrict: boolean): Edit | null {
-  const field = fieldAt(text, place, isStrict);
+function editAt(
+  text: string,
+  place: Place,
+  rename: Rename,
+  isStrict: boolean,
+  within: Span | null = null,
+): Edit | null {
+  const field = fieldAt(text, place, isStrict, within);
   const name = stringAt(text, field);
   if (field === null || name === null) return null;
-  const bare = name.startsWith(COLLECTION) ? name.slice(COLLECTION.length) : name;
+  const bare = bareModel(name);
   const other = rename(bare);
   if (other === bare) return null;
   const prefix = name.slice(0, name.length - bare.length);
   return replaceValue(field, JSON.stringify(prefix + other));
 }
 
-/** Null: the text has no such place, or is no JSON object. */
-function fieldAt(text: string, place: Place, isStrict: boolean): ObjectScan["fields"][number] {
+/**
+ * @param within a value of the text; null: all of it
+ * @returns null: there is no such place in it, or it is no JSON object
+ */
+function fieldAt(
+  text: string,
+  place: Place,
+  isStrict: boolean,
+  within: Span | null = null,
+): ObjectScan["fields"][number] {
+  let at = within;
   let field: ObjectScan["fields"][number] = null;
   for (const [depth, key] of place.entries()) {
     const scan: ObjectScan | null =
-      field === null ? scanObject(text, [key]) : scanWithin(text, field, [key]);
+      at === null ? scanObject(text, [key]) : scanWithin(text, at, [key]);
     if (isStrict && scan?.duplicate) throw ambiguous(place.slice(0, depth + 1).join("."));
     field = scan?.fields[0] ?? null;
     if (field === null) return null;
+    at = field;
   }
   return field;
 }

@@ -11,6 +11,7 @@
 import type { ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { ProviderType } from "../exchange.ts";
+import { bareModel } from "../provider/model_field.ts";
 import type { Endpoint } from "../provider/provider.ts";
 
 /**
@@ -29,8 +30,16 @@ type ModelRules = Pick<ProviderConfig, "models" | "allowedModels">;
 export function servesModel({ models, allowedModels }: ModelRules, model: KnownModel): boolean {
   if (allowedModels === null || model === undefined) return true;
   if (model === null) return false;
-  const theirs = models.get(model) ?? model;
-  return allowedModels.some((entry) => isNamed(entry, model) || isNamed(entry, theirs));
+  const names = [model, upstreamName(models, model)].flatMap((name) => [name, bareModel(name)]);
+  return allowedModels.some((entry) => names.some((name) => isNamed(entry, name)));
+}
+
+/** Of a model that is named with its collection in front, it stays there. */
+function upstreamName(models: ModelRules["models"], name: string): string {
+  const bare = bareModel(name);
+  const other = models.get(name) ?? models.get(bare);
+  if (other === undefined || other === bare) return name;
+  return models.has(name) ? other : name.slice(0, name.length - bare.length) + other;
 }
 
 /** Whether among these providers the model decides who can be asked. */
@@ -112,8 +121,8 @@ export class ModelNames {
    */
   readonly toUpstream = (name: string): string => {
     this.requireServed(name);
-    const theirs = this.#provider.models.get(name) ?? name;
-    if (theirs !== name || this.renamesAnswers) this.#asked.set(theirs, name);
+    const theirs = upstreamName(this.#provider.models, name);
+    if (theirs !== name || this.renamesAnswers) this.#asked.set(bareModel(theirs), bareModel(name));
     return theirs;
   };
 

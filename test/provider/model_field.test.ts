@@ -43,6 +43,17 @@ describe("renameInBody()", () => {
     expect(renameInBody("openai_chat", body, up)).toBe(body);
   });
 
+  test("goes into the list of what Gemini embeds in one request", () => {
+    const text = '{"requests": [{"model":"models/fast","x":"ü"}, 1, {"y":1 ,"model":"fast"}, {}]}';
+    const body = (json: string) => renameInBody("gemini_generate", bytesOf(json), up);
+    expect(textOf(body(text))).toBe(text.replaceAll("fast", "gpt-5"));
+    const others = '{"requests":{"model":"fast"}}';
+    expect(textOf(body(others))).toBe(others);
+    expect(code(() => body('{"requests":[{"model":"a","model":"b"}]}'))).toBe("ambiguous_json");
+    const many = JSON.stringify({ requests: Array(50_000).fill({ model: "fast" }) });
+    expect(textOf(body(many))).not.toContain("fast");
+  });
+
   test("refuses a model that is named twice", () => {
     const body = bytesOf('{"model":"fast","mode\\u006c":"o3"}');
     expect(code(() => renameInBody("openai_chat", body, up))).toBe("ambiguous_json");

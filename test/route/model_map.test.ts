@@ -31,6 +31,10 @@ describe("servesModel()", () => {
     [["gpt-5-mini"], "fast", true],
     [["fast"], "gpt-5-mini", false],
     [["other"], "fast", false],
+    [["gpt-5"], "models/gpt-5", true],
+    [["models/*"], "models/gpt-5", true],
+    [["gpt-5-mini"], "models/fast", true],
+    [["fast"], "models/gpt-5-mini", false],
     [[], "gpt-5", false],
   ])("of allowed_models %p for %p is %p", (allowedModels, model, expected) => {
     expect(servesModel({ models, allowedModels }, model)).toBe(expected);
@@ -110,6 +114,15 @@ describe("ModelNames", () => {
     names.toUpstream("fast");
     expect(names.toUpstream("gpt-5-mini")).toBe("gpt-5-mini");
     expect(names.toCaller("gpt-5-mini")).toBe("gpt-5-mini");
+  });
+
+  test("takes a name with Google's collection in front for the same, and leaves that there", () => {
+    const names = new ModelNames(
+      providerConfig({ models: new Map([...models, ["models/a", "b"]]) }),
+    );
+    expect(names.toUpstream("models/fast")).toBe("models/gpt-5-mini");
+    expect(names.toCaller("gpt-5-mini")).toBe("fast");
+    expect([names.toUpstream("models/a"), names.toUpstream("models/x")]).toEqual(["b", "models/x"]);
   });
 
   test("knows every name of a model", () => {
