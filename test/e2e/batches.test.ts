@@ -45,11 +45,6 @@ beforeEach(() => {
   betas.length = 0;
 });
 
-async function setRules(...rules: object[]): Promise<void> {
-  const { code, stderr } = await node.run(["policy", "set", "-"], JSON.stringify({ rules }));
-  if (code !== 0) throw new Error(stderr);
-}
-
 async function post(path: string, text: string, options: readonly string[] = [], headers = {}) {
   const { stdout, stderr } = await node.run(["token", "mint", ...options]);
   if (stdout === "") throw new Error(stderr);
@@ -72,7 +67,7 @@ const { speed: _, ...USUAL } = FAST;
 
 describe("a batch", () => {
   test("has each of its requests filtered, and nothing else changed", async () => {
-    await setRules({ ...PRIORITY, action: "filter", model_whitelist: ["claude-opus*"] });
+    await node.setRules({ ...PRIORITY, action: "filter", model_whitelist: ["claude-opus*"] });
     const other = { ...FAST, model: "claude-fable-5-2" };
     await post(ANTHROPIC, anthropic(USUAL, FAST, other), [], {
       "anthropic-beta": "a-1,fast-mode-2026-02-01",
@@ -93,13 +88,13 @@ describe("a batch", () => {
     [GEMINI, gemini({}, { service_tier: "priority" })],
     [GEMINI, gemini({ generationConfig: { serviceTier: "PRIORITY" } })],
   ])("to %s is blocked as a whole with one of its requests: %s", async (path, text) => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     expect((await post(path, text)).status).toBe(403);
     expect(received).toEqual([]);
   });
 
   test("is held to a token's models and tiers in each of its requests", async () => {
-    await setRules();
+    await node.setRules();
     const models = ["--model", "claude-opus-*"];
     const other = anthropic(USUAL, { ...USUAL, model: "claude-haiku-4-5" });
     expect((await post(ANTHROPIC, other, models)).status).toBe(403);
@@ -118,11 +113,11 @@ describe("a batch", () => {
   ])(
     "to %s whose requests stand in a file is for whoever may have any tier",
     async (path, text) => {
-      await setRules({ ...PRIORITY, action: "filter" });
+      await node.setRules({ ...PRIORITY, action: "filter" });
       await post(path, text);
       expect(received).toEqual([text]);
       expect((await post(path, text, ["--tier", "flex"])).status).toBe(403);
-      await setRules({ ...PRIORITY, action: "block" });
+      await node.setRules({ ...PRIORITY, action: "block" });
       const refused = await post(path, text);
       expect([refused.status, await refused.text()]).toEqual([
         403,

@@ -33,11 +33,6 @@ beforeEach(async () => {
   token = await node.mint();
 });
 
-async function setRules(...rules: object[]): Promise<void> {
-  const { code, stderr } = await node.run(["policy", "set", "-"], JSON.stringify({ rules }));
-  if (code !== 0) throw new Error(stderr);
-}
-
 const run = (more: { afterWarmUp?: () => Promise<void>; mock?: string } = {}) =>
   runCodex({ url: node.url, token, retries: RETRIES, ...more });
 
@@ -55,7 +50,7 @@ describe("an agent that asks for fast mode", () => {
     ["filter", [{ ...PRIORITY, action: "filter" }], undefined],
     ["force", [{ ...PRIORITY, action: "force", force_tier: "flex" }], "flex"],
   ] as const)("is answered on one connection where rules %s", async (_title, rules, sent) => {
-    await setRules(...rules);
+    await node.setRules(...rules);
     expect(await run()).toEqual({ isAnswered: true, said: null, connections: 1, posts: 0 });
     expect(tiersReceived()).toEqual([sent, sent]);
   });
@@ -64,7 +59,7 @@ describe("an agent that asks for fast mode", () => {
     ["closes the session", BLOCK],
     ["fails the turn", FAIL_TURN],
   ])("stops where a rule %s, with the words of the rule", async (_title, rule) => {
-    await setRules(rule);
+    await node.setRules(rule);
     const { isAnswered, said, connections, posts } = await run();
     expect([isAnswered, posts]).toEqual([false, 0]);
     expect(said).toContain("Fast mode is not on your plan");
@@ -77,9 +72,9 @@ describe("an agent that asks for fast mode", () => {
     ["closes the session", BLOCK],
     ["fails the turn", FAIL_TURN],
   ])("stops on the connection it has when a new rule %s", async (_title, rule) => {
-    await setRules();
+    await node.setRules();
     const { isAnswered, said, connections, posts } = await run({
-      afterWarmUp: () => setRules(rule),
+      afterWarmUp: () => node.setRules(rule),
     });
     expect([isAnswered, connections, posts]).toEqual([false, 1, 0]);
     expect(said).toContain("Fast mode is not on your plan");
@@ -87,15 +82,15 @@ describe("an agent that asks for fast mode", () => {
   });
 
   test("goes on without the tier when a new rule filters it", async () => {
-    await setRules();
+    await node.setRules();
     const rule = { ...PRIORITY, action: "filter" };
-    const filtered = await run({ afterWarmUp: () => setRules(rule) });
+    const filtered = await run({ afterWarmUp: () => node.setRules(rule) });
     expect(filtered).toMatchObject({ isAnswered: true, connections: 1, posts: 0 });
     expect(tiersReceived()).toEqual(["priority", undefined]);
   });
 
   test("gets nothing past the policy by connecting again and posting at last", async () => {
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     const { isAnswered, connections, posts } = await run({ mock: "close=1011,after=1" });
     expect({ isAnswered, connections, posts }).toEqual({
       isAnswered: true,

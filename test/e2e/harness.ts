@@ -27,6 +27,10 @@ export interface Node {
   readonly log: LogLine[];
   /** Runs another command of the executable against this node. */
   run(args: readonly string[], stdin?: string): Promise<CommandResult>;
+  /** Runs one that must succeed, and returns what it printed. */
+  sluice(args: readonly string[], stdin?: string): Promise<string>;
+  /** Puts a service tier policy of these rules in force. */
+  setRules(...rules: readonly object[]): Promise<void>;
   mint(minutes?: number): Promise<string>;
   /** Waits until the log has a line that matches. */
   logged(matches: (line: LogLine) => boolean): Promise<LogLine>;
@@ -144,6 +148,11 @@ function node(
   };
   const run = (args: readonly string[], stdin?: string) =>
     runCommand([...args, "--data-dir", dataDir], stdin === undefined ? {} : { stdin });
+  const sluice = async (args: readonly string[], stdin?: string) => {
+    const { code, stdout, stderr } = await run(args, stdin);
+    if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
+    return stdout.trim();
+  };
   return {
     url: address("http") ?? "",
     httpsUrl: address("https"),
@@ -152,11 +161,11 @@ function node(
     pid: child.pid,
     log: log.lines,
     run,
-    async mint(minutes = 60) {
-      const minted = await run(["token", "mint", "--minutes", String(minutes)]);
-      if (minted.code !== 0) throw new Error(`token mint failed: ${minted.stderr}`);
-      return minted.stdout.trim();
+    sluice,
+    async setRules(...rules) {
+      await sluice(["policy", "set", "-"], JSON.stringify({ rules }));
     },
+    mint: (minutes = 60) => sluice(["token", "mint", "--minutes", String(minutes)]),
     logged: (matches) => log.wait(matches),
     kill: (signal) => child.kill(signal),
     exited: child.exited,

@@ -27,12 +27,7 @@ afterAll(async () => {
   await provider.stop();
 });
 
-/** Runs a command that must succeed, and returns what it printed. */
-async function sluice(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await node.run(args);
-  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
-  return stdout.trim();
-}
+const sluice = (...args: string[]) => node.sluice(args);
 
 /** A token; `options` are those of `sluice token mint`. */
 function mint(...options: string[]): Promise<string> {

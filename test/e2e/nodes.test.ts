@@ -80,12 +80,7 @@ function post(node: Node, token: string): Promise<Response> {
   });
 }
 
-/** Runs a command that must succeed. */
-async function sluice(node: Node, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await node.run(args);
-  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
-  return stdout.trim();
-}
+const sluice = (node: Node, ...args: string[]) => node.sluice(args);
 
 /** A call of the management API, so that the time of starting a command is not in a measurement. */
 async function manage(node: Node, method: string, path: string, body?: object): Promise<Response> {

@@ -17,7 +17,7 @@ beforeAll(async () => {
   node = await startNode({
     config: openaiConfig(provider.url, "auth_keys: [static-key-0001]"),
   });
-  await sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
+  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
 });
 
 afterAll(async () => {
@@ -30,24 +30,17 @@ afterEach(async () => {
   provider.clear();
 });
 
-/** Runs a command that must succeed, and returns what it printed. */
-async function sluice(args: readonly string[], stdin?: string): Promise<string> {
-  const { code, stdout, stderr } = await node.run(args, stdin);
-  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
-  return stdout.trim();
-}
-
 function restrict(project: string, ...options: string[]): Promise<string> {
-  return sluice(["project", "update", project, ...options]);
+  return node.sluice(["project", "update", project, ...options]);
 }
 
 /** A project of its own, made with these options. */
 async function newProject(name: string, ...options: string[]): Promise<string> {
-  return JSON.parse(await sluice(["project", "create", name, "--json", ...options])).id;
+  return JSON.parse(await node.sluice(["project", "create", name, "--json", ...options])).id;
 }
 
 function mint(project: string, ...options: string[]): Promise<string> {
-  return sluice(["token", "mint", "--project", project, ...options]);
+  return node.sluice(["token", "mint", "--project", project, ...options]);
 }
 
 /** What became of a request: `200`, or status, code and message of its refusal. */
@@ -125,12 +118,12 @@ describe("a project's lists", () => {
     const project = await newProject("forced", "--tier", "default");
     const token = await mint(project);
     const force = { service_tier: "priority", action: "force", force_tier: "flex" };
-    await sluice(["policy", "set", "-"], JSON.stringify({ rules: [force] }));
+    await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [force] }));
     try {
       expect(await post(token, { service_tier: "priority" })).toContain('the service tier "flex"');
       expect(await post(token)).toBe("200");
     } finally {
-      await sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
+      await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
     }
     expect(provider.requests).toHaveLength(1);
   });
@@ -196,7 +189,7 @@ describe("a project's lists", () => {
   test("are part of what is explained of a tier", async () => {
     const project = await newProject("explained", "--tier", "flex");
     const args = ["policy", "explain", "--tier", "fast", "--project", project, "--json"];
-    const { decision, refusal } = JSON.parse(await sluice(args));
+    const { decision, refusal } = JSON.parse(await node.sluice(args));
     expect(decision).toMatchObject({ action: "pass", tier: "priority" });
     expect(refusal).toStartWith('This project may not be used for the service tier "priority"');
   });
@@ -204,10 +197,10 @@ describe("a project's lists", () => {
   test("are shown, and audited", async () => {
     const id = await newProject("shown", "--model", "gpt-5*", "--tier", "flex");
     await restrict(id, "--any-tier", "--endpoint", "/v1/*");
-    const shown = JSON.parse(await sluice(["project", "show", id, "--json"]));
+    const shown = JSON.parse(await node.sluice(["project", "show", id, "--json"]));
     expect(shown).toMatchObject({ models: ["gpt-5*"], endpoints: ["/v1/*"], tiers: null });
     const { entries } = JSON.parse(
-      await sluice(["audit", "list", "--json", "--subject", `project:${id}`]),
+      await node.sluice(["audit", "list", "--json", "--subject", `project:${id}`]),
     );
     expect(entries.map(({ details }: { details: object }) => details)).toEqual([
       { endpoints: "/v1/*", tiers: null },

@@ -34,11 +34,6 @@ afterAll(async () => {
 
 beforeEach(() => provider.clear());
 
-async function setRules(...rules: object[]): Promise<void> {
-  const { code, stderr } = await node.run(["policy", "set", "-"], JSON.stringify({ rules }));
-  if (code !== 0) throw new Error(stderr);
-}
-
 async function post(path: string, body: object, headers = {}) {
   const answer = await fetch(`${node.url}${path}`, {
     method: "POST",
@@ -72,7 +67,7 @@ describe("a request", () => {
     [GENERATE, { ...CONTENTS, serviceTier: "priority" }, {}, GEMINI],
     [GENERATE, { ...CONTENTS, service_tier: "PRIORITY" }, {}, GEMINI],
   ])("to %s is blocked in the words of its caller: %j %j", async (path, body, headers, shape) => {
-    await setRules(BLOCK);
+    await node.setRules(BLOCK);
     const answer = await post(path, body, headers);
     expect(answer.status).toBe(403);
     expect(answer.body).toMatchObject(shape);
@@ -87,7 +82,7 @@ describe("a request", () => {
   ])(
     "to %s goes on without its tier where a rule filters: %j %j",
     async (path, body, tier, said) => {
-      await setRules({ ...PRIORITY, action: "filter" });
+      await node.setRules({ ...PRIORITY, action: "filter" });
       expect((await post(path, { ...body, ...tier })).tiers).toBe(said.trim());
       expect(received()).toEqual([body]);
     },
@@ -105,7 +100,7 @@ describe("a Live session", () => {
   }
 
   test("is set up without the tier that a rule filters", async () => {
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     const client = await open();
     client.send(new TextEncoder().encode(setup({ service_tier: "priority" })));
     await until(client, "setupComplete");
@@ -116,7 +111,7 @@ describe("a Live session", () => {
   });
 
   test("is closed where a rule blocks its tier, before the upstream hears of it", async () => {
-    await setRules({ ...BLOCK, on_block: "fail_turn" });
+    await node.setRules({ ...BLOCK, on_block: "fail_turn" });
     const client = await open();
     client.send(setup({ serviceTier: "priority" }));
     expect(await client.closed).toEqual({ code: 1008, reason: "Not on this plan" });
@@ -124,13 +119,13 @@ describe("a Live session", () => {
   });
 
   test("is closed where a new policy takes away the tier that it was set up with", async () => {
-    await setRules();
+    await node.setRules();
     const client = await open();
     client.send(setup({ serviceTier: "priority" }));
     await until(client, "setupComplete");
     client.send(INPUT);
     await until(client, "turnComplete");
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     client.send(INPUT);
     expect((await client.closed).code).toBe(1008);
     expect(received()).toHaveLength(2);

@@ -38,15 +38,9 @@ beforeEach(async () => {
   token = await node.mint();
 });
 
-async function sluice(args: readonly string[], stdin?: string): Promise<string> {
-  const { code, stdout, stderr } = await node.run(args, stdin);
-  if (code !== 0) throw new Error(`sluice ${args.join(" ")}: ${stderr}`);
-  return stdout.trim();
-}
-
 /** Puts a policy of these rules in force. */
 async function setRules(...rules: object[]): Promise<void> {
-  await sluice(["policy", "set", "-"], JSON.stringify({ rules }));
+  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules }));
 }
 
 const PRIORITY = { service_tier: "priority" };
@@ -88,7 +82,7 @@ const tiersOf = (events: readonly Record<string, unknown>[]) =>
 
 describe("by default", () => {
   test("priority is filtered over HTTP and WebSocket alike, and flex passes", async () => {
-    const shown = JSON.parse(await sluice(["policy", "show", "--json"]));
+    const shown = JSON.parse(await node.sluice(["policy", "show", "--json"]));
     expect(shown).toMatchObject({ source: "default", policy: { rules: [{ action: "filter" }] } });
     const answer = await post({ service_tier: "fast" });
     expect(answer.headers.get("x-sluice-service-tier")).toBe("fast;none");
@@ -375,7 +369,7 @@ describe("a stored policy", () => {
   test("explains itself", async () => {
     await setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
     const args = ["policy", "explain", "--tier", "fast", "--model", "gpt-5.5", "--json"];
-    const { decision } = JSON.parse(await sluice(args));
+    const { decision } = JSON.parse(await node.sluice(args));
     expect(decision).toMatchObject({ action: "block", rule: 0, reason: "action" });
   });
 });
