@@ -10,8 +10,10 @@
  */
 
 import { GatewayError } from "./errors.ts";
+import type { Reservation } from "./exchange.ts";
 import { admitAsked, reserveSession } from "./gateway_admission.ts";
 import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
+import { ComingSession } from "./gateway_coming.ts";
 import { DialedInVain, dialFirst } from "./gateway_dial.ts";
 import { Opening } from "./gateway_opening.ts";
 import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./gateway_session.ts";
@@ -42,21 +44,28 @@ export async function openSession(
     sessionsMax: parts.sessionsMax,
     sessionsPerTokenMax: parts.config.limits.sessionsPerTokenMax,
   });
-  admitModelOfQuery(parts, admitted);
-  const subjects = parts.authenticator.limits(principal);
-  const place = await reserveSession(parts, subjects);
-  connection.setIdleTimeout(0);
+  const coming = new ComingSession(parts, admitted);
+  let place: Reservation | null = null;
   let isAccepted = false;
   try {
+    coming.requireWanted();
+    admitModelOfQuery(parts, admitted);
+    const subjects = parts.authenticator.limits(principal);
+    place = await reserveSession(parts, subjects);
+    coming.requireWanted();
+    connection.setIdleTimeout(0);
     const allowance = { place, limits: new SessionLimits(subjects) };
     const refusal = firstMessageDecides(admitted)
       ? acceptBeforeDial(parts, admitted, allowance)
-      : await dialAndAccept(parts, admitted, allowance);
+      : await dialAndAccept(parts, admitted, allowance, coming);
     isAccepted = refusal === null;
     return refusal ?? undefined;
+  } catch (thrown) {
+    throw coming.error ?? thrown;
   } finally {
+    coming.leave(isAccepted);
     if (!isAccepted) {
-      place.release();
+      place?.release();
       // An ordinary connection again, which must not be kept for ever.
       connection.setIdleTimeout(IDLE_TIMEOUT_S);
     }
@@ -83,7 +92,7 @@ function acceptBeforeDial(parts: GatewayParts, admitted: Admitted, allowance: Al
   // No upstream has chosen yet, and some clients take it amiss when none of theirs is.
   const [subprotocol = null] = found.subprotocols;
   const headers = new Headers({ "x-sluice-request-id": admitted.id });
-  parts.live.add(opening);
+  parts.live.replace(opening);
   upgrade(admitted, headers, subprotocol, opening, () => opening.abandon());
   return null;
 }
@@ -93,11 +102,12 @@ async function dialAndAccept(
   parts: GatewayParts,
   admitted: Admitted,
   allowance: Allowance,
+  coming: ComingSession,
 ): Promise<Response | null> {
-  const { principal, request, candidates } = admitted;
+  const { request, candidates } = admitted;
   let agreed: Agreement;
   try {
-    agreed = await dialFirst(parts, admitted, candidates, request.signal);
+    agreed = await dialFirst(parts, admitted, candidates, coming.signal);
   } catch (thrown) {
     if (thrown instanceof DialedInVain) return thrown.answer();
     throw thrown;
@@ -106,10 +116,10 @@ async function dialAndAccept(
   const held = mayBeAnothersTurn(admitted)
     ? new Opening(parts, admitted, allowance, agreed)
     : new LiveSession(parts, admitted, allowance, agreed, modelOfQuery(admitted));
-  parts.live.add(held);
+  parts.live.replace(held);
   try {
-    // Dialling takes time, in which the token may have been revoked.
-    parts.authenticator.recheck(principal);
+    // Dialling takes time, in which the token may have expired.
+    coming.requireWanted();
   } catch (thrown) {
     held.abandon();
     throw thrown;

@@ -5,11 +5,12 @@
 
 import { readdirSync } from "node:fs";
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 
 import { serverClose, serverFrame, serverMessage } from "../support/reference_codec.ts";
 import { type FrameUpstream, frameUpstream, type UpstreamPeer } from "./frame_upstream.ts";
 import { type Node, openaiConfig, startNode } from "./harness.ts";
+import { type RawUpstream, rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 const MIB = 1024 * 1024;
@@ -191,4 +192,48 @@ describe("hundreds of sessions", () => {
     expect(await own.exited).toBe(0);
     await own.stop();
   }, 60_000);
+});
+
+describe("a session whose upstream is being dialled", () => {
+  const opening = (url: string, bearer: string) =>
+    connectTo(url, bearer).then(
+      (client) => client,
+      (thrown: unknown) => String(thrown),
+    );
+  let silent: RawUpstream;
+  let dialling: Node;
+
+  async function dial(limits = ""): Promise<{ bearer: string; opened: Promise<Client | string> }> {
+    silent = await rawUpstream(() => {});
+    dialling = await startNode({ config: `${limits}\n${openaiConfig(silent.url)}` });
+    const bearer = await dialling.mint();
+    const opened = opening(dialling.url, bearer);
+    await dialling.logged(({ event }) => event === "relay_dial_start");
+    return { bearer, opened };
+  }
+
+  afterEach(async () => {
+    await dialling.stop();
+    await silent.stop();
+  });
+
+  test("counts among the open ones", async () => {
+    const { bearer } = await dial("limits: {sessions: 1}");
+    expect(await opening(dialling.url, bearer)).toContain("503");
+    expect(dialling.log.filter(({ event }) => event === "relay_dial_start")).toHaveLength(1);
+  });
+
+  test("is refused at once when its token is revoked", async () => {
+    const { opened } = await dial();
+    const { stdout } = await dialling.run(["token", "list", "--json"]);
+    await dialling.run(["token", "revoke", JSON.parse(stdout)[0].id]);
+    expect(await opened).toContain("401");
+  });
+
+  test("is refused at once when the node drains, which then exits", async () => {
+    const { opened } = await dial();
+    dialling.kill("SIGTERM");
+    expect(await opened).toContain("503");
+    expect(await dialling.exited).toBe(0);
+  });
 });

@@ -25,6 +25,7 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway_arrival.ts",
     "gateway_batch.ts",
     "gateway_client_secret.ts",
+    "gateway_coming.ts",
     "gateway_http.ts",
     "gateway_preflight.ts",
     "gateway_dial.ts",
