@@ -26,7 +26,13 @@ import {
   reportInternal,
 } from "./gateway_arrival.ts";
 import { DialedInVain, dialFirst } from "./gateway_dial.ts";
-import { type Agreement, type Allowance, LiveSession } from "./gateway_session.ts";
+import {
+  type Agreement,
+  type Allowance,
+  idleMsOf,
+  limitLifetime,
+  LiveSession,
+} from "./gateway_session.ts";
 import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
 import { closeCodeLabel, cutReason, newErrorEvent } from "./relay/close.ts";
 import { ClientGone } from "./relay/forward.ts";
@@ -64,6 +70,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   #error: GatewayError | null = null;
   #isDraining = false;
   #timer: Timer | null = null;
+  readonly #lifetime: Timer | null;
   readonly #use = new UseWatch();
   readonly #client = new PeerWatch();
   readonly #server = new PeerWatch();
@@ -76,7 +83,8 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     agreed: Agreement | null,
   ) {
     const { principal, connection, candidates } = admitted;
-    const { provider, endpoint } = candidates[0];
+    const { endpoint } = candidates[0];
+    const { provider } = agreed?.candidate ?? candidates[0];
     this.#parts = parts;
     this.#admitted = admitted;
     this.#allowance = allowance;
@@ -85,13 +93,14 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     this.projectId = principal.projectId;
     this.tokenId = principal.tokenId;
     this.issuedAtMs = principal.issuedAtMs;
-    this.provider = (agreed?.candidate ?? candidates[0]).provider.name;
+    this.provider = provider.name;
     this.endpoint = endpoint.name;
     this.startedAtMs = parts.clock.nowMs();
     this.remoteAddress = connection.remoteAddress;
-    const { firstFrameMs, idleMs } = provider.timeouts;
-    const waitMs = agreed === null ? firstFrameMs : idleMs;
+    const idleMs = idleMsOf(provider.timeouts, allowance.limits);
+    const waitMs = agreed === null ? provider.timeouts.firstFrameMs : idleMs;
     if (waitMs > 0) this.#timer = parts.clock.after(waitMs, () => this.#waitedInVain());
+    this.#lifetime = limitLifetime(parts.clock, allowance, (error) => this.end(error));
     parts.sweep.add(this);
   }
 
@@ -285,6 +294,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   #over(): void {
     this.#isOver = true;
     this.#timer?.cancel();
+    this.#lifetime?.cancel();
     this.#parts.sweep.remove(this);
   }
 

@@ -25,7 +25,7 @@ import { Session } from "./relay/session.ts";
 import type { SessionOutcome } from "./relay/session_record.ts";
 import type { Candidate } from "./route/choose.ts";
 import { ModelNames } from "./route/model_map.ts";
-import type { Timer } from "./runtime/clock.ts";
+import type { Clock, Timer } from "./runtime/clock.ts";
 
 /** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -35,6 +35,8 @@ export interface Allowance {
   /** Its place among the open sessions, given back at its end. */
   readonly place: Reservation;
   readonly limits: SessionLimits;
+  /** On the monotonic clock: its longest duration counts from then. */
+  readonly sinceMs: number;
 }
 
 /** An upstream that agreed, and whose it is. */
@@ -56,11 +58,23 @@ export function modelOfQuery({ found }: Admitted): string | null {
   });
 }
 
-/** The shorter one; 0 is none. */
-function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): number {
+/** How long a session may be idle: the shorter one; 0 is none. */
+export function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimits): number {
   return idleMs === 0 || idleMsMax === 0
     ? Math.max(idleMs, idleMsMax)
     : Math.min(idleMs, idleMsMax);
+}
+
+/** Ends a session when it has lasted its longest. Null: it may last. */
+export function limitLifetime(
+  clock: Clock,
+  { limits: { durationMsMax }, sinceMs }: Allowance,
+  end: (error: GatewayError) => void,
+): Timer | null {
+  if (durationMsMax === 0 || durationMsMax > TIMER_MS_MAX) return null;
+  const message = `The session lasted ${durationMsMax / 1000} s, its limit`;
+  const leftMs = Math.max(0, sinceMs + durationMsMax - clock.monotonicMs());
+  return clock.after(leftMs, () => end(new GatewayError("session_limit", { message })));
 }
 
 /** The policy sees each of the client's messages first, the meter what goes upstream. */
@@ -160,20 +174,13 @@ export class LiveSession implements LiveExchange {
       sweep: parts.sweep,
       onEnd: (outcome) => this.#ended(outcome),
     });
-    this.#lifetime = this.#limitLifetime(allowance.limits);
+    this.#lifetime = limitLifetime(parts.clock, allowance, (error) => this.end(error));
     parts.log("relay_start", {
       session_id: this.id,
       project_id: this.projectId,
       provider: this.provider,
       endpoint: this.endpoint,
     });
-  }
-
-  #limitLifetime({ durationMsMax }: SessionLimits): Timer | null {
-    if (durationMsMax === 0 || durationMsMax > TIMER_MS_MAX) return null;
-    const message = `The session lasted ${durationMsMax / 1000} s, its limit`;
-    const end = () => this.end(new GatewayError("session_limit", { message }));
-    return this.#parts.clock.after(durationMsMax, end);
   }
 
   get turns(): number {

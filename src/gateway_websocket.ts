@@ -54,7 +54,8 @@ export async function openSession(
     place = await reserveSession(parts, subjects);
     coming.requireWanted();
     connection.setIdleTimeout(0);
-    const allowance = { place, limits: new SessionLimits(subjects) };
+    const sinceMs = parts.clock.monotonicMs();
+    const allowance = { place, limits: new SessionLimits(subjects), sinceMs };
     const refusal = firstMessageDecides(admitted)
       ? acceptBeforeDial(parts, admitted, allowance)
       : await dialAndAccept(parts, admitted, allowance, coming);

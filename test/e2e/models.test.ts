@@ -335,6 +335,17 @@ describe("a session whose first message decides", () => {
     await late.stop();
   });
 
+  test.each([
+    ["session_seconds", "The session lasted 1 s, its limit"],
+    ["session_idle_seconds", "idle"],
+  ])("is held to %s of its token", async (limit, reason) => {
+    await start(provider("openai", "one", one, ""), provider("openai", "other", other, ""));
+    token = (await node.run(["token", "mint", "--limit", `${limit}=1`])).stdout.trim();
+    const client = await open();
+    expect(await client.next()).toContain(reason);
+    expect(await client.closed).toMatchObject({ code: 1008 });
+  });
+
   test("is asked whether it is still there, as its upstream is", async () => {
     let asked = 0;
     const silent = await rawUpstream((socket, head) => {
