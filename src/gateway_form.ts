@@ -88,7 +88,7 @@ export function formReader(headers: Headers, whitelist: ParamWhitelist): FormRea
 /** Which of the two the upstream would read is not known. @throws GatewayError `ambiguous_json` */
 export function refuseDuplicate(field: string | null): void {
   if (field === null) return;
-  const message = `The request names "${field}" twice. Send it once`;
+  const message = `The request names "${field}" twice, or in other letter case. Send it once`;
   throw new GatewayError("ambiguous_json", { message, param: field });
 }
 

@@ -5,8 +5,9 @@
  * scanner the texts that name nothing.
  * Does not own: whether the text is JSON.
  * Invariant: never "none" of a text in which any parser, a lenient one included, could find one of
- * the keys, however it is written: between the strings there is nothing but JSON's own characters,
- * so that there are no comments, no other quotes and no keys without quotes. "Some" says nothing.
+ * the keys, however it is written, in capitals too: between the strings there is nothing but JSON's
+ * own characters, so that there are no comments, no other quotes and no keys without quotes. "Some"
+ * says nothing.
  * The searching is native, so that a long string costs next to nothing.
  */
 
@@ -24,8 +25,12 @@ const STRINGS_MAX = 32;
 /** The most that may stand between two strings. */
 const GAP_MAX = 64;
 
-/** A character of a key at its longest, as in `\u0061`. */
-const ESCAPE_CHARS = 6;
+/** A character of a key at its longest: `\U00000061`, as some lenient parsers have it. */
+const ESCAPE_CHARS = 10;
+
+const LETTER_A = 0x61;
+/** What makes an ASCII capital small, and leaves the characters of keys apart. */
+const SMALL = 0x20;
 
 /** By character code: JSON's structure, white space, numbers, and the letters of its literals. */
 const BETWEEN_STRINGS = new Uint8Array(128);
@@ -48,20 +53,20 @@ export const NAMES_NONE = 0;
 export interface Names {
   readonly keys: readonly string[];
   readonly once: string;
-  /** Bit n is set where a key has n characters. */
-  readonly lengths: number;
+  /** Bit n is set where a key begins with the nth letter. */
+  readonly initials: number;
   /** A string with more characters than this is none of the keys, whatever escapes it has. */
   readonly charsMax: number;
 }
 
 /**
- * @param keys of plain ASCII and at most 31 characters
+ * @param keys of ASCII letters and `_`, with a letter first
  * @param once the one of them that may occur, but not twice
  */
 export function namesOf(keys: readonly string[], once: string): Names {
-  const lengths = keys.reduce((bits, key) => bits | (1 << key.length), 0);
+  const initials = keys.reduce((bits, key) => bits | letterBit(key.charCodeAt(0)), 0);
   const charsMax = ESCAPE_CHARS * Math.max(...keys.map((key) => key.length));
-  return { keys, once, lengths, charsMax };
+  return { keys, once, initials, charsMax };
 }
 
 /**
@@ -79,7 +84,7 @@ export function namesNone(json: string | Uint8Array, names: Names): boolean {
  */
 export function glance(
   json: string | Uint8Array,
-  { keys, once, lengths, charsMax }: Names,
+  { keys, once, initials, charsMax }: Names,
 ): number {
   const end = json.length;
   if (codeAt(json, 0) !== OPEN_BRACE || codeAt(json, end - 1) !== CLOSE_BRACE) return NAMES_SOME;
@@ -97,9 +102,12 @@ export function glance(
     if (length > charsMax) {
       if (spellsOut(json, from, start)) return NAMES_SOME;
       from = close;
-    } else if (length < 32 && (lengths >> length) & 1 && isOneOf(json, start, length, keys)) {
-      if (seen !== NAMES_NONE || !isAt(json, start, once)) return NAMES_SOME;
-      seen = close + 1;
+    } else if (length > 0 && mayBegin(codeAt(json, start), initials)) {
+      if (!isPlain(json, start, close)) return NAMES_SOME;
+      if (isLikeOneOf(json, start, length, keys)) {
+        if (seen !== NAMES_NONE || !isAt(json, start, once)) return NAMES_SOME;
+        seen = close + 1;
+      }
     }
     open = openFrom(json, close + 1);
   }
@@ -116,8 +124,15 @@ export function isOtherString(json: string | Uint8Array, key: number, text: stri
   if (codeAt(json, colon) !== COLON) return false;
   const open = skipSpace(json, colon + 1);
   if (codeAt(json, open) !== QUOTE) return false;
-  const end = open + 1 + text.length;
-  return codeAt(json, end) !== QUOTE || !isAt(json, open + 1, text);
+  const start = open + 1;
+  const far = start + text.length * ESCAPE_CHARS;
+  for (let at = start; at <= far; at++) {
+    const code = codeAt(json, at);
+    // Each of its characters may be written as an escape, and then nobody has looked at them yet.
+    if (code === BACKSLASH) return false;
+    if (code === QUOTE) return at - start !== text.length || !isAt(json, start, text);
+  }
+  return true;
 }
 
 function skipSpace(json: string | Uint8Array, from: number): number {
@@ -175,14 +190,45 @@ function spellsOut(json: string | Uint8Array, start: number, end: number): boole
   return false;
 }
 
-function isOneOf(
+function letterBit(code: number): number {
+  return 1 << ((code | SMALL) - LETTER_A);
+}
+
+/** Whether a key may begin so. Of what is no plain character, nobody knows who leaves it out. */
+function mayBegin(code: number, initials: number): boolean {
+  return (letterBit(code) & initials) !== 0 || !isPlainChar(code);
+}
+
+function isPlainChar(code: number): boolean {
+  return code >= 0x20 && code < 0x7f;
+}
+
+/**
+ * Whether a string has none of the characters that somebody might leave out, or take for others:
+ * control characters, and what is no ASCII, such as the Kelvin sign.
+ */
+function isPlain(json: string | Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (!isPlainChar(codeAt(json, at))) return false;
+  return true;
+}
+
+/** Whether a string is one of the keys, or may be to whoever takes capitals for small letters. */
+function isLikeOneOf(
   json: string | Uint8Array,
   start: number,
   length: number,
   keys: readonly string[],
 ): boolean {
-  for (const key of keys) if (key.length === length && isAt(json, start, key)) return true;
+  for (const key of keys) if (key.length === length && isLike(json, start, key)) return true;
   return false;
+}
+
+function isLike(json: string | Uint8Array, start: number, key: string): boolean {
+  for (let index = 0; index < key.length; index++) {
+    const code = codeAt(json, start + index);
+    if ((code | SMALL) !== (key.charCodeAt(index) | SMALL)) return false;
+  }
+  return true;
 }
 
 /** No byte of a character that takes several is ASCII, so that bytes compare as characters do. */

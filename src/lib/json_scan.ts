@@ -28,7 +28,10 @@ export interface ObjectScan {
   readonly span: Span;
   /** In the order of the keys asked for; null: the object has no such key. */
   readonly fields: readonly (Field | null)[];
-  /** The first of those keys that the object names twice; null: none. */
+  /**
+   * The first of those keys that the object names twice, or in other letter case, which some
+   * parsers take for the same; null: none.
+   */
   readonly duplicate: string | null;
 }
 
@@ -45,6 +48,10 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+
+const ASCII_MAX = 0x7f;
+/** What makes an ASCII capital small. */
+const SMALL = 0x20;
 
 /** Characters of a string that are looked at one by one. */
 const NEAR = 24;
@@ -156,6 +163,17 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
+/** The key that a name is to whoever takes capitals for small letters; null: none. */
+function sameButForCase(keys: readonly string[], name: string): string | null {
+  const folded = foldCase(name);
+  return keys.find((key) => foldCase(key) === folded) ?? null;
+}
+
+/** Over the capitals, since some letters share one: `ſ` and `s`. */
+function foldCase(name: string): string {
+  return name.toUpperCase().toLowerCase();
+}
+
 function skipSpace(text: string, from: number): number {
   let at = from;
   while (isSpace(text.charCodeAt(at))) at++;
@@ -193,6 +211,7 @@ class Scanner {
       const keyEnd = text.charCodeAt(at) === QUOTE ? this.#string(at) : -1;
       if (keyEnd === -1) return null;
       const index = this.#indexOfKey(keys, keyStart, keyEnd);
+      if (index === -1) duplicate ??= this.#variantOf(keys, keyStart, keyEnd);
       const value = this.#colon(keyEnd);
       if (value === -1) return null;
       const end = this.value(value);
@@ -222,6 +241,23 @@ class Scanner {
       if (key?.length === length && text.startsWith(key, start + 1)) return index;
     }
     return -1;
+  }
+
+  /** Which of the keys that string, which is none of them, is in other letter case; null: none. */
+  #variantOf(keys: readonly string[], start: number, end: number): string | null {
+    const text = this.#text;
+    if (this.#escaped) {
+      const decoded: unknown = JSON.parse(text.slice(start, end));
+      return typeof decoded === "string" ? sameButForCase(keys, decoded) : null;
+    }
+    const length = end - start - 2;
+    const first = text.charCodeAt(start + 1);
+    for (const key of keys) {
+      const isNear = (first | SMALL) === (key.charCodeAt(0) | SMALL) || first > ASCII_MAX;
+      if (key.length !== length || !isNear) continue;
+      return sameButForCase(keys, text.slice(start + 1, end - 1));
+    }
+    return null;
   }
 
   #colon(at: number): number {

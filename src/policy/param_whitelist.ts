@@ -141,7 +141,7 @@ function snakeCase(name: string): string {
 
 function ambiguous(param: string): GatewayError {
   return new GatewayError("ambiguous_json", {
-    message: `The JSON names "${param}" twice. Send it once`,
+    message: `The JSON names "${param}" twice, or in other letter case. Send it once`,
     param,
   });
 }

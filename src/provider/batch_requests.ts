@@ -100,7 +100,7 @@ function child(text: string, object: Span, key: Key): Span | null {
   const twice = scan?.duplicate ?? (found.length > 1 ? key.join('" and "') : null);
   if (twice === null) return found[0] ?? null;
   throw new GatewayError("ambiguous_json", {
-    message: `The batch names "${twice}" twice. Send it once`,
+    message: `The batch names "${twice}" twice, or in other letter case. Send it once`,
     param: key[0] ?? twice,
   });
 }

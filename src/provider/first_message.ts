@@ -36,7 +36,7 @@ export function readFirstMessage(dialect: MeterDialect, message: Message): First
 function setupModel(message: Message): string | null {
   const setup = clientEvent(message, ["setup"]).object("setup", ["model"]);
   if (setup?.duplicate) {
-    const text = `The JSON names "setup.model" twice. Send it once`;
+    const text = `The JSON names "setup.model" twice, or in other letter case. Send it once`;
     throw new GatewayError("ambiguous_json", { message: text, param: "setup.model" });
   }
   const model = setup?.string("model") ?? null;

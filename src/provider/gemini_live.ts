@@ -92,7 +92,7 @@ class LiveReader implements MessageReader {
 
   #setUp(setup: WireObject, config: WireObject | null): TurnSignal {
     if (setup.duplicate !== null) {
-      const message = 'The JSON names "model" twice. Send it once';
+      const message = 'The JSON names "model" twice, or in other letter case. Send it once';
       throw new GatewayError("ambiguous_json", { message, param: "model" });
     }
     const model = setup.string("model");

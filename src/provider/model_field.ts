@@ -213,6 +213,6 @@ function fieldAt(
 }
 
 function ambiguous(param: string): GatewayError {
-  const message = `The JSON names "${param}" twice. Send it once`;
+  const message = `The JSON names "${param}" twice, or in other letter case. Send it once`;
   return new GatewayError("ambiguous_json", { message, param });
 }

@@ -106,6 +106,6 @@ export function injectStreamUsage(body: Uint8Array): Uint8Array | null {
 
 function refuseDuplicate(scan: ObjectScan): void {
   if (scan.duplicate === null) return;
-  const message = `The JSON names "${scan.duplicate}" twice. Send it once`;
+  const message = `The JSON names "${scan.duplicate}" twice, or in other letter case. Send it once`;
   throw new GatewayError("ambiguous_json", { message, param: scan.duplicate });
 }

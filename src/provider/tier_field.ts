@@ -290,7 +290,8 @@ function visit(
 
 function refuseAmbiguous(scan: ObjectScan, keys: readonly string[], prefix: string): void {
   const twice = scan.duplicate;
-  if (twice !== null) throw ambiguous(prefix + twice, `"${prefix}${twice}" twice`);
+  if (twice !== null)
+    throw ambiguous(prefix + twice, `"${prefix}${twice}" twice, or in other letter case`);
   for (const [first, second] of SYNONYMS) {
     const [left, right] = [keys.indexOf(first), keys.indexOf(second)];
     if (!scan.fields[left] || !scan.fields[right]) continue;

@@ -110,7 +110,7 @@ export function clientEvent(
     throw new GatewayError("invalid_json", { message: "The message is not one JSON object" });
   }
   if (event.duplicate === null) return event;
-  const text = `The JSON names "${event.duplicate}" twice. Send it once`;
+  const text = `The JSON names "${event.duplicate}" twice, or in other letter case. Send it once`;
   throw new GatewayError("ambiguous_json", { message: text, param: event.duplicate });
 }
 

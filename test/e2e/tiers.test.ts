@@ -227,6 +227,8 @@ describe("a stored policy", () => {
     ["upper case and padding", '{"type":"response.create","service_tier":" FAST "}'],
     ["a key named twice", '{"type":"response.create","service_tier":"x","service_tier":"fast"}'],
     ["a type named twice", '{"type":"x","type":"response.create","service_tier":"fast"}'],
+    ["a key in capitals", '{"type":"response.create","Service_Tier":"fast"}'],
+    ["a key with a letter that is a capital of another", '{"type":"x","ſervice_tier":"fast"}'],
     ["a lane", '{"type":"response.create","stream_id":"a","service_tier":"fast"}'],
     ["steering", '{"type":"response.steer","service_tier":"fast"}'],
   ];

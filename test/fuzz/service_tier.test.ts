@@ -72,7 +72,20 @@ const KEYS = [
   "setup",
   ...CONFIGS,
 ];
-const NOISE = ["input", "metadata", "Service_Tier", "service_tier ", "ключ", '"', "\\", "\n", ""];
+const NOISE = [
+  "input",
+  "metadata",
+  "Service_Tier",
+  "Type",
+  "Service-Tier",
+  "Input",
+  "service_tier ",
+  "ключ",
+  '"',
+  "\\",
+  "\n",
+  "",
+];
 const TYPES = ["response.create", "response.cancel", "session.update", "response.steer", "", "x"];
 const TIERS = ["fast", "priority", "flex", "auto", "ultrafast", "standard", "turbo", "é", ""];
 const MODELS = ["gpt-5.5", "gpt-5.5-mini", "o3", "модель", "", "models/gpt-5.5"];
@@ -266,6 +279,9 @@ function isAmbiguous(
 ): boolean {
   const children = Object.keys(protocol.tiers).filter((child) => parentOf(child) === path);
   const decisive = [...keys, "model", "type", ...children.map(lastOf)];
+  const folded = new Set(decisive.map((key) => key.toLowerCase()));
+  const isVariant = (key: string) => !decisive.includes(key) && folded.has(key.toLowerCase());
+  if (present.some(isVariant)) return true;
   const found = present.filter((key) => decisive.includes(key));
   if (new Set(found).size < found.length) return true;
   return [BOTH, CONFIGS].some((pair) => pair.every((key) => found.includes(key)));
@@ -378,16 +394,20 @@ function expectHarmless({ tiers }: Protocol, text: string): void {
   const strings = text.match(STRING) ?? [];
   expect(text).not.toMatch(/"type"\s*:\s*"response\.create"/);
   for (const key of [...keys, "model"]) {
-    if (key !== "") expect(strings.map(unescaped)).not.toContain(key);
+    if (key !== "") expect(strings.map(unescaped)).not.toContain(key.toLowerCase());
   }
 }
 
-/** As somebody might read it who takes a backslash for nothing where it has no meaning. */
+/**
+ * As somebody might read it who takes capitals for small letters, and a backslash for nothing where
+ * it has no meaning.
+ */
 function unescaped(string: string): string {
   const characters = /\\(?:u([0-9a-f]{4})|([^bfnrt]))/gis;
   return string
     .slice(1, -1)
-    .replace(characters, (_, hex, char) => (hex ? String.fromCharCode(parseInt(hex, 16)) : char));
+    .replace(characters, (_, hex, char) => (hex ? String.fromCharCode(parseInt(hex, 16)) : char))
+    .toLowerCase();
 }
 
 function decided(policy: ServiceTierPolicy, tier: string | null, model: string | null) {

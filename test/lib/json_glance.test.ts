@@ -13,7 +13,7 @@ const utf8 = new TextEncoder();
 const NAMES = namesOf(["model", "service_tier", "type"], "type");
 
 /** Longer than the longest key in escapes. */
-const LONG = "A".repeat(73);
+const LONG = "A".repeat(121);
 
 /** The answer, which is the same for text and for bytes. */
 function none(json: string): boolean {
@@ -26,7 +26,7 @@ describe("namesNone()", () => {
   test.each([
     "{}",
     '{"type":"a"}',
-    '{"a":"model ","b":" model","c":"Model","d":"models"}',
+    '{"a":"model ","b":" model","c":"modal","d":"models"}',
     '{"a":"service_tier: fast"}',
     '{"a":"\\n","b":"\\\\","c":"\\"\\/\\t"}',
     '{"a":"\\"","b":",\\"model\\":1"}',
@@ -45,16 +45,28 @@ describe("namesNone()", () => {
     '{"a":"b", "service_tier" : "fast"}',
     `{"a":"${"A".repeat(9000)}","service_tier":"fast"}`,
     '{"é":"😀","model":1}',
+    '{"Model":1}',
+    '{"SERVICE_tier":"fast"}',
   ])("is false of %j, which has one", (json) => {
     expect(none(json)).toBe(false);
   });
 
-  test.each(['{"type":"a","type":"b"}', '{"type":"a","b":{"type":1}}', '{"type":"type"}'])(
-    "is false of %j, which has one twice that may stand there once",
+  test.each(['{"ſervice_tier":1}', '{"мodel":1}'])(
+    "is false of %j, which has one in letters that somebody may take for small ones",
     (json) => {
-      expect(none(json)).toBe(false);
+      expect(namesNone(json, NAMES)).toBe(false);
     },
   );
+
+  test.each([
+    '{"Type":"a"}',
+    '{"type":"a","Type":"b"}',
+    '{"type":"a","type":"b"}',
+    '{"type":"a","b":{"type":1}}',
+    '{"type":"type"}',
+  ])("is false of %j, which has one twice that may stand there once", (json) => {
+    expect(none(json)).toBe(false);
+  });
 
   test.each([
     '{"mod\\u0065l":1}',
@@ -99,10 +111,19 @@ describe("namesNone()", () => {
     expect(none('{"a":"b"],}')).toBe(true);
   });
 
-  test("does not tell of text that is no ASCII in bytes", () => {
-    const text = '{"ключ":"é"}';
+  test("does not tell of what is no ASCII, but for the rest of a long string in text", () => {
+    expect(none('{"клю":"a"}')).toBe(false);
+    expect(none('{"a":"mé"}')).toBe(false);
+    const text = `{"a":"${LONG}é"}`;
     expect([namesNone(text, NAMES), namesNone(utf8.encode(text), NAMES)]).toEqual([true, false]);
   });
+
+  test.each(['{"mod\u0000el":1}', '{"\nmodel":1}', '{"model\u007f":1}', '{"mo\u200bdel":1}'])(
+    "does not tell of %j, out of which somebody might leave a character",
+    (json) => {
+      expect(none(json)).toBe(false);
+    },
+  );
 });
 
 describe("glance()", () => {
@@ -127,10 +148,16 @@ describe("isOtherString()", () => {
     },
   );
 
-  test.each(['{"type":"a.b"}', '{"type"\t:  "a.b" }', '{"type":1}', '{"type"}', '{"type","a"}'])(
-    "is false of %j",
-    (text) => {
-      expect(behind(text)).toEqual([false, false]);
-    },
-  );
+  test.each([
+    '{"type":"a.b"}',
+    '{"type"\t:  "a.b" }',
+    '{"type":1}',
+    '{"type"}',
+    '{"type","a"}',
+    '{"type":"\\u0061\\u002e\\u0062"}',
+    '{"type":"a.\\u0062"}',
+    '{"type":"\\U00000061\\U0000002e\\U00000062"}',
+  ])("is false of %j", (text) => {
+    expect(behind(text)).toEqual([false, false]);
+  });
 });

@@ -28,7 +28,7 @@ describe("readTiers()", () => {
     ["openai_chat", "body", '{"service_tier":" Fast "}', { service_tier: " Fast " }],
     ["none", "body", '{"service_tier":"flex"}', { service_tier: "flex" }],
     ["openai_responses", "body", '{"s\\u0065rvice_tier":"flex"}', { service_tier: "flex" }],
-    ["openai_responses", "body", '{"metadata":{"service_tier":"flex"}}', {}],
+    ["openai_responses", "body", '{"metadata":{"service_tier":"flex","Model":1}}', {}],
     ["openai_responses", "body", '{"response":{"service_tier":"flex"}}', {}],
     [
       "openai_responses",
@@ -176,6 +176,23 @@ describe("readTiers()", () => {
     ],
     ["openai_chat", "body", '{"model":"a","model":"a"}', "ambiguous_json", "model"],
     ["openai_responses", "message", '{"type":"a","\\u0074ype":"b"}', "ambiguous_json", "type"],
+    ["openai_chat", "body", '{"Service_Tier":"fast"}', "ambiguous_json", "service_tier"],
+    ["openai_responses", "message", '{"type":"x","MODEL":"a"}', "ambiguous_json", "model"],
+    [
+      "openai_realtime",
+      "message",
+      '{"Session":{"service_tier":"fast"}}',
+      "ambiguous_json",
+      "session",
+    ],
+    [
+      "gemini_live",
+      "message",
+      '{"setup":{"servicetier":"fast"}}',
+      "ambiguous_json",
+      "setup.serviceTier",
+    ],
+    ["anthropic_messages", "body", '{"\\u017fpeed":"fast"}', "ambiguous_json", "speed"],
     ["openai_responses", "message", '{"session":1,"session":{}}', "ambiguous_json", "session"],
     ["openai_responses", "message", '{"response":{},"response":{}}', "ambiguous_json", "response"],
     [
@@ -279,6 +296,9 @@ describe("readTiers()", () => {
     expect(readTiers(dialect, carrier, text)).toMatchObject({ model, sessionModel });
   });
 
+  const ESCAPED_CREATE = [..."response.create"]
+    .map((char) => `\\u00${char.charCodeAt(0).toString(16)}`)
+    .join("");
   const NOTHING = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
   const quiet: readonly (readonly [MeterDialect, string])[] = [
     ["openai_realtime", '{"type":"input_audio_buffer.append","audio":"AAAA"}'],
@@ -302,6 +322,8 @@ describe("readTiers()", () => {
     ["openai_realtime", `{"type"${" ".repeat(30)}:${" ".repeat(30)}"response.create"}`],
     ["openai_responses", '{"event_id":"e","type" :\n"response.create"}'],
     ["openai_responses", '{"a":"type"}'],
+    ["openai_responses", `{"type":"${ESCAPED_CREATE}"}`],
+    ["openai_realtime", `{"type":"${ESCAPED_CREATE}","event_id":"e"}`],
     ["gemini_live", '{"clientContent":{"turnComplete":true}}'],
     ["gemini_live", '{"client_content":{"turnComplete":true}}'],
   ] as const)("is not quiet about what %s takes for a turn: %s", (dialect, text) => {
