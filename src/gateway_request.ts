@@ -30,6 +30,7 @@ import { readRequestedTurn } from "./provider/request.ts";
 import {
   type BodySource,
   declaredLength,
+  hasBody,
   type HeldBody,
   holdBody,
   holdStart,
@@ -133,7 +134,7 @@ export async function readRequestBody(
   const { endpoint } = candidate;
   const { headers } = request;
   // Of JSON, also its absence is judged.
-  const isAbsent = request.body === null && !isJsonEndpoint(endpoint);
+  const isAbsent = !isJsonEndpoint(endpoint) && !hasBody(request);
   const reading = isAbsent ? "none" : readingOf(candidate, headers);
   if (reading === "none" && asking.decidesByModel && isAboutModel(endpoint)) {
     // What nobody reads names no model.

@@ -131,7 +131,7 @@ export class Upstreams {
 
   /** Whether a credential that was refused has been replaced, so that the same is sent again. */
   async #hasNewCredential(answer: UpstreamAnswer, { body }: RequestBody): Promise<boolean> {
-    if (answer.status !== 401 || this.#renewCredential === null) return false;
+    if (this.#renewCredential === null) return false;
     const renewed = this.#renewCredential();
     // The next request has it then; this one cannot be sent twice.
     if (body instanceof Upload) return false;
@@ -193,7 +193,7 @@ export class Upstreams {
   async #send(body: RequestBody, meter: BodyMeter | null): Promise<Attempt> {
     try {
       const answer = await this.#sendOnce(body, meter);
-      const isRenewed = await this.#hasNewCredential(answer, body);
+      const isRenewed = answer.status === 401 && (await this.#hasNewCredential(answer, body));
       return {
         answer: isRenewed ? await this.#sendOnce(body, meter) : answer,
         failure: null,

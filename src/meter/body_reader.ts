@@ -19,6 +19,9 @@ import type { BodyTurn } from "./body_turn.ts";
 /** Longest field of a JSON body that is read; only a list of output items comes near it. */
 const VALUE_BYTES_MAX = 256 * 1024;
 
+/** Up to here a body that comes in one chunk is read like a message. */
+const WHOLE_BYTES_MAX = 64 * 1024;
+
 /** The turn of whoever reads; `BodyTurn` is one. */
 export type ReadTurn = Pick<
   BodyTurn,
@@ -112,19 +115,32 @@ function streamEnded(turn: ReadTurn, messages: MessageReader): void {
   else turn.signal(ended);
 }
 
-/** Reads an answer that is one JSON object, while it passes by. */
+/**
+ * Reads an answer that is one JSON object, while it passes by. Most come in one chunk, which is
+ * read like any message, at a fraction of the cost of a scanner that can stop anywhere.
+ */
 export class JsonReader implements BodyReader {
   readonly #turn: ReadTurn;
   readonly #read: JsonBodyReader;
-  readonly #fields: JsonFieldStream;
+  /** The only chunk so far; null: none came, or it is among `#fields`. */
+  #chunk: Uint8Array | null = null;
+  #fields: JsonFieldStream | null = null;
 
   constructor(turn: ReadTurn, read: JsonBodyReader) {
     this.#turn = turn;
     this.#read = read;
-    this.#fields = new JsonFieldStream(read.keys, VALUE_BYTES_MAX);
   }
 
   push(bytes: Uint8Array): void {
+    if (this.#fields === null) {
+      if (this.#chunk === null && bytes.length <= WHOLE_BYTES_MAX) {
+        this.#chunk = bytes;
+        return;
+      }
+      this.#fields = new JsonFieldStream(this.#read.keys, VALUE_BYTES_MAX);
+      if (this.#chunk !== null) this.#fields.push(this.#chunk);
+      this.#chunk = null;
+    }
     this.#fields.push(bytes);
   }
 
@@ -140,10 +156,11 @@ export class JsonReader implements BodyReader {
   }
 
   #ended(): boolean {
-    const text = this.#fields.object();
+    const whole = this.#chunk === null ? null : textOf(this.#chunk);
+    const text = this.#fields?.object() ?? whole;
     const signal = text === null ? null : this.#read.read(text);
     if (signal === null) return false;
-    if (this.#fields.isTooLarge) this.#turn.parseFailed("body_too_large");
+    if (this.#fields?.isTooLarge === true) this.#turn.parseFailed("body_too_large");
     this.#turn.signal(signal);
     return true;
   }

@@ -12,6 +12,7 @@
  */
 
 import type { UsageEvent } from "../exchange.ts";
+import { Lru } from "../lib/lru.ts";
 import prices from "./prices.json" with { type: "json" };
 
 /** Dollars per million tokens, which is micro-dollars per token. */
@@ -51,6 +52,9 @@ const UNKNOWN: Price = {
   input: Math.max(...Object.values(PRICES).map(({ input }) => input)),
   output: Math.max(...Object.values(PRICES).map(({ output }) => output)),
 };
+
+/** Prices by the names that were asked for last: the table is not searched for every turn. */
+const FOUND = new Lru<string, Price>(256);
 
 /** Every provider that prices writes to its cache takes this much more than for input. */
 const CACHE_WRITE_FACTOR = 1.25;
@@ -125,6 +129,14 @@ export function reserveFor(
 
 function priceOf(model: string | null): Price {
   if (model === null) return UNKNOWN;
+  const known = FOUND.get(model);
+  if (known !== undefined) return known;
+  const price = findPrice(model);
+  FOUND.set(model, price);
+  return price;
+}
+
+function findPrice(model: string): Price {
   // Gemini's own name for its models.
   const name = model.startsWith("models/") ? model.slice("models/".length) : model;
   for (const prefix of PREFIXES) {

@@ -120,7 +120,7 @@ class Attempt {
     };
   }
 
-  async send(): Promise<Response> {
+  send(): Promise<Response> {
     const { fetch, url, method, headers, body, signal } = this.#options;
     const { signal: own } = this.#controller;
     if (signal.aborted) this.#onSignal();
@@ -134,9 +134,9 @@ class Attempt {
       decompress: false,
       timeout: false,
     };
-    if (body === null) return await fetch(url, init);
-    if (body instanceof Uint8Array) return await fetch(url, { ...init, body });
-    return await fetch(url, { ...init, body: body.stream, duplex: "half" });
+    if (body === null) return fetch(url, init);
+    if (body instanceof Uint8Array) return fetch(url, { ...init, body });
+    return fetch(url, { ...init, body: body.stream, duplex: "half" });
   }
 
   /** The head has come: only the limit on the whole exchange still runs. */

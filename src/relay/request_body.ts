@@ -99,10 +99,10 @@ export async function holdStart(
   request: Request,
   options: HoldOptions,
 ): Promise<HeldBody | BodySource> {
-  const { headers, body } = request;
+  const { headers } = request;
   requireIdentity(headers);
+  if (!hasBody(request)) return { bytes: new Uint8Array(0), release() {} };
   const length = declaredLength(headers);
-  if (length === 0 || body === null) return { bytes: new Uint8Array(0), release() {} };
   const reservation = new Reservation(options.budget);
   const patience = new Patience(options.clock);
   const release = () => reservation.release();
@@ -110,7 +110,8 @@ export async function holdStart(
     if (length !== null && length <= SMALL_BYTES) {
       return { bytes: await readSmall(request, length, reservation, patience), release };
     }
-    const { bytes, rest } = await readChunks(body, options.bytesMax, reservation, patience);
+    const { bytesMax } = options;
+    const { bytes, rest } = await readChunks(request.body, bytesMax, reservation, patience);
     if (rest === null) return { bytes, release };
     release();
     return { body: goingOn(bytes, rest), headers };
@@ -208,11 +209,12 @@ interface Beginning {
 
 /** Reads up to the first chunk with which it is longer than `bytesMax`. */
 async function readChunks(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
   bytesMax: number,
   reservation: Reservation,
   patience: Patience,
 ): Promise<Beginning> {
+  if (body === null) return { bytes: new Uint8Array(0), rest: null };
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
@@ -282,6 +284,15 @@ export function requireIdentity(headers: Headers): void {
     message: "Send this request without content-encoding",
     headers: { "accept-encoding": "identity" },
   });
+}
+
+/**
+ * Whether there is a body. It is not looked at where its length is declared: the runtime would make
+ * a stream of it, through which it is then read.
+ */
+export function hasBody(request: Pick<Request, "body" | "headers">): boolean {
+  const length = declaredLength(request.headers);
+  return length === null ? request.body !== null : length > 0;
 }
 
 /** `Content-Length` in bytes, which the listener has checked; null: chunked. */

@@ -45,6 +45,7 @@ export interface Gap {
 export class RecordEncoder {
   readonly #bytes = new Uint8Array(HEADER_BYTES + PAYLOAD_BYTES_MAX);
   readonly #view = new DataView(this.#bytes.buffer);
+  readonly #payload = this.#bytes.subarray(HEADER_BYTES);
   readonly #encoder = new TextEncoder();
 
   constructor() {
@@ -56,7 +57,7 @@ export class RecordEncoder {
    * @throws RangeError when the payload has more than `PAYLOAD_BYTES_MAX` bytes
    */
   encode(kind: RecordKind, payload: string): Uint8Array {
-    const { read, written } = this.#encoder.encodeInto(payload, this.#bytes.subarray(HEADER_BYTES));
+    const { read, written } = this.#encoder.encodeInto(payload, this.#payload);
     if (read < payload.length) throw new RangeError("The usage record is too large");
     const end = HEADER_BYTES + written;
     this.#view.setUint32(LENGTH_AT, written, true);

@@ -111,6 +111,31 @@ describe("JsonReader", () => {
     expect(closed).toMatchObject([{ response_id: "é", status: "completed" }]);
   });
 
+  test("reads a body in one chunk as it reads the same in two", () => {
+    const usage = '"usage":{"input_tokens":3,"output_tokens":4}';
+    const bodies = [
+      `{"id":"r",${usage}}`,
+      ` {"id":"a","id":"r","usage":null,${usage}}\n`,
+      `{"id":"r",${usage}} {}`,
+      `{"id":"r",${usage}`,
+      `\ufeff{"id":"r",${usage}}`,
+      `{"id":"r","x":tru,${usage}}`,
+    ].map((text) => utf8.encode(text));
+    bodies.push(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x30, 0x7d));
+    for (const bytes of bodies) {
+      const rows = [bytes.length, 1].map((cut) => {
+        const { turn, closed } = open();
+        const reader = new JsonReader(turn, responseBody);
+        for (const part of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
+          if (part.length > 0) reader.push(part);
+        }
+        reader.finish();
+        return closed;
+      });
+      expect(rows[0]).toEqual(rows[1]);
+    }
+  });
+
   test("reads the usage of a body of any size, and keeps none of the rest", () => {
     const { turn, closed } = open();
     const reader = new JsonReader(turn, responseBody);

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 
-import { BodyBudget, holdBody, holdStart } from "../../src/relay/request_body.ts";
+import { BodyBudget, hasBody, holdBody, holdStart } from "../../src/relay/request_body.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { Feed, refusal, request, settle } from "../support/feed.ts";
 
@@ -165,4 +165,19 @@ describe("holdStart()", () => {
     const options = { bytesMax: 100, budget: new BodyBudget(1_000), clock };
     expect(await refusal(holdStart(coded, options))).toEqual(["unsupported_encoding", 415]);
   });
+});
+
+test("hasBody() goes by the declared length, and else by the body", () => {
+  const asked: string[] = [];
+  const source = (length: string | null, body: Request["body"]) => ({
+    headers: new Headers(length === null ? {} : { "content-length": length }),
+    get body() {
+      asked.push(String(length));
+      return body;
+    },
+  });
+  const { body: stream } = new Response("x");
+  const found = [source("0", stream), source("7", null), source(null, stream), source(null, null)];
+  expect(found.map(hasBody)).toEqual([false, true, true, false]);
+  expect(asked).toEqual(["null", "null"]);
 });
