@@ -17,6 +17,7 @@ import { givenSecret } from "./provider/openai_client_secret.ts";
 import type { UpstreamAnswer } from "./relay/forward.ts";
 import type { Candidate } from "./route/choose.ts";
 import type { ModelNames } from "./route/model_map.ts";
+import type { MaybePromise } from "./runtime/runtime.ts";
 
 /** The session that was asked for comes back in it, with its instructions and tools. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
@@ -32,15 +33,25 @@ type SecretParts = Pick<GatewayParts, "clientSecrets" | "clock">;
  * @throws GatewayError `upstream_unreadable`, `upstream_timeout`, `upstream_closed`
  * @throws ClientGone
  */
-export async function keepProvidersKey(
+export function keepProvidersKey(
+  parts: SecretParts,
+  admitted: Pick<Admitted, "principal">,
+  candidate: Pick<Candidate, "endpoint" | "provider">,
+  names: Pick<ModelNames, "renamesAnswers" | "toCaller">,
+  answer: UpstreamAnswer,
+): MaybePromise<UpstreamAnswer> {
+  const { status } = answer;
+  const givesKey = candidate.endpoint.clientSecret === "given" && status >= 200 && status <= 299;
+  return givesKey ? replaceKey(parts, admitted, candidate, names, answer) : answer;
+}
+
+async function replaceKey(
   parts: SecretParts,
   { principal }: Pick<Admitted, "principal">,
   { endpoint, provider }: Pick<Candidate, "endpoint" | "provider">,
   { renamesAnswers, toCaller }: Pick<ModelNames, "renamesAnswers" | "toCaller">,
   answer: UpstreamAnswer,
 ): Promise<UpstreamAnswer> {
-  const { status } = answer;
-  if (endpoint.clientSecret !== "given" || status < 200 || status > 299) return answer;
   try {
     requirePlain(answer.headers);
     const given = givenSecret(await readWhole(parts, answer));

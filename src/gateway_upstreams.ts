@@ -27,12 +27,16 @@ import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
 import { causeOfError, causeOfStatus, isOfKey } from "./route/retry_cause.ts";
 import { upstreamRoute, upstreamUrl } from "./route/target.ts";
+import type { MaybePromise } from "./runtime/runtime.ts";
 
 /** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
 const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
 
 /** As much of a refusal as is read to learn whether it is about our credential. */
 const REFUSAL_BYTES_MAX = 64 * 1024;
+
+/** With these a provider may refuse a credential. */
+const CREDENTIAL_REFUSALS: readonly number[] = [400, 401, 403];
 
 /** The upstream was never reached, or would not have us. */
 const NOTHING_BILLED: readonly ErrorCode[] = [
@@ -115,7 +119,8 @@ export class Upstreams {
     }
     const { answer, failure, body } = last;
     if (answer === null) throw failure;
-    return { answer: await this.#refuseRejectedCredential(answer), body };
+    const mayRefuseCredential = CREDENTIAL_REFUSALS.includes(answer.status);
+    return { answer: mayRefuseCredential ? await this.#unlessRejected(answer) : answer, body };
   }
 
   /**
@@ -183,9 +188,9 @@ export class Upstreams {
   }
 
   /** The first one, unless somebody else finds out right now whether it is back. */
-  async #try(body: RequestBody, meter: BodyMeter | null): Promise<Attempt> {
+  #try(body: RequestBody, meter: BodyMeter | null): MaybePromise<Attempt> {
     const { health } = this.#parts;
-    if (health.enter(this.candidate)) return await this.#send(body, meter);
+    if (health.enter(this.candidate)) return this.#send(body, meter);
     return { answer: null, failure: health.refusal([this.candidate]), body };
   }
 
@@ -245,10 +250,10 @@ export class Upstreams {
    * @returns the answer, to be relayed
    * @throws GatewayError `upstream_auth_failed`
    */
-  async #refuseRejectedCredential(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
+  async #unlessRejected(answer: UpstreamAnswer): Promise<UpstreamAnswer> {
     const { provider, family } = this.candidate;
+    if (!injectsCredential(provider)) return answer;
     const { status } = answer;
-    if (!injectsCredential(provider) || ![400, 401, 403].includes(status)) return answer;
     const peeked = await peekBody(answer, REFUSAL_BYTES_MAX);
     if (!family.refusesCredential(status, peeked.text)) return peeked.answer;
     answer.abort();

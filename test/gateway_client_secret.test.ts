@@ -50,7 +50,7 @@ class Answer implements UpstreamAnswer {
   }
 }
 
-function keep(
+async function keep(
   answer: UpstreamAnswer,
   path = GIVING,
   caller = principal,
@@ -61,7 +61,7 @@ function keep(
   const provider = providerConfig({ name: "first", models: new Map([["voice", "gpt-realtime"]]) });
   const names = new ModelNames(provider);
   for (const model of asked) names.toUpstream(model);
-  return keepProvidersKey(node, { principal: caller }, { endpoint, provider }, names, answer);
+  return await keepProvidersKey(node, { principal: caller }, { endpoint, provider }, names, answer);
 }
 
 async function refusal(answer: Answer, caller = principal): Promise<unknown> {

@@ -20,6 +20,13 @@ export type Log = (event: LogEvent, fields?: LogFields) => void;
 /** Fields as they are written. */
 type CleanFields = Record<string, string | number | boolean | null>;
 
+/** What every line begins with. */
+interface LineHead {
+  readonly ts: string;
+  readonly level: LogLevel;
+  readonly event: LogEvent;
+}
+
 const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 /** A value from outside never makes a line longer than this many characters. */
 const FIELD_LENGTH_MAX = 512;
@@ -41,27 +48,27 @@ export function createLog(options: LogOptions): Log {
     const level = LOG_EVENTS[event];
     if (LEVELS.indexOf(level) < threshold) return;
     const ts = new Date(options.clock.nowMs()).toISOString();
-    options.write(render(ts, level, event, clean(fields, options.secrets())));
+    options.write(render({ ts, level, event }, fields, options.secrets()));
   };
 }
 
-function clean(fields: LogFields, secrets: readonly string[]): CleanFields {
-  const cleaned: CleanFields = {};
+/** Adds the fields, cleaned, to `line`. */
+function addClean(line: CleanFields, fields: LogFields, secrets: readonly string[]): CleanFields {
   let text = "";
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
-    cleaned[name] = value;
+    line[name] = value;
     if (typeof value === "string") text += `${value}\n`;
   }
   // Nearly every line holds none, and one look at all of it costs less than one at each field.
   const hide = mayHoldSecret(text, secrets) ? scrub : unchanged;
-  for (const name in cleaned) {
-    const value = cleaned[name];
+  for (const name in fields) {
+    const value = fields[name];
     // Scrubbed before it is cut, or half a secret would survive at the cut.
-    if (typeof value === "string") cleaned[name] = cut(hide(value, secrets));
+    if (typeof value === "string") line[name] = cut(hide(value, secrets));
   }
-  return cleaned;
+  return line;
 }
 
 function unchanged(text: string): string {
@@ -72,11 +79,15 @@ function cut(text: string): string {
   return text.length > FIELD_LENGTH_MAX ? text.slice(0, FIELD_LENGTH_MAX) : text;
 }
 
-function renderJson(ts: string, level: LogLevel, event: LogEvent, fields: CleanFields): string {
-  return `${JSON.stringify({ ts, level, event, ...fields })}\n`;
+function renderJson(head: LineHead, fields: LogFields, secrets: readonly string[]): string {
+  const { ts, level, event } = head;
+  return `${JSON.stringify(addClean({ ts, level, event }, fields, secrets))}\n`;
 }
 
-function renderPretty(ts: string, level: LogLevel, event: LogEvent, fields: CleanFields): string {
-  const pairs = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+function renderPretty(head: LineHead, fields: LogFields, secrets: readonly string[]): string {
+  const { ts, level, event } = head;
+  const pairs = Object.entries(addClean({}, fields, secrets)).map(
+    ([name, value]) => `${name}=${JSON.stringify(value)}`,
+  );
   return `${ts.slice(11, 23)} ${level.padEnd(5)} ${event.padEnd(22)} ${pairs.join(" ")}\n`;
 }

@@ -284,11 +284,13 @@ export class Limiter {
 
   /** The one account of this quantity: what it holds must not be told twice. */
   #known(name: string, quantity: LimitQuantity): Account | undefined {
-    const { exchange = [], session = [] } = this.#subjects.get(name) ?? {};
-    const left = this.#leaving.size === 0 ? [] : this.#leaving;
-    return [...exchange, ...session, ...left].find(
-      (account) => account.subject === name && account.quantity === quantity,
-    );
+    const subject = this.#subjects.get(name);
+    for (const accounts of [subject?.exchange, subject?.session, this.#leaving]) {
+      for (const account of accounts ?? []) {
+        if (account.subject === name && account.quantity === quantity) return account;
+      }
+    }
+    return undefined;
   }
 
   *#accounts(): Generator<Account> {

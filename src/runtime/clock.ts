@@ -21,18 +21,27 @@ export interface Clock {
   soon(run: () => void): void;
 }
 
+class SystemTimer implements Timer {
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(timer: NodeJS.Timeout) {
+    this.#timer = timer;
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, run) {
-    const id = setTimeout(run, delayMs);
-    return { cancel: () => clearTimeout(id) };
+    return new SystemTimer(setTimeout(run, delayMs));
   },
   every(intervalMs, run) {
-    const id = setInterval(run, intervalMs);
-    id.unref();
-    return { cancel: () => clearInterval(id) };
+    return new SystemTimer(setInterval(run, intervalMs).unref());
   },
   soon(run) {
     setImmediate(run);

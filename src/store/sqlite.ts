@@ -26,7 +26,10 @@ export type WorkerRequest = { readonly id: number; readonly nowMs: number } & Wo
 type WorkerTask =
   | { readonly method: "open"; readonly path: string; readonly nodeId: string }
   | { readonly method: "dataVersion" }
-  | { readonly method: keyof SilentStore; readonly args: readonly unknown[] };
+  | { readonly method: keyof SilentStore; readonly args: readonly unknown[] | JsonArguments };
+
+/** Arguments as one text: many objects are copied to the Worker at a fraction of the cost so. */
+type JsonArguments = string;
 
 export interface WorkerError {
   readonly message: string;
@@ -105,7 +108,7 @@ class Thread {
   }
 
   call(method: keyof SilentStore, args: readonly unknown[]): Promise<unknown> {
-    return this.#send({ method, args });
+    return this.#send({ method, args: method === "insertUsage" ? JSON.stringify(args) : args });
   }
 
   /** Another value than before once another process has committed something. */

@@ -82,7 +82,8 @@ async function run(request: WorkerRequest): Promise<unknown> {
     string,
     (...args: unknown[]) => Promise<unknown>
   >;
-  return operations[request.method]?.(...request.args);
+  const { method, args } = request;
+  return operations[method]?.(...(typeof args === "string" ? JSON.parse(args) : args));
 }
 
 async function answer(request: WorkerRequest): Promise<void> {
