@@ -58,25 +58,46 @@ export interface BodyMeter {
 }
 
 /** Opens the row. @throws what the ledger throws; the request must then not be sent */
-export function createBodyMeter(asked: BodyMeterOptions): BodyMeter {
-  const options = { ...asked, bodyBytesMax: limitOf(asked.bodyBytesMax) };
-  const turn = new BodyTurn(options);
-  return {
-    requested: (requested) => turn.requested(requested),
-    sent: (byteCount) => turn.sent(byteCount),
-    sentTo: (context, sent) => turn.sentTo(context, sent),
-    answered: (head) => tapOf(options, turn, head),
-    failed: (errorCode, reachedUpstream) => {
-      if (!reachedUpstream) options.reservation.release();
-      const usage = { reading: reachedUpstream ? "absent" : "none_billed" } as const;
-      turn.end({ status: "error", usage, terminal: "none", errorCode });
-      turn.takeClosing()?.catch(() => undefined);
-    },
-    aborted: () => {
-      turn.interrupted();
-      turn.takeClosing()?.catch(() => undefined);
-    },
-  };
+export function createBodyMeter(options: BodyMeterOptions): BodyMeter {
+  return new TurnMeter(options);
+}
+
+class TurnMeter implements BodyMeter {
+  readonly #options: BodyMeterOptions;
+  readonly #turn: BodyTurn;
+
+  constructor(options: BodyMeterOptions) {
+    this.#options = options;
+    this.#turn = new BodyTurn(options);
+  }
+
+  requested(requested: RequestedTurn): void {
+    this.#turn.requested(requested);
+  }
+
+  sent(byteCount: number): void {
+    this.#turn.sent(byteCount);
+  }
+
+  sentTo(context: ExchangeContext, sent: SentTurn): void {
+    this.#turn.sentTo(context, sent);
+  }
+
+  answered(head: AnswerHead): BodyTap {
+    return tapOf(this.#options, this.#turn, head);
+  }
+
+  failed(errorCode: string, reachedUpstream: boolean): void {
+    if (!reachedUpstream) this.#options.reservation.release();
+    const usage = { reading: reachedUpstream ? "absent" : "none_billed" } as const;
+    this.#turn.end({ status: "error", usage, terminal: "none", errorCode });
+    this.#turn.takeClosing()?.catch(() => undefined);
+  }
+
+  aborted(): void {
+    this.#turn.interrupted();
+    this.#turn.takeClosing()?.catch(() => undefined);
+  }
 }
 
 function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): BodyTap {
@@ -86,7 +107,7 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
   const messages = isStream ? messageReaderOf(options.dialect) : null;
   const encoding = (head.contentEncoding ?? "identity").trim().toLowerCase();
   if (messages !== null && head.usageInjected && encoding === "identity") {
-    return new UsageStripTap(turn, messages, options.bodyBytesMax);
+    return new UsageStripTap(turn, messages, limitOf(options.bodyBytesMax));
   }
   const reader = readerOf(options, turn, head, type);
   const feed = feedOf(turn, reader, encoding);
@@ -116,7 +137,8 @@ function readerOf(
   head: AnswerHead,
   type: string,
 ): BodyReader {
-  const { dialect, bodyBytesMax } = options;
+  const { dialect } = options;
+  const bodyBytesMax = limitOf(options.bodyBytesMax);
   if (!isSuccess(head.httpStatus)) return new ErrorReader(turn);
   if (type === "text/event-stream") {
     const messages = messageReaderOf(dialect);

@@ -92,6 +92,8 @@ export function rowOf(
   const model = facts.model ?? facts.requestedModel;
   const settlement = settlementOf(facts, priceOf(facts, model, serviceTier, usage));
   return {
+    // First, where the runtime copies it at once.
+    ...usage,
     event_id: `${context.sessionId}_${facts.turn}`,
     recorded_at: options.clock.nowMs(),
     node_id: options.nodeId,
@@ -113,7 +115,6 @@ export function rowOf(
     http_status: facts.httpStatus,
     response_id: facts.responseId,
     upstream_request_id: context.upstreamRequestId,
-    ...usage,
     usage_source: sourceOf(facts),
     details: { ...facts.details, ...details, ...settlement.details },
     cost_micros: null,

@@ -77,18 +77,17 @@ const USAGE_COLUMNS: Readonly<Record<keyof UsageEvent, ColumnType>> = {
 };
 
 /** Columns of `usage_events`, `event_id` first. */
-export const USAGE_COLUMN_NAMES: readonly string[] = Object.keys(USAGE_COLUMNS);
+// `Object.keys` has forgotten which they are.
+export const USAGE_COLUMN_NAMES = Object.keys(USAGE_COLUMNS) as readonly (keyof UsageEvent)[];
 
 const USAGE_COLUMN_ENTRIES = Object.entries(USAGE_COLUMNS);
 
 /** The values of an event in the order of `USAGE_COLUMN_NAMES`. */
 export function usageParameters(event: UsageEvent): SqlValue[] {
-  const { details, ...columns } = event;
-  const values: Readonly<Record<string, SqlValue | undefined>> = {
-    ...columns,
-    details: JSON.stringify(details),
-  };
-  return USAGE_COLUMN_NAMES.map((name) => storable(values[name] ?? null));
+  return USAGE_COLUMN_NAMES.map((name) => {
+    if (name === "details") return JSON.stringify(event.details);
+    return storable(event[name] ?? null);
+  });
 }
 
 /** PostgreSQL has no NUL in text, and a name that someone made up must not hold up the ledger. */

@@ -36,19 +36,27 @@ export function subjectsOf(event: Pick<Billed, "project_id" | "token_id">): stri
  * @param sign -1 takes them out again
  */
 export function costChanges(events: readonly Billed[], sign: 1 | -1 = 1): SpendChange[] {
-  return events.flatMap((event) => {
+  // By subject and day first: of those a batch has few.
+  const ofDay = new Map<string, { subject: string; timeMs: number; amount: number }>();
+  for (const event of events) {
+    const timeMs = event.recorded_at;
     // Rows of a version that knew no budgets lack the field.
-    const amount = sign * (event.settled_micros ?? 0);
-    if (amount === 0) return [];
-    return subjectsOf(event).flatMap((subject) =>
-      budgetPeriods(event.recorded_at).map((period): SpendChange => ({
-        subject,
-        quantity: "cost_micros",
-        period,
-        amount,
-      })),
-    );
-  });
+    const cost = sign * (event.settled_micros ?? 0);
+    if (cost === 0) continue;
+    for (const subject of subjectsOf(event)) {
+      const key = `${Math.floor(timeMs / DAY_MS)} ${subject}`;
+      const amount = (ofDay.get(key)?.amount ?? 0) + cost;
+      ofDay.set(key, { subject, timeMs, amount });
+    }
+  }
+  return [...ofDay.values()].flatMap(({ subject, timeMs, amount }) =>
+    budgetPeriods(timeMs).map((period): SpendChange => ({
+      subject,
+      quantity: "cost_micros",
+      period,
+      amount,
+    })),
+  );
 }
 
 /**

@@ -24,7 +24,7 @@ test("usageEvent() reads what usageParameters() wrote, and keeps null apart from
   const event = usageEvent(1, { input_tokens: 0, output_tokens: null, details: { warmup: false } });
   expect(readEvent(rowOf(event))).toEqual(event);
   expect(USAGE_COLUMN_NAMES[0]).toBe("event_id");
-  expect(USAGE_COLUMN_NAMES.toSorted()).toEqual(Object.keys(event).toSorted());
+  expect<string[]>(USAGE_COLUMN_NAMES.toSorted()).toEqual(Object.keys(event).toSorted());
 });
 
 test("usageEvent() reads integers that a driver returns as text or bigint", () => {
