@@ -204,7 +204,8 @@ async function dialWith(
   return dialed;
 }
 
-function reportDialFailure(
+/** Tells the log of an upstream that did not agree, or not for long. */
+export function reportDialFailure(
   parts: GatewayParts,
   admitted: Admitted,
   candidate: Candidate,

@@ -25,7 +25,7 @@ import {
   type GatewayParts,
   reportInternal,
 } from "./gateway_arrival.ts";
-import { DialedInVain, dialFirst } from "./gateway_dial.ts";
+import { DialedInVain, dialFirst, reportDialFailure } from "./gateway_dial.ts";
 import {
   type Agreement,
   type Allowance,
@@ -34,7 +34,7 @@ import {
   LiveSession,
 } from "./gateway_session.ts";
 import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
-import { closeCodeLabel, cutReason, newErrorEvent } from "./relay/close.ts";
+import { closeCodeLabel, cutReason, DialFailed, newErrorEvent } from "./relay/close.ts";
 import { ClientGone } from "./relay/forward.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
@@ -61,6 +61,8 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   readonly #left = new AbortController();
   /** An upstream that agreed, as long as another one may have to take its place; null: none yet. */
   #agreed: Agreement | null;
+  /** Whether there was one when the client was accepted. */
+  readonly #hasAgreed: boolean;
   #socket: Socket | null = null;
   /** What the client sent so far. */
   #messages: Message[] = [];
@@ -89,6 +91,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     this.#admitted = admitted;
     this.#allowance = allowance;
     this.#agreed = agreed;
+    this.#hasAgreed = agreed !== null;
     this.id = admitted.id;
     this.projectId = principal.projectId;
     this.tokenId = principal.tokenId;
@@ -146,7 +149,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   }
 
   // The side of an upstream that agreed already, where it speaks first, or leaves. While another
-  // one is dialled in its place, it has to wait.
+  // one is dialled in its place, what it says has to wait.
 
   upstreamReadable(): void {
     const agreed = this.#agreed;
@@ -158,7 +161,16 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   upstreamDrained(): void {}
 
   upstreamEnded(): void {
-    if (this.#agreed !== null && !this.#isDialling) this.#goOn(this.#agreed, null);
+    const agreed = this.#agreed;
+    if (agreed === null || this.#isOver || this.#isDialling) return;
+    if (agreed.dialed.socket.hasMore) {
+      this.#goOn(agreed, null);
+      return;
+    }
+    // Nothing was begun on it: another one is dialled when the client speaks.
+    this.#agreed = null;
+    const failure = new DialFailed("closed", "The upstream left before the first message");
+    reportDialFailure(this.#parts, this.#admitted, agreed.candidate, failure);
   }
 
   // From outside.
@@ -210,9 +222,9 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   #waitedInVain(): void {
     const message = missingFirstMessage(this.#admitted.candidates[0].endpoint.dialect);
     this.end(
-      this.#agreed === null
-        ? new GatewayError("first_frame_timeout", { message })
-        : new GatewayError("idle_timeout"),
+      this.#hasAgreed
+        ? new GatewayError("idle_timeout")
+        : new GatewayError("first_frame_timeout", { message }),
     );
   }
 
@@ -227,7 +239,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
       else this.#dial([maker], asked.model);
       return;
     }
-    const isOpen = decidesByModel || asked.previousResponseId !== null;
+    const isOpen = decidesByModel || asked.previousResponseId !== null || this.#hasAgreed;
     this.#dial(isOpen ? chooseFor(asked) : candidates, asked.model);
   }
 

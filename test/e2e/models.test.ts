@@ -346,21 +346,26 @@ describe("a session whose first message decides", () => {
     expect(await client.closed).toMatchObject({ code: 1008 });
   });
 
-  test("is asked whether it is still there, as its upstream is", async () => {
-    let asked = 0;
+  test("is asked whether it is there, and gets another upstream where its own is not", async () => {
+    let isFirst = true;
     const silent = await rawUpstream((socket, head) => {
-      if (!acceptUpgrade(socket, head)) asked += 1;
+      if (isFirst) isFirst = !acceptUpgrade(socket, head);
+      else if (head.startsWith("GET ")) socket.end();
     });
-    const mute = { ...one, url: silent.url };
-    const providers = [provider("openai", "one", mute, ""), provider("openai", "two", mute, "")];
+    const providers = [
+      provider("openai", "one", { ...one, url: silent.url }, ""),
+      provider("openai", "other", other, ", is_fallback: true"),
+    ];
     node = await startNode({
       config: `timeouts: {ping: 250ms}\nproviders:\n${providers.join("")}`,
     });
     token = await node.mint();
     const client = await open();
-    expect(await client.closed).toMatchObject({ code: 1011 });
+    await node.logged(({ event }) => event === "relay_dial_failed");
     expect(client.pings).toBeGreaterThan(0);
-    expect(asked).toBeGreaterThan(0);
+    expect((await turn(client, { model: "gpt-5" })).model).toBe("gpt-5");
+    client.close();
+    expect(framesOf(other)).toHaveLength(1);
     await silent.stop();
   });
 
