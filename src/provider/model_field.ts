@@ -48,10 +48,13 @@ const SESSION_BODY: readonly Place[] = [
 /** In the bodies of requests. Absent: at the top. */
 const IN_REQUESTS: Places = { openai_realtime: SESSION_BODY };
 
+/** Neither protocol has a model there; an upstream of the same make may read one all the same. */
+const RESPONSE_MODEL: Place = ["response", "model"];
+
 /** In the messages of clients. */
 const IN_MESSAGES: Places = {
-  openai_responses: [MODEL, ["session", "model"]],
-  openai_realtime: SESSION_MODELS,
+  openai_responses: [MODEL, ["session", "model"], RESPONSE_MODEL],
+  openai_realtime: [...SESSION_MODELS, RESPONSE_MODEL],
   gemini_live: [["setup", "model"]],
 };
 
@@ -63,7 +66,7 @@ const IN_BODIES: Places = {
 
 /** In the events of a stream, and in the messages of upstreams. Absent: at the top. */
 const IN_EVENTS: Places = {
-  openai_responses: [["response", "model"]],
+  openai_responses: [RESPONSE_MODEL],
   openai_realtime: SESSION_MODELS,
   anthropic_messages: [["message", "model"]],
   gemini_generate: [["modelVersion"]],

@@ -65,6 +65,8 @@ describe("renameInMessage()", () => {
 
   test.each<[MeterDialect, string, string]>([
     ["openai_responses", '{"model":"fast","type":"response.create"}', "gpt-5"],
+    ["openai_responses", '{"type":"response.create","response":{"model":"fast"}}', "gpt-5"],
+    ["openai_realtime", '{"type":"response.create","response":{"model":"fast"}}', "gpt-5"],
     ["openai_realtime", asked({ model: "fast" }), "gpt-5"],
     ["openai_realtime", asked({ audio: { input: { transcription: { model: "fast" } } } }), "gpt-5"],
     ["openai_realtime", asked({ input_audio_transcription: { model: "fast" } }), "gpt-5"],
