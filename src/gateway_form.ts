@@ -33,8 +33,8 @@ interface FormReading {
   readonly modelSpan: Span | null;
 }
 
-/** Takes a piece of a body. */
-type FormReader = (chunk: Uint8Array) => FormReading;
+/** Takes a piece of a body; null: that was all of it. */
+type FormReader = (chunk: Uint8Array | null) => FormReading;
 
 /** Reports what a body asks for while it streams by: where that changed, and at the end. */
 export function streamWatcher(
@@ -45,10 +45,8 @@ export function streamWatcher(
   let requested = requestedByForm(new Map());
   let told: RequestedTurn | null = null;
   return (chunk) => {
-    if (chunk !== null) {
-      observer.sent(chunk.byteLength);
-      requested = readForm(chunk).requested;
-    }
+    if (chunk !== null) observer.sent(chunk.byteLength);
+    requested = readForm(chunk).requested;
     // Without a model by then, only the end of the body is still to be sent.
     const isDue = chunk === null || requested.model !== null;
     if (!billing || !isDue || (told !== null && isSame(told, requested))) return;
@@ -68,6 +66,20 @@ export function readNothing(): FormReading {
 }
 
 /**
+ * What the whole of a form asks for.
+ * @throws GatewayError as the reader of `formReader`
+ */
+export function readForm(
+  headers: Headers,
+  whitelist: ParamWhitelist,
+  body: Uint8Array,
+): FormReading {
+  const read = formReader(headers, whitelist);
+  read(body);
+  return read(null);
+}
+
+/**
  * Finds what a form asks for, and what is limited: also behind the file.
  * @param headers have a boundary
  * @returns a reader that throws GatewayError `ambiguous_json`, `bad_request`, `param_not_allowed`
@@ -77,10 +89,11 @@ export function formReader(headers: Headers, whitelist: ParamWhitelist): FormRea
   const names = [...FORM_FIELDS, ...whitelist.keys()];
   const fields = new MultipartFields(boundary, names, FORM_VALUE_BYTES_MAX);
   return (chunk) => {
-    fields.push(chunk);
+    if (chunk !== null) fields.push(chunk);
     refuseDuplicate(fields.duplicate);
     requireForm(whitelist, fields);
     refuseUnread(fields);
+    if (chunk === null) requireEnd(fields);
     return { requested: requestedByForm(fields.values), modelSpan: fields.spanOf("model") };
   };
 }
@@ -96,11 +109,21 @@ export function refuseDuplicate(field: string | null): void {
 function refuseUnread({ oversized, isUnread }: MultipartFields): void {
   if (isUnread) {
     throw new GatewayError("bad_request", {
-      message: "A part of the form has headers that are too long to be read. Shorten them",
+      message:
+        "The form can be read in several ways. Give each part one plain content-disposition, no " +
+        "transfer encoding and short headers, and end lines and boundaries with CR LF",
     });
   }
   for (const field of oversized) {
     const message = `"${field}" is longer than ${FORM_VALUE_BYTES_MAX} bytes. Shorten it`;
     throw new GatewayError("bad_request", { message, param: field });
   }
+}
+
+/** Some would read a last field that others leave out. @throws GatewayError `bad_request` */
+function requireEnd({ isComplete }: MultipartFields): void {
+  if (isComplete) return;
+  throw new GatewayError("bad_request", {
+    message: "The form is cut off. Send it with its closing boundary",
+  });
 }

@@ -12,6 +12,7 @@ import type { Message, Principal } from "./exchange.ts";
 import type { Admitted, Candidates, GatewayParts } from "./gateway_arrival.ts";
 import {
   formReader,
+  readForm,
   readNothing,
   refuseDuplicate,
   type StreamObserver,
@@ -34,7 +35,7 @@ import {
   type HeldBody,
   holdBody,
   holdStart,
-  requireIdentity,
+  requirePlain,
 } from "./relay/request_body.ts";
 import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
@@ -251,7 +252,7 @@ function askedIn(
     return readRequest(endpoint.dialect, bytes, path);
   }
   if (reading !== "form" || !endpoint.billing) return null;
-  return formReader(headers, NO_WHITELIST)(bytes).requested;
+  return readForm(headers, NO_WHITELIST, bytes).requested;
 }
 
 function readRequest(
@@ -363,7 +364,7 @@ function judgeForm(
   { parts, principal, headers, candidate, names }: Judging,
   bytes: Uint8Array<ArrayBuffer>,
 ): Judged {
-  const { requested, modelSpan } = formReader(headers, candidate.provider.paramWhitelist)(bytes);
+  const { requested, modelSpan } = readForm(headers, candidate.provider.paramWhitelist, bytes);
   if (!candidate.endpoint.billing) return { ...NOTHING, body: bytes };
   const model = requested.model === null ? null : names.toUpstream(requested.model);
   policeForm(parts, principal, candidate, { ...requested, model });
@@ -388,13 +389,13 @@ function streamBody(
   const { endpoint, provider } = candidate;
   const { headers } = source;
   const isWatched = endpoint.billing || reading === "form";
-  if (isWatched) requireIdentity(headers);
-  const readForm = reading === "form" ? formReader(headers, provider.paramWhitelist) : readNothing;
+  if (isWatched) requirePlain(headers);
+  const reader = reading === "form" ? formReader(headers, provider.paramWhitelist) : readNothing;
   const body = new Upload(source, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
     writeTimeoutMs: provider.timeouts.writeMs,
-    observe: isWatched ? streamWatcher(readForm, endpoint.billing, observer) : null,
+    observe: isWatched ? streamWatcher(reader, endpoint.billing, observer) : null,
   });
   return { ...unreadFor(candidate), body };
 }

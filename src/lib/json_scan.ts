@@ -163,8 +163,8 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
-/** The key that a name is to whoever takes capitals for small letters; null: none. */
-function sameButForCase(keys: readonly string[], name: string): string | null {
+/** The key that a name is to whoever takes capitals for small letters; null: of none. */
+export function sameButForCase(keys: readonly string[], name: string): string | null {
   const folded = foldCase(name);
   return keys.find((key) => foldCase(key) === folded) ?? null;
 }

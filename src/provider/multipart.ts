@@ -4,17 +4,24 @@
  *
  * Owns: finding parts by name wherever they stand, before or after the file.
  * Does not own: the body, which is forwarded as it comes.
- * Invariant: memory is bounded by one chunk, `PART_HEAD_BYTES_MAX` and the values asked for; a body
- * that is not well formed gives fewer fields and never an error.
+ * Invariant: memory is bounded by one chunk, `PART_HEAD_BYTES_MAX` and the values asked for; of a
+ * body in which another parser could find other fields that is told, and it is never an error.
  */
 
 import { Buffer } from "node:buffer";
 
-import type { Span } from "../lib/json_scan.ts";
+import { otherCharset } from "../lib/charset.ts";
+import { sameButForCase, type Span } from "../lib/json_scan.ts";
 
 const PART_HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const EMPTY = Buffer.alloc(0);
+
+/** What ends a line to some parsers, and what ends a text. */
+const UNCLEAR_LINES = /(?<!\r)\n|\r(?!\n)|\0/;
+const DISPOSITION = /^\s*content-disposition\s*:/i;
+const CONTENT_TYPE = /^\s*content-type\s*:/i;
+const TRANSFER_CODED = /^\s*content-transfer-encoding\s*:(?!\s*(?:7bit|8bit|binary)\s*$)/i;
 
 const FORM_TYPE = /^\s*multipart\/form-data((?:\s*;\s*[^\s;="]+=(?:"[^"\\]*"|[^\s;"]*))*)[\s;]*$/i;
 
@@ -38,6 +45,8 @@ export class MultipartFields {
   readonly #names: readonly string[];
   readonly #valueBytesMax: number;
   readonly #delimiter: Buffer;
+  /** As it is where a line ends in one character. */
+  readonly #bareDelimiters: readonly Buffer[];
   readonly #values = new Map<string, string>();
   readonly #spans = new Map<string, Span>();
   /** Bytes of the body so far. */
@@ -60,6 +69,7 @@ export class MultipartFields {
     this.#names = names;
     this.#valueBytesMax = valueBytesMax;
     this.#delimiter = Buffer.from(`\r\n--${boundary}`);
+    this.#bareDelimiters = ["\n", "\r"].map((end) => Buffer.from(`${end}--${boundary}`));
   }
 
   /** Values by field name, so far. Of a field that is sent twice, the last. */
@@ -72,7 +82,7 @@ export class MultipartFields {
     return this.#spans.get(name) ?? null;
   }
 
-  /** A field that was sent twice; null: none. */
+  /** A field that was sent twice, or in other letter case; null: none. */
   get duplicate(): string | null {
     return this.#duplicate;
   }
@@ -82,9 +92,17 @@ export class MultipartFields {
     return this.#oversized;
   }
 
-  /** Whether there may be fields that were not looked for: the headers of a part were too long. */
+  /**
+   * Whether another parser may find fields that are not found here: the headers of a part are too
+   * long or not clear, or a boundary stands where it is none to all.
+   */
   get isUnread(): boolean {
     return this.#isUnread;
+  }
+
+  /** Whether the closing boundary was there. */
+  get isComplete(): boolean {
+    return this.#state === "over" && !this.#isUnread;
   }
 
   push(chunk: Uint8Array): void {
@@ -105,6 +123,7 @@ export class MultipartFields {
 
   #passContent(): boolean {
     const at = this.#rest.indexOf(this.#delimiter);
+    if (this.#hasBareDelimiter(at)) return this.#giveUp();
     if (at === -1) {
       const kept = Math.min(this.#rest.length, this.#delimiter.length - 1);
       this.#keep(this.#rest.subarray(0, this.#rest.length - kept));
@@ -118,6 +137,14 @@ export class MultipartFields {
     return true;
   }
 
+  /** @param end where the next whole delimiter begins; -1: there is none yet */
+  #hasBareDelimiter(end: number): boolean {
+    // The line feed of the whole one has the boundary behind it too.
+    const length = end === -1 ? this.#rest.length : end + this.#delimiter.length - 1;
+    const before = this.#rest.subarray(0, length);
+    return this.#bareDelimiters.some((bare) => before.includes(bare));
+  }
+
   /** Behind the boundary: `--` ends the body, white space and a line end begin a part. */
   #passDelimiter(): boolean {
     let at = 0;
@@ -126,17 +153,22 @@ export class MultipartFields {
     const isPart = this.#rest[at] === 0x0d && this.#rest[at + 1] === 0x0a;
     const isEnd = this.#rest[at] === 0x2d && this.#rest[at + 1] === 0x2d;
     if (isEnd) return this.#end();
+    if (!isPart) return this.#giveUp();
     // The line end stays: with no headers it is the first half of the blank line.
-    if (isPart) this.#rest = this.#rest.subarray(at);
-    this.#state = isPart ? "head" : "content";
+    this.#rest = this.#rest.subarray(at);
+    this.#state = "head";
     return true;
   }
 
   #passHead(): boolean {
     const at = this.#rest.indexOf(HEAD_END);
     if (at === -1) return this.#giveUpWhenLong();
-    const name = fieldName(this.#rest.subarray(0, at).toString("utf8"));
-    this.#field = name !== null && this.#names.includes(name) ? name : null;
+    const head = readHead(this.#rest.subarray(0, at).toString("utf8"));
+    const name = head?.name ?? null;
+    const isWanted = name !== null && this.#names.includes(name);
+    if (head === null || (isWanted && head.isCoded)) return this.#giveUp();
+    if (name !== null && !isWanted) this.#duplicate ??= sameButForCase(this.#names, name);
+    this.#field = isWanted ? name : null;
     this.#contentStart = this.#at + at + HEAD_END.length;
     // The line end before the content may be the one that begins the next delimiter.
     this.#rest = this.#rest.subarray(at + 2);
@@ -145,8 +177,11 @@ export class MultipartFields {
     return true;
   }
 
-  #giveUpWhenLong(): false {
-    if (this.#rest.length <= PART_HEAD_BYTES_MAX) return false;
+  #giveUpWhenLong(): boolean {
+    return this.#rest.length > PART_HEAD_BYTES_MAX && this.#giveUp();
+  }
+
+  #giveUp(): false {
     this.#isUnread = true;
     return this.#end();
   }
@@ -189,13 +224,38 @@ function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** `name` of a form field; null: a file, or no form field. An empty file name is none to many. */
-function fieldName(head: string): string | null {
-  const unfolded = head.replaceAll(/\r\n[ \t]+/g, " ");
-  const line = /(?:^|\r\n)content-disposition:([^\r\n]*)/i.exec(unfolded)?.[1];
-  if (line === undefined || !/^\s*form-data\b/i.test(line)) return null;
-  if (/;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(line)) return null;
-  const found = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/i.exec(line);
-  const name = found?.[1]?.replaceAll(/\\(.)/g, "$1") ?? found?.[2];
-  return name ?? null;
+/** What the headers of a part say. */
+interface PartHead {
+  /** Of the form field; null: a file, or none. */
+  readonly name: string | null;
+  /** Whether the value is not in the plain bytes of ASCII and UTF-8. */
+  readonly isCoded: boolean;
+}
+
+/** Null: another parser may read another name there. */
+function readHead(head: string): PartHead | null {
+  if (UNCLEAR_LINES.test(head)) return null;
+  const lines = head.replaceAll(/\r\n[ \t]+/g, " ").split("\r\n");
+  const [disposition, ...others] = lines.filter((line) => DISPOSITION.test(line));
+  const isCoded = lines.some(
+    (line) => TRANSFER_CODED.test(line) || (CONTENT_TYPE.test(line) && otherCharset(line) !== null),
+  );
+  if (others.length > 0) return null;
+  if (disposition === undefined) return { name: null, isCoded };
+  const name = fieldName(disposition.replace(DISPOSITION, ""));
+  return name === undefined ? null : { name, isCoded };
+}
+
+/**
+ * The name in the value of a `content-disposition`, whose type many do not look at. Null: of a
+ * file, or there is none; an empty file name is none to many. Undefined: it is not clear.
+ */
+function fieldName(value: string): string | null | undefined {
+  const unquoted = value.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
+  const [named, ...others] = unquoted.match(/(?:^|[;\s])name\s*(?:\*[^=;]*)?=/gi) ?? [];
+  if (named === undefined) return null;
+  if (others.length > 0 || !/^.?name=$/i.test(named)) return undefined;
+  if (/;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(value)) return null;
+  const found = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)/i.exec(value);
+  return found?.[1]?.replaceAll(/\\(.)/g, "$1") ?? found?.[2];
 }

@@ -63,7 +63,8 @@ export function requestedByForm(fields: ReadonlyMap<string, string>): RequestedT
   const [model, serviceTier] = [fields.get("model"), fields.get("service_tier")];
   return {
     model: model === undefined ? null : storable(model),
-    serviceTier: serviceTier === undefined ? null : storable(serviceTier),
+    // What is kept is cut, which must not leave nothing but padding.
+    serviceTier: serviceTier === undefined ? null : storable(serviceTier.trim()),
     stream: fields.get("stream") === "true",
     outputTokensMax: null,
     speed: null,

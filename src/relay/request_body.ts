@@ -8,6 +8,7 @@
  */
 
 import { GatewayError } from "../errors.ts";
+import { otherCharset } from "../lib/charset.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 
 /** What may be spent before the minimum rate is asked for, and the longest silence. */
@@ -21,6 +22,9 @@ const SMALL_BYTES = 64 * 1024;
 
 /** How often a slow upload is looked at. */
 const WATCH_MS = 5_000;
+
+/** Of a name from outside that a message repeats. */
+const CHARSET_SHOWN_MAX = 40;
 
 /** The memory that held bodies may take together (`limits.inspect_memory`). */
 export class BodyBudget {
@@ -79,7 +83,7 @@ export async function holdBody(request: Request, options: HoldOptions): Promise<
   const { bytesMax } = options;
   const length = declaredLength(request.headers);
   if (exceeds(length ?? 0, bytesMax)) {
-    requireIdentity(request.headers);
+    requirePlain(request.headers);
     throw tooLarge(bytesMax);
   }
   const held = await holdStart(request, options);
@@ -100,7 +104,7 @@ export async function holdStart(
   options: HoldOptions,
 ): Promise<HeldBody | BodySource> {
   const { headers } = request;
-  requireIdentity(headers);
+  requirePlain(headers);
   if (!hasBody(request)) return { bytes: new Uint8Array(0), release() {} };
   const length = declaredLength(headers);
   const reservation = new Reservation(options.budget);
@@ -273,11 +277,17 @@ function join(chunks: readonly Uint8Array<ArrayBuffer>[], size: number): Uint8Ar
 }
 
 /**
- * Content codings hide what is inside, and undoing them is not built: only plain bodies are
- * inspected.
+ * Content codings hide what is inside, and so do character sets; undoing them is not built: only
+ * plain bodies are inspected.
  * @throws GatewayError `unsupported_encoding`
  */
-export function requireIdentity(headers: Headers): void {
+export function requirePlain(headers: Headers): void {
+  const charset = otherCharset(headers.get("content-type"));
+  if (charset !== null) {
+    const shown = JSON.stringify(charset.slice(0, CHARSET_SHOWN_MAX));
+    const message = `Send this request in UTF-8. Its content-type names the charset ${shown}`;
+    throw new GatewayError("unsupported_encoding", { message });
+  }
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   if (encoding === "" || encoding === "identity") return;
   throw new GatewayError("unsupported_encoding", {

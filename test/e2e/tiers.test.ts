@@ -278,6 +278,55 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
+  test("is not got past by another charset", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const key = "+AHMAZQByAHYAaQBjAGUAXwB0AGkAZQBy-";
+    const answer = await post({ [key]: "priority" }, "/v1/responses", {
+      "content-type": "application/json; charset=utf-7",
+    });
+    expect([answer.status, (await answer.json()).error.code]).toEqual([
+      415,
+      "unsupported_encoding",
+    ]);
+    expect(received()).toEqual([]);
+  });
+
+  const DISPOSITION = "Content-Disposition: form-data; name=";
+  const TIER_PARTS: readonly (readonly [string, string, string])[] = [
+    ["padding that is longer than what is kept", '"service_tier"', `${" ".repeat(300)}priority`],
+    ["an extended name", "x; name*=utf-8''service_tier", "priority"],
+    ["a second name", '"x"; name="service_tier"', "priority"],
+    ["a second disposition", `"x"\r\n${DISPOSITION}"service_tier"`, "priority"],
+    ["a transfer encoding", '"service_tier"\r\ncontent-transfer-encoding: base64', "cHJpb3JpdHk="],
+    ["a name in capitals", '"Service_Tier"', "priority"],
+    ["bare line feeds", `"x"\r\n\r\nx\n--b\r\n${DISPOSITION}"service_tier"`, "priority"],
+  ];
+
+  test.each(TIER_PARTS)("is not got past by a form with %s", async (_title, name, value) => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const parts = [
+      `${DISPOSITION}"model"\r\n\r\nwhisper-1`,
+      `${DISPOSITION}${name}\r\n\r\n${value}`,
+    ];
+    const whole = `${parts.map((part) => `--b\r\n${part}\r\n`).join("")}--b--\r\n`;
+    // The last one has lost its end.
+    for (const body of [whole, whole.slice(0, -8)]) {
+      const answer = await fetch(`${node.url}/v1/audio/transcriptions`, {
+        method: "POST",
+        body,
+        headers: {
+          authorization: `Bearer ${token}`,
+          "content-type": "multipart/form-data; boundary=b",
+        },
+      });
+      expect([400, 403]).toContain(answer.status);
+      expect(["bad_request", "policy_violation", "ambiguous_json"]).toContain(
+        (await answer.json()).error.code,
+      );
+    }
+    expect(provider.requests).toEqual([]);
+  });
+
   test("is not got past by a chunked body", async () => {
     await setRules({ ...PRIORITY, action: "block" });
     const text = '{"model":"gpt-5.5","input":"Go","service_tier":"priority"}';

@@ -94,6 +94,46 @@ describe("MultipartFields", () => {
     expect(find([utf8.encode(body + END)]).values.size).toBe(0);
   });
 
+  const D = "content-disposition: form-data; name=";
+  test.each([
+    ["an extended name", part("content-disposition: form-data; name*=utf-8''model", "x")],
+    ["a name in pieces", part('content-disposition: form-data; name*0="mo"; name*1="del"', "x")],
+    ["a name apart from its value", part('content-disposition: form-data; name ="model"', "x")],
+    ["a value apart from its name", part('content-disposition: form-data; name= "model"', "x")],
+    ["two names", part(`${D}"x"; name="model"`, "x")],
+    ["two dispositions", part(`${D}"x"\r\n${D}"model"`, "x")],
+    ["a transfer encoding", part(`${D}"model"\r\ncontent-transfer-encoding: base64`, "eA==")],
+    ["a charset", part(`${D}"model"\r\ncontent-type: text/plain; charset=utf-7`, "x")],
+    ["headers with bare line ends", part(`x: y\n${D}"model"`, "x")],
+    ["lines without CR", `${MODEL}${END}`.replaceAll("\r", "")],
+    ["a boundary behind a bare LF", part(`${D}"x"`, `x\n--${BOUNDARY}\r\n${D}"model"\r\n\r\nx`)],
+    ["a boundary behind a bare CR", part(`${D}"x"`, `x\r--${BOUNDARY}\r\n${D}"model"\r\n\r\nx`)],
+    ["a longer boundary", part(`${D}"x"`, `x\r\n--${BOUNDARY}y\r\n${D}"model"\r\n\r\nx`)],
+  ])("is unread with %s, in which another may find the field, at every split", (_, body) => {
+    const bytes = utf8.encode(body + END);
+    for (let at = 0; at <= bytes.length; at++) {
+      const fields = find([bytes.subarray(0, at), bytes.subarray(at)]);
+      if (!fields.isUnread || fields.isComplete) throw new Error(`Split at ${at} is read`);
+    }
+  });
+
+  test("finds a name under whatever disposition, and leaves coded parts of others alone", () => {
+    const other = part('content-disposition: x; name="model"', "m");
+    const file = part(`${D}"file"; filename="f"\r\ncontent-transfer-encoding: base64`, "eA==");
+    const { values, isUnread } = find([utf8.encode(file + other + END)]);
+    expect([values.get("model"), isUnread]).toEqual(["m", false]);
+  });
+
+  test("reports a field in other letter case as one that is sent twice", () => {
+    expect(find([utf8.encode(part(`${D}"Model"`, "x") + END)]).duplicate).toBe("model");
+  });
+
+  test("is complete with its closing boundary alone", () => {
+    expect(find([utf8.encode(FILE + MODEL + END)]).isComplete).toBe(true);
+    expect(find([utf8.encode(FILE + MODEL)]).isComplete).toBe(false);
+    expect(find([utf8.encode((FILE + MODEL).slice(0, -2))]).isComplete).toBe(false);
+  });
+
   test("finds an empty value and reports a field that is sent twice", () => {
     const empty = part('content-disposition: form-data; name="model"', "");
     const fields = find([utf8.encode(MODEL + empty + END)]);

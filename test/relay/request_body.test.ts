@@ -91,6 +91,11 @@ describe("holdBody()", () => {
     expect(await refusal(hold(body))).toEqual(["unsupported_encoding", 415]);
   });
 
+  test("refuses another charset, in which the keys may be written otherwise", async () => {
+    const body = request("x", { "content-type": "application/json; charset=utf-7" });
+    expect(await refusal(hold(body))).toEqual(["unsupported_encoding", 415]);
+  });
+
   test("takes content-encoding identity", async () => {
     expect((await hold(request("x", { "content-encoding": "Identity" }))).bytes).toHaveLength(1);
   });
