@@ -248,9 +248,7 @@ function askedIn(
   reading: Reading,
   bytes: Uint8Array<ArrayBuffer>,
 ): RequestedTurn | null {
-  if (reading === "json") {
-    return readRequest(endpoint.dialect, bytes, path);
-  }
+  if (reading === "json") return readRequest(endpoint.dialect, bytes, path);
   if (reading !== "form" || !endpoint.billing) return null;
   return readForm(headers, NO_WHITELIST, bytes).requested;
 }
@@ -387,10 +385,10 @@ function streamBody(
   observer: StreamObserver,
 ): RequestBody {
   const { endpoint, provider } = candidate;
-  const { headers } = source;
-  const isWatched = endpoint.billing || reading === "form";
-  if (isWatched) requirePlain(headers);
-  const reader = reading === "form" ? formReader(headers, provider.paramWhitelist) : readNothing;
+  const isForm = reading === "form";
+  const isWatched = endpoint.billing || isForm;
+  if (isWatched) requirePlain(source.headers);
+  const reader = isForm ? formReader(source.headers, provider.paramWhitelist) : readNothing;
   const body = new Upload(source, {
     bytesMax: config.limits.bodyBytesMax,
     clock,
