@@ -232,7 +232,7 @@ export class SessionTiers {
     let policed = message;
     let tiers: Tiers | null = null;
     for (const ask of asks) {
-      const models = model === null ? held : [model];
+      const models = model !== null || read.isModelOpen ? [model] : held;
       const { tier } = this.#judge.decide(ask, models, dialect, message);
       const written = writeTier(dialect, "message", policed, ask.field, tier);
       policed = written.message;

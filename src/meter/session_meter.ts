@@ -186,7 +186,7 @@ class SessionMeter implements SessionMeterTap {
     const nowMs = this.#options.clock.monotonicMs();
     const { outputTokensMax } = signal;
     const serviceTier = tiers === null ? signal.serviceTier : tiers.decided;
-    const model = signal.model ?? this.#sessionModel;
+    const model = signal.model ?? (signal.isModelOpen === true ? null : this.#sessionModel);
     const requestedModel = this.#named(signal.model);
     const asked = { requestedModel, model, serviceTier, frameBytes, outputTokensMax };
     const admitted = this.#options.admission.admit(asked);

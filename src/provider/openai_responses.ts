@@ -66,6 +66,7 @@ const REQUEST_KEYS = [
   "generate",
   "prompt_cache_options",
   "max_output_tokens",
+  "prompt",
 ];
 const EVENT_KEYS = ["type", "stream_id", "response", "error", "status", "code", "param"];
 const RESPONSE_KEYS = [
@@ -97,6 +98,7 @@ function clientSignal(message: Message): TurnSignal | null {
     signal: "requested",
     lane: event.string("stream_id"),
     model: event.string("model"),
+    isModelOpen: event.has("prompt"),
     serviceTier: event.string("service_tier"),
     outputTokensMax: event.integer("max_output_tokens"),
     warmup: event.isFalse("generate") || prewarm,

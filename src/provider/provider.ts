@@ -88,6 +88,8 @@ export interface RequestedSignal {
   readonly signal: "requested";
   readonly lane: string | null;
   readonly model: string | null;
+  /** Whether, where it names no model, it is not for the session's, but for a prompt's. */
+  readonly isModelOpen?: boolean;
   readonly serviceTier: string | null;
   /** The most output tokens that it wants; null: no limit, or none that can be relied on. */
   readonly outputTokensMax: number | null;

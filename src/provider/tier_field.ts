@@ -19,7 +19,14 @@ import {
   namesOf,
 } from "../lib/json_glance.ts";
 import type { ObjectScan, Span } from "../lib/json_scan.ts";
-import { removeField, replaceValue, scanObject, scanWithin, stringAt } from "../lib/json_scan.ts";
+import {
+  literalAt,
+  removeField,
+  replaceValue,
+  scanObject,
+  scanWithin,
+  stringAt,
+} from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
 import { editMessage, storable, textOf, WireObject } from "./wire_text.ts";
 
@@ -37,6 +44,8 @@ export interface TierAsk {
 interface TierReading {
   /** That the request or message is for; null: it does not say, or the path or session does. */
   readonly model: string | null;
+  /** Whether a prompt template says that, which only the upstream knows. */
+  readonly isModelOpen: boolean;
   /** That a `session.update` sets for what follows; null: none. */
   readonly sessionModel: string | null;
   /** That a session is to transcribe with. */
@@ -74,6 +83,8 @@ interface Scheme {
 const SPEED = "speed";
 const TYPE = "type";
 const MODEL = "model";
+/** A template that the upstream keeps, with a model of its own. */
+const PROMPT = "prompt";
 
 function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>> = {}): Scheme {
   const keys = [...tiers, ...Object.keys(inner), MODEL, TYPE];
@@ -90,7 +101,8 @@ const SESSION = scheme(["service_tier"], {
   audio: AUDIO,
   input_audio_transcription: TRANSCRIPTION,
 });
-const OPENAI_MESSAGE = scheme(["service_tier"], { response: TOP, session: SESSION });
+const MESSAGE = scheme(["service_tier"], { response: TOP, session: SESSION });
+const OPENAI_MESSAGE: Scheme = { ...MESSAGE, keys: [...MESSAGE.keys, PROMPT] };
 const ANTHROPIC = scheme(["service_tier", SPEED]);
 const GEMINI_CONFIG = scheme(["serviceTier", "service_tier"]);
 const GEMINI = scheme(["serviceTier", "service_tier"], {
@@ -137,6 +149,7 @@ const GLANCED_AT: ReadonlySet<MeterDialect> = new Set([
 
 const NOTHING: TierReading = {
   model: null,
+  isModelOpen: false,
   sessionModel: null,
   transcriptionModels: [],
   asks: [],
@@ -174,12 +187,13 @@ export function readTiers(
 ): TierReading {
   const glanced = carrier === "message" ? readAtGlance(dialect, message) : null;
   if (glanced !== null) return glanced;
-  const { places, models, type } = walk(dialect, carrier, message);
+  const { places, models, type, hasPrompt } = walk(dialect, carrier, message);
   const asks = places.map(({ field, tier }) => ({ field, tier }));
   const sessionModel = type === "session.update" ? (models.get("session.") ?? null) : null;
   const transcriptionModels = TRANSCRIPTIONS.flatMap((prefix) => models.get(prefix) ?? []);
   const model = modelOf(dialect, models);
-  return { model, sessionModel, transcriptionModels, asks, isQuiet: false };
+  const isModelOpen = dialect === "openai_responses" && model === null && hasPrompt;
+  return { model, isModelOpen, sessionModel, transcriptionModels, asks, isQuiet: false };
 }
 
 /**
@@ -240,7 +254,7 @@ function walk(
   dialect: MeterDialect,
   carrier: TierCarrier,
   message: Message,
-): Walk & { readonly type: string | null } {
+): Walk & { readonly type: string | null; readonly hasPrompt: boolean } {
   const root = schemeOf(dialect, carrier);
   const text = textOf(message);
   const scan = text === null ? null : scanObject(text, root.keys);
@@ -252,7 +266,9 @@ function walk(
   const type = stringAt(text, scan.fields[root.keys.indexOf(TYPE)]);
   const inert =
     carrier === "message" && root === OPENAI_MESSAGE && type !== null && INERT.has(type);
-  return { ...found, places: inert ? [] : found.places, type };
+  const prompt = scan.fields[root.keys.indexOf(PROMPT)] ?? null;
+  const hasPrompt = prompt !== null && !literalAt(text, prompt, "null");
+  return { ...found, places: inert ? [] : found.places, type, hasPrompt };
 }
 
 function schemeOf(dialect: MeterDialect, carrier: TierCarrier): Scheme {

@@ -261,6 +261,8 @@ describe("what a token may be used for", () => {
     expect(await turn(client)).toBe("passed");
     const other = JSON.stringify({ type: "response.create", model: "o3", input: "Go" });
     expect(await turn(client, other)).toBe("403 model_not_allowed");
+    const prompt = JSON.stringify({ type: "response.create", prompt: { id: "pmpt_1" } });
+    expect(await turn(client, prompt)).toBe("403 model_not_allowed");
     expect(await turn(client)).toBe("passed");
     client.close();
   });

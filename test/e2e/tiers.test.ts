@@ -245,6 +245,16 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
+  test("is not got past by a prompt, whose model nobody here knows", async () => {
+    const only = { model_whitelist: ["gpt-5.5"], fallback_action: "block" };
+    await setRules({ ...PRIORITY, action: "pass", ...only });
+    const client = await open();
+    await turn(client, "fast");
+    client.send('{"type":"response.create","prompt":{"id":"pmpt_1"},"service_tier":"fast"}');
+    expect((await client.closed).code).toBe(1008);
+    expect(received().map((frame) => frame["service_tier"])).toEqual(["priority"]);
+  });
+
   test("is not got past by a frame for every byte", async () => {
     await setRules({ ...PRIORITY, action: "block" });
     const client = await rawHandshake(node.url, "/v1/responses", {

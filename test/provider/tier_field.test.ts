@@ -142,6 +142,17 @@ describe("readTiers()", () => {
     expect(readTiers("openai_realtime", "message", text).transcriptionModels).toEqual(expected);
   });
 
+  test.each([
+    ["openai_responses", '{"prompt":{"id":"p"}}', true],
+    ["openai_responses", '{"\\u0070rompt":"p"}', true],
+    ["openai_responses", '{"prompt":null}', false],
+    ["openai_responses", '{"prompt":{"id":"p"},"model":"m"}', false],
+    ["openai_realtime", '{"prompt":{"id":"p"}}', false],
+  ] as const)("says of %s whether in %s a prompt names the model: %p", (dialect, text, is) => {
+    const asking = `${text.slice(0, -1)},"service_tier":"fast"}`;
+    expect(readTiers(dialect, "message", asking).isModelOpen).toBe(is);
+  });
+
   test("refuses a model to transcribe with that stands there twice", () => {
     const text = '{"session":{"audio":{"input":{"transcription":{"model":"a","model":"b"}}}}}';
     const error = refusal(() => readTiers("openai_realtime", "message", text));
@@ -299,7 +310,13 @@ describe("readTiers()", () => {
   const ESCAPED_CREATE = [..."response.create"]
     .map((char) => `\\u00${char.charCodeAt(0).toString(16)}`)
     .join("");
-  const NOTHING = { model: null, sessionModel: null, transcriptionModels: [], asks: [] };
+  const NOTHING = {
+    model: null,
+    isModelOpen: false,
+    sessionModel: null,
+    transcriptionModels: [],
+    asks: [],
+  };
   const quiet: readonly (readonly [MeterDialect, string])[] = [
     ["openai_realtime", '{"type":"input_audio_buffer.append","audio":"AAAA"}'],
     ["openai_realtime", '{ "audio": "AAAA", "type": "input_audio_buffer.append" }'],
