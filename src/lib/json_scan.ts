@@ -75,7 +75,24 @@ export function scanObject(text: string, keys: readonly string[]): ObjectScan | 
  * @returns null when the value is no object
  */
 export function scanWithin(text: string, span: Span, keys: readonly string[]): ObjectScan | null {
-  return new Scanner(text).object(span.start, keys);
+  // Of the value alone: what a scanner looks for ahead, it looks for up to the end of its text.
+  const scan = new Scanner(text.slice(span.start, span.end)).object(0, keys);
+  return scan && shifted(scan, span.start);
+}
+
+function shifted({ span, fields, duplicate }: ObjectScan, by: number): ObjectScan {
+  return {
+    span: { start: span.start + by, end: span.end + by },
+    fields: fields.map(
+      (field) =>
+        field && {
+          keyStart: field.keyStart + by,
+          start: field.start + by,
+          end: field.end + by,
+        },
+    ),
+    duplicate,
+  };
 }
 
 /**

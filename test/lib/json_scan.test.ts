@@ -172,3 +172,12 @@ describe("edits", () => {
     expect(new TextDecoder().decode(edited)).toBe('{ "a" : 1 , "b":"é", "c" :"ü" }');
   });
 });
+
+test("scanWithin() costs what its value is long, however long the text is", () => {
+  const text = JSON.stringify({ a: Array(20_000).fill({ pad: "x".repeat(200), b: 1 }) });
+  const [list] = scanObject(text, ["a"])?.fields ?? [];
+  const startMs = performance.now();
+  const found = scanElements(text, list!)?.map((one) => scanWithin(text, one, ["b"])?.fields[0]);
+  expect(performance.now() - startMs).toBeLessThan(1_000);
+  expect(found?.every((field) => text.slice(field?.start, field?.end) === "1")).toBe(true);
+});
