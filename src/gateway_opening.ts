@@ -43,6 +43,9 @@ import type { Candidate } from "./route/choose.ts";
 import type { Timer } from "./runtime/clock.ts";
 import type { Socket, SocketHandler } from "./runtime/runtime.ts";
 
+/** What a message that waits takes beside its content, about: empty ones are bounded too. */
+const MESSAGE_BYTES = 64;
+
 export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
   readonly id: string;
   readonly transport = "websocket";
@@ -124,7 +127,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     if (this.#isOver) return;
     this.#client.heard = true;
     this.#messages.push(typeof message === "string" ? message : new Uint8Array(message));
-    this.#waitingBytes += Buffer.byteLength(message);
+    this.#waitingBytes += Buffer.byteLength(message) + MESSAGE_BYTES;
     const { frameQueueBytesMax } = this.#parts.config.limits;
     // Not before: that a client leaves shows only while it is read.
     if (frameQueueBytesMax > 0 && this.#waitingBytes > frameQueueBytesMax) this.#socket?.pause();

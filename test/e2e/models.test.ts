@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import type { Mock } from "../../src/mock/mock.ts";
 import { type Node, startNode, startProvider, usageEvents } from "./harness.ts";
 import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
-import { type Client, connect } from "./ws_client.ts";
+import { type Client, connect, rawHandshake } from "./ws_client.ts";
 
 const RESPONSES = "/v1/responses";
 const LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
@@ -394,6 +394,27 @@ describe("a session whose first message decides", () => {
     expect(await client.closed).toMatchObject({ code: 1008 });
     expect(one.requests).toHaveLength(0);
   });
+
+  test("is not read any more when much waits, be it empty messages", async () => {
+    const silent = await rawUpstream(() => {});
+    await start(provider("gemini", "one", { ...one, url: silent.url }, ""));
+    const client = await rawHandshake(node.url, `${LIVE}?key=${token}`, {});
+    const setup = Buffer.from('{"setup":{"model":"models/g"}}');
+    client.write(Buffer.concat([Buffer.from([0x81, 0x80 | setup.length, 0, 0, 0, 0]), setup]));
+    await node.logged(({ event }) => event === "relay_dial_start");
+    const empty = Buffer.from([0x81, 0x80, 0, 0, 0, 0]);
+    const flood = Buffer.concat(Array(200_000).fill(empty));
+    let taken = 0;
+    for (let count = 0; count < 30; count += 1) {
+      // Some of a frame was not taken: nothing more can be said.
+      const written = client.write(flood);
+      taken += written;
+      if (written < flood.length) break;
+      await Bun.sleep(50);
+    }
+    expect(taken).toBeLessThan(30 * flood.length);
+    await silent.stop();
+  }, 15_000);
 
   test("undoes the dial when the client leaves", async () => {
     const silent = await rawUpstream(() => {});

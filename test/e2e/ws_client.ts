@@ -103,7 +103,8 @@ export async function refusal(
 
 export interface RawClient {
   readonly status: number;
-  write(bytes: Uint8Array): void;
+  /** Returns how many of them the system took. */
+  write(bytes: Uint8Array): number;
   /** Everything that came until the other side closed. */
   readonly ended: Promise<string>;
 }
@@ -148,5 +149,5 @@ export async function rawHandshake(
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`);
   socket.write(`GET ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
   const status = await head.promise;
-  return { status, write: (bytes) => void socket.write(bytes), ended: ended.promise };
+  return { status, write: (bytes) => socket.write(bytes), ended: ended.promise };
 }
