@@ -21,7 +21,14 @@ import { renameInMessage } from "./provider/model_field.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "./provider/fast_mode.ts";
 import type { MeterDialect, RequestedTurn } from "./provider/provider.ts";
 import { KNOWN_TIERS } from "./provider/tier_name.ts";
-import { readTiers, startsNothing, type TierAsk, writeTier } from "./provider/tier_field.ts";
+import {
+  isStanding,
+  modelsFor,
+  readTiers,
+  startsNothing,
+  type TierAsk,
+  writeTier,
+} from "./provider/tier_field.ts";
 import type { Candidate } from "./route/choose.ts";
 import type { ModelNames } from "./route/model_map.ts";
 
@@ -38,9 +45,6 @@ interface Tiers {
 
 /** Where Anthropic is asked for fast mode in the body. */
 const FAST_FIELD = "speed";
-
-/** Where a tier holds for the turns after it too. */
-const STANDING_FIELD = /^(?:session|setup)\./;
 
 /** A request after its tiers were decided. */
 interface PolicedRequest {
@@ -114,7 +118,7 @@ export function policeForm(
   const judge = new Judge(parts, principal, provider);
   const ask = { field: "service_tier", tier: serviceTier };
   const { tier } = judge.decide(ask, [model], dialect, null);
-  if (tier !== serviceTier) throw blocked("The service tier cannot be changed in a form", []);
+  if (tier !== serviceTier) throw blocked("The service tier cannot be changed in a form");
 }
 
 /**
@@ -135,7 +139,7 @@ export function policeUnread(
   const message =
     `The requests of this batch stand in a file, which may ask for the service tier ${refused}, ` +
     "and that is not allowed. Send them one by one";
-  throw blocked(message, []);
+  throw blocked(message);
 }
 
 function policeBetas(
@@ -223,21 +227,22 @@ export class SessionTiers {
     const message = this.#names.isTrivial
       ? asked
       : renameInMessage(dialect, asked, this.#names.toUpstream);
-    const { model, sessionModel, asks, isQuiet, ...read } = readTiers(dialect, "message", message);
+    const reading = readTiers(dialect, "message", message);
+    const { sessionModel, responseModel, asks, isQuiet } = reading;
     if (sessionModel !== null) this.#requireMove(sessionModel);
-    for (const transcription of read.transcriptionModels) this.#requireModel(transcription);
-    if (dialect === "openai_responses") this.#model ??= model;
+    for (const transcription of reading.transcriptionModels) this.#requireModel(transcription);
+    if (responseModel !== null) this.#requireModel(responseModel);
+    if (dialect === "openai_responses") this.#model ??= reading.model;
     const held = [this.#model, ...this.#modelsAsked, sessionModel];
     const standing: StandingTier[] = [];
     let policed = message;
     let tiers: Tiers | null = null;
     for (const ask of asks) {
-      const models = model !== null || read.isModelOpen ? [model] : held;
-      const { tier } = this.#judge.decide(ask, models, dialect, message);
+      const { tier } = this.#judge.decide(ask, modelsFor(ask, reading, held), dialect, message);
       const written = writeTier(dialect, "message", policed, ask.field, tier);
       policed = written.message;
       tiers = { requested: ask.tier, decided: written.tier };
-      const isHeld = tiers.decided !== null && STANDING_FIELD.test(ask.field);
+      const isHeld = tiers.decided !== null && isStanding(ask);
       if (isHeld) standing.push({ ask, ...tiers });
     }
     // One that was taken out changes nothing of what the upstream has.
@@ -338,7 +343,7 @@ class Judge {
       return decision;
     }
     const reason = decision.message ?? "The service tier is not allowed";
-    if (message === null || decision.onBlock === "close") throw blocked(reason, []);
+    if (message === null || decision.onBlock === "close") throw blocked(reason);
     throw this.failTurn(dialect, message, reason);
   }
 
@@ -382,7 +387,7 @@ class Judge {
   }
 }
 
-function blocked(message: string, events: readonly string[], goesOn = false): GatewayError {
+function blocked(message: string, events: readonly string[] = [], goesOn = false): GatewayError {
   return new GatewayError("tier_blocked", { message, param: "service_tier", events, goesOn });
 }
 

@@ -8,6 +8,7 @@
 
 import { GatewayError } from "../errors.ts";
 import type { AllowLists, SubjectLists } from "../exchange.ts";
+import { canonicalTier } from "../provider/tier_name.ts";
 import { bareModel } from "../provider/model_field.ts";
 
 /** Of a text from outside that is repeated in a message. */
@@ -96,8 +97,10 @@ export function tierRefusal(
   tier: string | null,
 ): GatewayError | null {
   if (tier === null) return null;
-  const name = tierName(tier);
-  const refusal = firstWithout(subjects, "tiers", (list) => isListed(list.map(tierName), name));
+  const name = canonicalTier(tier);
+  const refusal = firstWithout(subjects, "tiers", (list) =>
+    isListed(list.map(canonicalTier), name),
+  );
   if (refusal === null) return null;
   const what = `for the service tier ${shown(tier)}`;
   return new GatewayError("tier_blocked", { ...refusalOf(refusal, what), param: "service_tier" });
@@ -135,12 +138,6 @@ function isListed(list: readonly string[], name: string): boolean {
 }
 
 /** Gemini writes its models with a collection in front of them, in some places. */
-/** `fast` is the new name of `priority`. */
-function tierName(tier: string): string {
-  const name = tier.trim().toLowerCase();
-  return name === "fast" ? "priority" : name;
-}
-
 function shown(text: string): string {
   return JSON.stringify(text.slice(0, SHOWN_CHARACTERS_MAX));
 }

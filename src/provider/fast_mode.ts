@@ -10,7 +10,8 @@
 import type { TierAsk } from "./tier_field.ts";
 import { FAST_TIER } from "./tier_field.ts";
 
-const PREFIX = "fast-mode-";
+/** Also behind what somebody may take for a comma or a quote. */
+const FAST_MODE = /(?<![a-z\d-])fast-mode-/i;
 
 /** The header whose value `fastModeAsk` and `writeFastMode` take; several are joined by commas. */
 export const BETA_HEADER = "anthropic-beta";
@@ -36,5 +37,5 @@ export function writeFastMode(betas: string, tier: string | null): string | null
 }
 
 function isFastMode(beta: string): boolean {
-  return beta.trim().toLowerCase().startsWith(PREFIX);
+  return FAST_MODE.test(beta);
 }

@@ -44,6 +44,8 @@ export interface TierAsk {
 interface TierReading {
   /** That the request or message is for; null: it does not say, or the path or session does. */
   readonly model: string | null;
+  /** The same, inside the response that is asked for, where no protocol has one; null: none. */
+  readonly responseModel: string | null;
   /** Whether a prompt template says that, which only the upstream knows. */
   readonly isModelOpen: boolean;
   /** That a `session.update` sets for what follows; null: none. */
@@ -149,6 +151,7 @@ const GLANCED_AT: ReadonlySet<MeterDialect> = new Set([
 
 const NOTHING: TierReading = {
   model: null,
+  responseModel: null,
   isModelOpen: false,
   sessionModel: null,
   transcriptionModels: [],
@@ -193,7 +196,28 @@ export function readTiers(
   const transcriptionModels = TRANSCRIPTIONS.flatMap((prefix) => models.get(prefix) ?? []);
   const model = modelOf(dialect, models);
   const isModelOpen = dialect === "openai_responses" && model === null && hasPrompt;
-  return { model, isModelOpen, sessionModel, transcriptionModels, asks, isQuiet: false };
+  const responseModel = models.get("response.") ?? null;
+  const named = { model, responseModel, isModelOpen, sessionModel, transcriptionModels };
+  return { ...named, asks, isQuiet: false };
+}
+
+/** Whether a tier holds for the turns after its message too. */
+export function isStanding({ field }: TierAsk): boolean {
+  return /^(?:session|setup)\./.test(field);
+}
+
+/**
+ * The models that a tier may be for; null: one that is not known.
+ * @param held what the session may have, which a message without a model is for
+ */
+export function modelsFor(
+  ask: TierAsk,
+  { model, responseModel, isModelOpen }: TierReading,
+  held: readonly (string | null)[],
+): readonly (string | null)[] {
+  if (isModelOpen) return [null];
+  const isOwn = model !== null && !isStanding(ask);
+  return [...(isOwn ? [] : held), model, responseModel];
 }
 
 /**

@@ -19,9 +19,20 @@ export const KNOWN_TIERS = [
   "unspecified",
 ] as const;
 
-/** The name under which policies, usage and prices know a tier: trimmed, lower case, no alias. */
+/** What some parsers take for white space, or cut a text at. */
+const CONTROLS = /[\p{Cc}\p{Cf}]/gu;
+
+/** No tier is longer, and the other letters of a long text may fold into many times as many. */
+const FOLDED_CHARS_MAX = 64;
+
+/**
+ * The name under which policies, usage and prices know a tier: trimmed, lower case, no alias, in
+ * plain letters (Unicode's NFKC), since an upstream may fold the others too.
+ */
 export function canonicalTier(tier: string): string {
-  const name = tier.trim().toLowerCase();
+  const bare = tier.replaceAll(CONTROLS, " ").trim();
+  const folded = bare.length > FOLDED_CHARS_MAX ? bare : bare.normalize("NFKC").trim();
+  const name = folded.toLowerCase();
   return name === "fast" ? "priority" : name;
 }
 

@@ -245,6 +245,16 @@ describe("a stored policy", () => {
     expect(received()).toEqual([]);
   });
 
+  test("is not got past by a model inside the response", async () => {
+    const only = { model_whitelist: ["gpt-5.5"], fallback_action: "block" };
+    await setRules({ ...PRIORITY, action: "pass", ...only });
+    const client = await open();
+    await turn(client, null);
+    client.send('{"type":"response.create","response":{"model":"o3","service_tier":"fast"}}');
+    expect((await client.closed).code).toBe(1008);
+    expect(received()).toHaveLength(1);
+  });
+
   test("is not got past by a prompt, whose model nobody here knows", async () => {
     const only = { model_whitelist: ["gpt-5.5"], fallback_action: "block" };
     await setRules({ ...PRIORITY, action: "pass", ...only });

@@ -4,12 +4,17 @@ import { BETA_HEADER, fastModeAsk, writeFastMode } from "../../src/provider/fast
 const FAST = "fast-mode-2026-02-01";
 
 describe("fastModeAsk()", () => {
-  test.each([FAST, `a-1,${FAST}`, ` a-1 , ${FAST.toUpperCase()} `, "fast-mode-2030-01-01,b"])(
-    "sees fast mode in %p",
-    (betas) => {
-      expect(fastModeAsk(betas)).toEqual({ field: BETA_HEADER, tier: "fast" });
-    },
-  );
+  test.each([
+    FAST,
+    `"${FAST}"`,
+    `a-1;${FAST}`,
+    `a-1 ${FAST}`,
+    `a-1,${FAST}`,
+    ` a-1 , ${FAST.toUpperCase()} `,
+    "fast-mode-2030-01-01,b",
+  ])("sees fast mode in %p", (betas) => {
+    expect(fastModeAsk(betas)).toEqual({ field: BETA_HEADER, tier: "fast" });
+  });
 
   test.each([null, "", "a-1,b-2", "not-fast-mode-2026", "fast-mode"])(
     "sees none in %p",
@@ -26,6 +31,7 @@ describe("writeFastMode()", () => {
     [`${FAST}, a-1`, "a-1"],
     [`a-1, ${FAST} ,  b-2`, "a-1,  b-2"],
     [`${FAST},FAST-MODE-x`, null],
+    [`"${FAST}",a-1;${FAST},b`, "b"],
     ["a-1 , b-2", "a-1 , b-2"],
   ])("takes only fast mode out of %p", (betas, left) => {
     expect(writeFastMode(betas, null)).toBe(left);

@@ -3,7 +3,13 @@ import { GatewayError } from "../../src/errors.ts";
 import { messageReaderOf } from "../../src/provider/dialect.ts";
 import type { MeterDialect } from "../../src/provider/provider.ts";
 import type { TierCarrier } from "../../src/provider/tier_field.ts";
-import { FAST_TIER, readTiers, startsNothing, writeTier } from "../../src/provider/tier_field.ts";
+import {
+  FAST_TIER,
+  modelsFor,
+  readTiers,
+  startsNothing,
+  writeTier,
+} from "../../src/provider/tier_field.ts";
 
 const utf8 = new TextEncoder();
 
@@ -312,6 +318,7 @@ describe("readTiers()", () => {
     .join("");
   const NOTHING = {
     model: null,
+    responseModel: null,
     isModelOpen: false,
     sessionModel: null,
     transcriptionModels: [],
@@ -473,5 +480,21 @@ describe("writeTier()", () => {
     const text = JSON.stringify({ speed });
     const result = writeTier("anthropic_messages", "body", text, "speed", tier);
     expect(result).toEqual({ message: after, tier: sent });
+  });
+});
+
+describe("modelsFor()", () => {
+  test.each([
+    ['{"service_tier":"fast"}', ["held", null]],
+    ['{"model":"own","service_tier":"fast"}', ["own", null]],
+    ['{"model":"own","session":{"service_tier":"fast"}}', ["held", "own", null]],
+    ['{"response":{"model":"inner","service_tier":"fast"}}', ["held", null, "inner"]],
+    ['{"model":"own","response":{"model":"inner","service_tier":"fast"}}', ["own", "inner"]],
+    ['{"prompt":{"id":"p"},"service_tier":"fast"}', [null]],
+  ])("has for the tier in %s the models %j", (text, models) => {
+    const reading = readTiers("openai_responses", "message", text);
+    const [ask] = reading.asks;
+    if (ask === undefined) throw new Error("It asks for none");
+    expect(new Set(modelsFor(ask, reading, ["held"]))).toEqual(new Set(models));
   });
 });

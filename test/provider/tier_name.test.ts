@@ -10,6 +10,13 @@ describe("canonicalTier()", () => {
     ["ultraFast", "ultrafast"],
     ["Turbo", "turbo"],
     ["  ", ""],
+    ["\u0001FAST\u0000", "priority"],
+    ["\u200bflex\ufeff", "flex"],
+    ["ｐｒｉｏｒｉｔｙ", "priority"],
+    ["faſt", "priority"],
+    ["fast\u0000x", "fast x"],
+    [`${" \0".repeat(500)}fast${" \0".repeat(500)}`, "priority"],
+    ["ﷺ".repeat(65), "ﷺ".repeat(65)],
   ])("reads %p as %p", (written, tier) => {
     expect(canonicalTier(written)).toBe(tier);
     expect(canonicalTier(tier)).toBe(tier);
