@@ -34,7 +34,13 @@ import {
   LiveSession,
 } from "./gateway_session.ts";
 import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
-import { closeCodeLabel, cutReason, DialFailed, newErrorEvent } from "./relay/close.ts";
+import {
+  breachError,
+  closeCodeLabel,
+  cutReason,
+  DialFailed,
+  newErrorEvent,
+} from "./relay/close.ts";
 import { ClientGone } from "./relay/forward.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
@@ -146,7 +152,8 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     this.#client.heard = true;
   }
 
-  closed(code: number): void {
+  closed(code: number, reason: string, rejected: boolean): void {
+    if (rejected) this.#error ??= breachError(code, reason);
     this.#left.abort();
     this.#ended(code);
   }
@@ -215,7 +222,7 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
 
   /** The client was not accepted after all. */
   abandon(): void {
-    this.closed(1006);
+    this.closed(1006, "", false);
   }
 
   get #isDialling(): boolean {

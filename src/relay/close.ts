@@ -34,6 +34,12 @@ export function closeCodeLabel(code: number): string {
   return "other";
 }
 
+/** What ended a session whose client broke the protocol, so that the runtime closed with `code`. */
+export function breachError(code: number, reason: string): GatewayError {
+  const broken = code === 1009 ? "frame_too_large" : "bad_request";
+  return new GatewayError(broken, { message: reason });
+}
+
 /** `reason`, cut at the end of a character so that it fits into a close frame. */
 export function cutReason(reason: string): string {
   // Three bytes a UTF-16 unit at most.

@@ -17,6 +17,7 @@ import { asGatewayError, GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 import {
+  breachError,
   cutReason,
   leavesSession,
   newErrorEvent,
@@ -236,8 +237,7 @@ export class Session implements SocketHandler, UpstreamHandler {
     const { tap, timeouts, clock, upstream } = this.#options;
     this.#record.stage = "downstream";
     if (rejected) {
-      const broken = code === 1009 ? "frame_too_large" : "bad_request";
-      this.#record.error = new GatewayError(broken, { message: reason });
+      this.#record.error = breachError(code, reason);
     }
     const gone = rejected || code === 1006;
     this.#farewell = gone

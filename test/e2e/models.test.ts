@@ -395,6 +395,16 @@ describe("a session whose first message decides", () => {
     expect(one.requests).toHaveLength(0);
   });
 
+  test("is told in the log to have failed where its client breaks the protocol", async () => {
+    await start(provider("gemini", "one", one, ""));
+    const client = await rawHandshake(node.url, `${LIVE}?key=${token}`, {});
+    client.write(Buffer.from([0xf1, 0x80, 0, 0, 0, 0]));
+    const { code, close_code_downstream } = await node.logged(
+      ({ event }) => event === "relay_failed" || event === "relay_completed",
+    );
+    expect([code, close_code_downstream]).toEqual(["bad_request", 1002]);
+  });
+
   test("is not read any more when much waits, be it empty messages", async () => {
     const silent = await rawUpstream(() => {});
     await start(provider("gemini", "one", { ...one, url: silent.url }, ""));

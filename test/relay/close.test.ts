@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import {
+  breachError,
   closeCodeLabel,
   cutReason,
   DialFailed,
@@ -23,6 +24,15 @@ const refused = (status: number, body = "") =>
     ],
     new TextEncoder().encode(body),
   );
+
+test.each([
+  [1009, "frame_too_large"],
+  [1002, "bad_request"],
+  [1007, "bad_request"],
+])("breachError(%p) is %s, with the runtime's words", (code, expected) => {
+  const error = breachError(code, "Received nonsense");
+  expect([error.code, error.message]).toEqual([expected, "Received nonsense"]);
+});
 
 test.each([
   [1000, "1000"],
