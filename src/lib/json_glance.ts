@@ -124,15 +124,13 @@ export function isOtherString(json: string | Uint8Array, key: number, text: stri
   if (codeAt(json, colon) !== COLON) return false;
   const open = skipSpace(json, colon + 1);
   if (codeAt(json, open) !== QUOTE) return false;
-  const start = open + 1;
-  const far = start + text.length * ESCAPE_CHARS;
-  for (let at = start; at <= far; at++) {
-    const code = codeAt(json, at);
-    // Each of its characters may be written as an escape, and then nobody has looked at them yet.
-    if (code === BACKSLASH) return false;
-    if (code === QUOTE) return at - start !== text.length || !isAt(json, start, text);
+  for (let index = 0; index < text.length; index++) {
+    const code = codeAt(json, open + 1 + index);
+    // An escape may be any character.
+    if (code !== text.charCodeAt(index)) return code !== BACKSLASH;
   }
-  return true;
+  const next = codeAt(json, open + 1 + text.length);
+  return next !== QUOTE && next !== BACKSLASH;
 }
 
 function skipSpace(json: string | Uint8Array, from: number): number {

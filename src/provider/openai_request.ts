@@ -22,7 +22,16 @@ import type { MeterDialect, RequestedTurn } from "./provider.ts";
 import { WireObject, storable } from "./wire_text.ts";
 
 const PREVIOUS = "previous_response_id";
-const REQUEST_KEYS = ["model", "service_tier", "stream", "stream_options", "background", PREVIOUS];
+const REQUEST_KEYS = [
+  "model",
+  "service_tier",
+  // Google's own spelling, which it may read where it has OpenAI's interface too.
+  "serviceTier",
+  "stream",
+  "stream_options",
+  "background",
+  PREVIOUS,
+];
 
 /** What limits the output, by message format: the first of them that is there counts. */
 const OUTPUT_LIMITS: { readonly [D in MeterDialect]?: readonly string[] } = {
@@ -44,7 +53,7 @@ export function openaiRequest(dialect: MeterDialect, text: string): RequestedTur
   const limit = limits.find((key) => request.has(key));
   return {
     model: request.string("model"),
-    serviceTier: request.string("service_tier"),
+    serviceTier: request.string("service_tier") ?? request.string("serviceTier"),
     stream: request.isTrue("stream"),
     outputTokensMax: limit === undefined ? null : request.integer(limit),
     speed: null,

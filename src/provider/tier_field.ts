@@ -96,6 +96,8 @@ function scheme(tiers: readonly string[], inner: Readonly<Record<string, Scheme>
 }
 
 const TOP = scheme(["service_tier"]);
+/** Google has OpenAI's interface too, and may read its own spelling there. */
+const OPENAI_BODY: Scheme = { ...scheme(["service_tier", "serviceTier"]), numbered: false };
 /** No tier, but a model of its own. */
 const TRANSCRIPTION = scheme([]);
 const AUDIO = scheme([], { input: scheme([], { transcription: TRANSCRIPTION }) });
@@ -300,7 +302,7 @@ function schemeOf(dialect: MeterDialect, carrier: TierCarrier): Scheme {
   if (dialect === "gemini_generate") return GEMINI;
   if (dialect === "gemini_live") return GEMINI_LIVE;
   // A body that asks for a session holds what a `session.update` does.
-  return carrier === "message" || dialect === "openai_realtime" ? OPENAI_MESSAGE : TOP;
+  return carrier === "message" || dialect === "openai_realtime" ? OPENAI_MESSAGE : OPENAI_BODY;
 }
 
 function visit(

@@ -32,8 +32,8 @@ const SOCKET = { "": ["service_tier"], response: ["service_tier"], session: ["se
 const BOTH = ["serviceTier", "service_tier"];
 const CONFIGS = ["generationConfig", "generation_config"];
 const PROTOCOLS: readonly Protocol[] = [
-  { dialect: "openai_chat", carrier: "body", tiers: { "": ["service_tier"] }, model: "model" },
-  { dialect: "openai_responses", carrier: "body", tiers: { "": ["service_tier"] }, model: "model" },
+  { dialect: "openai_chat", carrier: "body", tiers: { "": [...BOTH] }, model: "model" },
+  { dialect: "openai_responses", carrier: "body", tiers: { "": [...BOTH] }, model: "model" },
   { dialect: "openai_responses", carrier: "message", tiers: SOCKET, model: "model" },
   { dialect: "openai_realtime", carrier: "message", tiers: SOCKET, model: null },
   {

@@ -33,6 +33,8 @@ describe("readTiers()", () => {
   const places: readonly (readonly [...Row, Record<string, string>])[] = [
     ["openai_chat", "body", '{"service_tier":" Fast "}', { service_tier: " Fast " }],
     ["none", "body", '{"service_tier":"flex"}', { service_tier: "flex" }],
+    ["openai_chat", "body", '{"serviceTier":"flex"}', { serviceTier: "flex" }],
+    ["openai_chat", "body", '{"serviceTier":3,"service_tier2":"x"}', {}],
     ["openai_responses", "body", '{"s\\u0065rvice_tier":"flex"}', { service_tier: "flex" }],
     ["openai_responses", "body", '{"metadata":{"service_tier":"flex","Model":1}}', {}],
     ["openai_responses", "body", '{"response":{"service_tier":"flex"}}', {}],
