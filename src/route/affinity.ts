@@ -9,14 +9,22 @@
 
 import { Lru } from "../lib/lru.ts";
 import type { ProviderConfig } from "../config/config.ts";
+import type { Endpoint } from "../provider/provider.ts";
 import type { Upstream } from "./health.ts";
 import type { Route } from "./resolve.ts";
 
 /** Of each kind; the ones used longest ago are forgotten, and asked for anywhere. */
 const REMEMBERED_MAX = 50_000;
 
+/**
+ * Only of these endpoints may something be asked again by a response's id. What others make is not
+ * remembered: so much that lives long would cost more than the exchange.
+ */
+const ENDPOINTS = "/v1/responses";
+
 /** A response of the ledger. */
 interface MadeResponse {
+  readonly endpoint: string;
   readonly session_id: string;
   readonly project_id: string;
   readonly provider: string;
@@ -38,13 +46,16 @@ export class Affinity {
   }
 
   /** An exchange is sent to `upstream`; the last one counts. */
-  sent(exchangeId: string, upstream: Upstream): void {
-    this.#running.set(exchangeId, upstream);
+  sent(
+    exchangeId: string,
+    { provider, apiKey, endpoint }: Upstream & { readonly endpoint: Pick<Endpoint, "name"> },
+  ): void {
+    if (isRemembered(endpoint.name)) this.#running.set(exchangeId, { provider, apiKey });
   }
 
   /** An exchange made a response. */
-  made({ session_id, project_id, provider, response_id }: MadeResponse): void {
-    if (response_id === null) return;
+  made({ session_id, project_id, provider, endpoint, response_id }: MadeResponse): void {
+    if (response_id === null || !isRemembered(endpoint)) return;
     const sent = this.#running.get(session_id);
     const named = this.#providers.get(provider);
     const upstream =
@@ -62,8 +73,12 @@ export class Affinity {
 
 /** The response that a path is about, as `/v1/responses/{id}/cancel`; null: none. */
 export function responseOfPath({ endpoint, path }: Route): string | null {
-  if (!endpoint.name.startsWith("/v1/responses/{")) return null;
+  if (!endpoint.name.startsWith(`${ENDPOINTS}/{`)) return null;
   return path.split("/")[3] ?? null;
+}
+
+function isRemembered(endpoint: string): boolean {
+  return endpoint.startsWith(ENDPOINTS);
 }
 
 function keyOf(projectId: string, responseId: string): string {

@@ -17,18 +17,28 @@ beforeEach(() => {
   affinity = new Affinity([one, two], 2);
 });
 
-function made(session: string, response: string | null, provider = "one", project = "p") {
+function sent(session: string, apiKey: string, endpoint = "/v1/responses") {
+  affinity.sent(session, { provider: one, apiKey, endpoint: { name: endpoint } });
+}
+
+function made(
+  session: string,
+  response: string | null,
+  provider = "one",
+  endpoint = "/v1/responses",
+) {
   affinity.made({
     session_id: session,
-    project_id: project,
+    project_id: "p",
     provider,
+    endpoint,
     response_id: response,
   });
 }
 
 describe("Affinity", () => {
   test("finds the provider and the key that made a response, of every turn of a session", () => {
-    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    sent("ex_1", "k");
     made("ex_1", "resp_1");
     made("ex_1", "resp_2");
     expect(affinity.find("p", "resp_1")).toEqual({ provider: one, apiKey: "k" });
@@ -36,28 +46,36 @@ describe("Affinity", () => {
   });
 
   test("finds nothing for another project", () => {
-    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    sent("ex_1", "k");
     made("ex_1", "resp_1");
     expect(affinity.find("q", "resp_1")).toBeNull();
   });
 
   test("believes the ledger where the exchange went to another provider in the end", () => {
-    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    sent("ex_1", "k");
     made("ex_1", "resp_1", "two");
     expect(affinity.find("p", "resp_1")).toEqual({ provider: two, apiKey: null });
   });
 
   test("takes the upstream that an exchange was sent to last", () => {
-    affinity.sent("ex_1", { provider: one, apiKey: "k" });
-    affinity.sent("ex_1", { provider: one, apiKey: "l" });
+    sent("ex_1", "k");
+    sent("ex_1", "l");
     made("ex_1", "resp_1");
     expect(affinity.find("p", "resp_1")?.apiKey).toBe("l");
   });
 
   test("remembers nothing of a turn without an id", () => {
-    affinity.sent("ex_1", { provider: one, apiKey: "k" });
+    sent("ex_1", "k");
     made("ex_1", null);
     expect(affinity.find("p", "null")).toBeNull();
+  });
+
+  test("remembers nothing of endpoints whose answers nobody asks for again", () => {
+    sent("ex_1", "k", "/v1/chat/completions");
+    made("ex_1", "chatcmpl_1", "one", "/v1/chat/completions");
+    expect(affinity.find("p", "chatcmpl_1")).toBeNull();
+    made("ex_1", "resp_1");
+    expect(affinity.find("p", "resp_1")?.apiKey).toBeNull();
   });
 
   test("forgets what was used longest ago", () => {
