@@ -146,8 +146,12 @@ function configuredCredential(
 
 /** The headers of a request to the upstream. */
 export function upstreamHeaders(client: Headers, options: UpstreamHeaderOptions): Headers {
-  const headers = new Headers();
-  for (const [name, value] of endToEnd(client, options.provider)) headers.append(name, value);
+  // A copy without the few that stay costs less than one made field by field.
+  const headers = new Headers(client);
+  const hops = namedByConnection(client);
+  for (const [name, value] of client) {
+    if (!isForUpstream(name, value, hops, options.provider)) headers.delete(name);
+  }
   addForwarded(headers, options);
   if (!headers.has("x-request-id")) headers.set("x-request-id", options.requestId);
   for (const name of options.provider.headersStrip) headers.delete(name);
@@ -180,19 +184,20 @@ export function upstreamUpgradeHeaders(
   });
 }
 
-/** Those of the client's headers that concern the upstream. */
-function* endToEnd(client: Headers, provider: HeaderPolicy): Generator<HeaderPair> {
-  const hops = namedByConnection(client);
-  const understood = provider.type !== "forward";
-  for (const [name, value] of client) {
-    if (HOP_BY_HOP.has(name) || PER_MESSAGE.has(name) || hops?.has(name) === true) continue;
-    if (name.startsWith("x-sluice-") || name.startsWith("proxy-")) continue;
-    // A handshake's own, of which the subprotocol may be the token.
-    if (name.startsWith("sec-websocket-")) continue;
-    if (understood && (name === "cookie" || CREDENTIALS.has(name))) continue;
-    if (provider.xForwardedFor === "strip" && tellsClientAddress(name)) continue;
-    if (FIELD_VALUE.test(value)) yield [name, value];
-  }
+/** Whether one of the client's headers concerns the upstream. */
+function isForUpstream(
+  name: string,
+  value: string,
+  hops: ReadonlySet<string> | null,
+  { type, xForwardedFor }: HeaderPolicy,
+): boolean {
+  if (HOP_BY_HOP.has(name) || PER_MESSAGE.has(name) || hops?.has(name) === true) return false;
+  if (name.startsWith("x-sluice-") || name.startsWith("proxy-")) return false;
+  // A handshake's own, of which the subprotocol may be the token.
+  if (name.startsWith("sec-websocket-")) return false;
+  if (type !== "forward" && (name === "cookie" || CREDENTIALS.has(name))) return false;
+  if (xForwardedFor === "strip" && tellsClientAddress(name)) return false;
+  return FIELD_VALUE.test(value);
 }
 
 function tellsClientAddress(name: string): boolean {
@@ -237,13 +242,13 @@ interface DownstreamHeaderOptions {
 
 /** The headers of the answer to the client, from those of the upstream. */
 export function downstreamHeaders(upstream: Headers, options: DownstreamHeaderOptions): Headers {
-  const headers = new Headers();
+  const headers = new Headers(upstream);
   const hops = namedByConnection(upstream);
-  for (const [name, value] of upstream) {
-    if (HOP_BY_HOP.has(name) || hops?.has(name) === true || name.startsWith("x-sluice-")) continue;
-    if (name === "content-length" && !options.keepLength) continue;
-    headers.append(name, value);
+  for (const name of upstream.keys()) {
+    const isForHop = HOP_BY_HOP.has(name) || hops?.has(name) === true;
+    if (isForHop || name.startsWith("x-sluice-")) headers.delete(name);
   }
+  if (!options.keepLength) headers.delete("content-length");
   headers.set("x-sluice-request-id", options.requestId);
   headers.set("x-sluice-provider", options.provider);
   if (options.timing !== null) {
