@@ -34,7 +34,7 @@ import { Cors } from "./policy/cors.ts";
 import { Doors } from "./policy/door.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
 import { providerOf } from "./provider/dialect.ts";
-import { ClientGone } from "./relay/forward.ts";
+import { ClientGone } from "./relay/ending.ts";
 import { credentialHeaders, type HeaderPair, injectsCredential } from "./relay/headers.ts";
 import { Outbox } from "./relay/outbox.ts";
 import { Pools } from "./relay/pools.ts";

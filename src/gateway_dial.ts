@@ -25,7 +25,7 @@ import {
   mapDialFailure,
 } from "./relay/close.ts";
 import { dial, type Dialed } from "./relay/dial.ts";
-import { ClientGone } from "./relay/forward.ts";
+import { ClientGone } from "./relay/ending.ts";
 import { headerValues } from "./relay/handshake.ts";
 import { injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
 import type { Candidate } from "./route/choose.ts";

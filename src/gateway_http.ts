@@ -20,7 +20,8 @@ import { Upstreams } from "./gateway_upstreams.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
 import { rateHeaders } from "./policy/rate_headers.ts";
-import { ClientGone, type UpstreamAnswer } from "./relay/forward.ts";
+import { ClientGone, Ending } from "./relay/ending.ts";
+import type { UpstreamAnswer } from "./relay/forward.ts";
 import { downstreamHeaders } from "./relay/headers.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import type { HeldBody } from "./relay/request_body.ts";
@@ -56,9 +57,8 @@ class HttpExchange implements LiveExchange {
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
   readonly #upstreams: Upstreams;
-  /** Aborted by our own decision (reason: a GatewayError) or because the client is gone. */
-  readonly #abort = new AbortController();
-  readonly #clientLeft = () => this.#abort.abort(new ClientGone());
+  readonly #ending = new Ending();
+  readonly #clientLeft = () => this.#ending.end(new ClientGone());
   #held: HeldBody | null = null;
   #reservation: Reservation | null = null;
   #meter: BodyMeter | null = null;
@@ -67,7 +67,7 @@ class HttpExchange implements LiveExchange {
   constructor(parts: GatewayParts, admitted: Admitted) {
     this.#parts = parts;
     this.#admitted = admitted;
-    this.#upstreams = new Upstreams(parts, admitted, this.#abort.signal);
+    this.#upstreams = new Upstreams(parts, admitted, this.#ending);
     const { endpoint } = this.#candidate;
     this.id = admitted.id;
     this.projectId = admitted.principal.projectId;
@@ -93,7 +93,7 @@ class HttpExchange implements LiveExchange {
 
   /** Ends it at once, whatever it is doing. */
   end(error: GatewayError): void {
-    if (this.#relay === null) this.#abort.abort(error);
+    if (this.#relay === null) this.#ending.end(error);
     else this.#relay.end(error);
   }
 
@@ -114,7 +114,7 @@ class HttpExchange implements LiveExchange {
       this.#reservation = await this.#admit(body);
       // Waiting for a lease takes time too.
       authenticator.recheck(principal);
-      this.#abort.signal.throwIfAborted();
+      this.#ending.throwIfEnded();
       this.#meter = this.#openMeter(this.#reservation, body);
       const { answer, body: sent } = await this.#upstreams.ask(body, this.#meter);
       this.#held?.release();

@@ -41,7 +41,7 @@ import {
   DialFailed,
   newErrorEvent,
 } from "./relay/close.ts";
-import { ClientGone } from "./relay/forward.ts";
+import { ClientGone } from "./relay/ending.ts";
 import type { LiveExchange } from "./relay/live.ts";
 import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
 import type { UpstreamHandler } from "./relay/upstream_socket.ts";

@@ -40,7 +40,6 @@ import {
 import { Upload } from "./relay/upload.ts";
 import type { Candidate } from "./route/choose.ts";
 import { ModelNames, withModel } from "./route/model_map.ts";
-import type { MaybePromise } from "./runtime/runtime.ts";
 
 /**
  * Up to here a form is held, so that the upstream hears nothing of one that is refused. Larger ones
@@ -226,20 +225,20 @@ function isJsonType(contentType: string | null): boolean {
  * Holds the body, or of a form that is too long for that what it begins with. No form is where its
  * model has to be known before anything goes upstream.
  */
-function holdFor(
+async function holdFor(
   { clock, config, bodyBudget: budget }: GatewayParts,
   { request, candidates, decidesByModel }: Asking,
   reading: Reading,
-): MaybePromise<HeldBody | BodySource> {
+): Promise<HeldBody | BodySource> {
   const { inspectBodyBytesMax, bodyBytesMax } = config.limits;
   const needsModel = decidesByModel || candidates.some(({ provider }) => provider.models.size > 0);
   if (reading !== "form" || needsModel) {
-    return holdBody(request, { bytesMax: inspectBodyBytesMax, budget, clock });
+    return await holdBody(request, { bytesMax: inspectBodyBytesMax, budget, clock });
   }
   const limits = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
   const bytesMax = Math.min(...limits.filter((limit) => limit > 0));
   const isLong = (declaredLength(request.headers) ?? 0) > bytesMax;
-  return isLong ? request : holdStart(request, { bytesMax, budget, clock });
+  return isLong ? request : await holdStart(request, { bytesMax, budget, clock });
 }
 
 /** What a held body asks for; null: nothing that is read. */

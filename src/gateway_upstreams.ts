@@ -20,6 +20,7 @@ import {
 import { type RequestBody, requestFor } from "./gateway_request.ts";
 import type { BodyMeter } from "./meter/body_meter.ts";
 import { BETA_HEADER } from "./provider/fast_mode.ts";
+import type { Ending } from "./relay/ending.ts";
 import { forward, requestTimedOut, type UpstreamAnswer } from "./relay/forward.ts";
 import { injectsCredential, upstreamHeaders } from "./relay/headers.ts";
 import { peekBody } from "./relay/peek.ts";
@@ -67,7 +68,7 @@ export class Upstreams {
   wasSent = false;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
-  readonly #signal: AbortSignal;
+  readonly #ending: Ending;
   /** Those that may be asked after the first one, best first. */
   #others: readonly Candidate[];
   /** Of the request that was sent last. */
@@ -76,12 +77,12 @@ export class Upstreams {
   readonly #failures: unknown[] = [];
   readonly #startMs: number;
 
-  /** @param signal ends what is being asked */
-  constructor(parts: GatewayParts, admitted: Admitted, signal: AbortSignal) {
+  /** @param ending of the exchange: ends what is being asked */
+  constructor(parts: GatewayParts, admitted: Admitted, ending: Ending) {
     const [candidate, ...others] = admitted.candidates;
     this.#parts = parts;
     this.#admitted = admitted;
-    this.#signal = signal;
+    this.#ending = ending;
     this.candidate = candidate;
     this.#others = others;
     this.#startMs = parts.clock.monotonicMs();
@@ -140,7 +141,7 @@ export class Upstreams {
     const renewed = this.#renewCredential();
     // The next request has it then; this one cannot be sent twice.
     if (body instanceof Upload) return false;
-    if (!(await renewed) || this.#signal.aborted) return false;
+    if (!(await renewed) || this.#ending.reason !== null) return false;
     answer.abort();
     answer.done();
     return true;
@@ -153,7 +154,7 @@ export class Upstreams {
     if (cause === null || !provider.retry.on.includes(cause)) return false;
     // What is done elsewhere may have been done, and what is kept there is not kept elsewhere.
     if (cause !== "connect" && !endpoint.billing) return false;
-    return !(body.body instanceof Upload) && !this.#signal.aborted;
+    return !(body.body instanceof Upload) && this.#ending.reason === null;
   }
 
   /** Whether `next` is another key of a provider of which no key would do better. */
@@ -232,7 +233,7 @@ export class Upstreams {
       headers,
       body: body.body,
       timeouts: { ...provider.timeouts, requestMs },
-      signal: this.#signal,
+      ending: this.#ending,
       reachable: (withinMs) => reachability.check(upstreamRoute(provider), withinMs),
     });
     try {

@@ -20,7 +20,7 @@ import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./gat
 import { admitSession } from "./policy/admit.ts";
 import { SessionLimits } from "./policy/session_limits.ts";
 import type { Dialed } from "./relay/dial.ts";
-import { ClientGone } from "./relay/forward.ts";
+import { ClientGone } from "./relay/ending.ts";
 import { downstreamHeaders } from "./relay/headers.ts";
 import { ModelNames } from "./route/model_map.ts";
 import { IDLE_TIMEOUT_S, type SocketHandler } from "./runtime/runtime.ts";

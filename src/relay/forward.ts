@@ -12,6 +12,7 @@ import { GatewayError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import { type Fetch, type FetchInit, ProxyError } from "../runtime/runtime.ts";
+import type { ClientGone, Ending } from "./ending.ts";
 import type { Upload } from "./upload.ts";
 
 export interface ForwardOptions {
@@ -26,21 +27,13 @@ export interface ForwardOptions {
   readonly body: Uint8Array<ArrayBuffer> | Upload | null;
   /** `requestMs` is what is left of it. */
   readonly timeouts: Pick<TimeoutsConfig, "requestMs" | "dialMs" | "responseHeaderMs">;
-  /**
-   * Ends the exchange: with a `GatewayError` as reason by our decision, with any other reason
-   * because the client is gone.
-   */
-  readonly signal: AbortSignal;
+  /** Of the exchange: nobody else is to be told of it until `UpstreamAnswer.done`. */
+  readonly ending: Ending;
   /**
    * Whether a connection to the upstream opens in `withinMs`. `fetch` does not tell when it has
    * connected, so this is asked when half of `dialMs` passed without an answer. Null: not asked.
    */
   readonly reachable: ((withinMs: number) => Promise<boolean>) | null;
-}
-
-/** The client left: nobody is there to be told. */
-export class ClientGone extends Error {
-  override readonly name = "ClientGone";
 }
 
 /** The head of the upstream's answer and the hold on its body. */
@@ -70,7 +63,7 @@ export interface UpstreamAnswer {
  * the end of the answer's body.
  *
  * @throws GatewayError `upstream_timeout`, `upstream_unreachable` (nothing was sent: another
- * candidate may be tried), `upstream_closed`, what ended the upload, or the reason of `signal`
+ * candidate may be tried), `upstream_closed`, what ended the upload, or the reason of `ending`
  * @throws ClientGone
  */
 export async function forward(options: ForwardOptions): Promise<UpstreamAnswer> {
@@ -106,7 +99,6 @@ export async function forward(options: ForwardOptions): Promise<UpstreamAnswer> 
 class Attempt {
   readonly #options: ForwardOptions;
   readonly #controller = new AbortController();
-  readonly #onSignal: () => void;
   #reason: GatewayError | ClientGone | null = null;
   #requestTimer: Timer | null = null;
   #headTimer: Timer | null = null;
@@ -114,22 +106,18 @@ class Attempt {
 
   constructor(options: ForwardOptions) {
     this.#options = options;
-    this.#onSignal = () => {
-      const { reason } = options.signal;
-      this.abort(reason instanceof GatewayError ? reason : new ClientGone());
-    };
   }
 
   send(): Promise<Response> {
-    const { fetch, url, method, headers, body, signal } = this.#options;
-    const { signal: own } = this.#controller;
-    if (signal.aborted) this.#onSignal();
-    signal.addEventListener("abort", this.#onSignal);
+    const { fetch, url, method, headers, body, ending } = this.#options;
+    const { signal } = this.#controller;
+    if (ending.reason !== null) this.abort(ending.reason);
+    ending.tell(() => this.abort(ending.reason));
     this.#startTimers();
     const init: FetchInit = {
       method,
       headers,
-      signal: own,
+      signal,
       redirect: "manual",
       decompress: false,
       timeout: false,
@@ -157,7 +145,7 @@ class Attempt {
     this.answered();
     this.#requestTimer?.cancel();
     this.#requestTimer = null;
-    this.#options.signal.removeEventListener("abort", this.#onSignal);
+    this.#options.ending.tell(null);
   }
 
   failure(thrown: unknown): GatewayError | ClientGone {

@@ -15,7 +15,7 @@
 import { GatewayError, asGatewayError } from "../errors.ts";
 import type { BodyTap } from "../exchange.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
-import { ClientGone } from "./forward.ts";
+import { ClientGone } from "./ending.ts";
 import type { UpstreamAnswer } from "./forward.ts";
 
 /** Between the last bytes and the cut: the runtime drops what it has not written yet. */

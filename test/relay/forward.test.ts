@@ -7,7 +7,8 @@ import type { Socket } from "bun";
 import { describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
-import { ClientGone, forward } from "../../src/relay/forward.ts";
+import { ClientGone, Ending } from "../../src/relay/ending.ts";
+import { forward } from "../../src/relay/forward.ts";
 import type { ForwardOptions, UpstreamAnswer } from "../../src/relay/forward.ts";
 import { Upload } from "../../src/relay/upload.ts";
 import { causeOfError } from "../../src/route/retry_cause.ts";
@@ -27,7 +28,7 @@ function call(url: string, changes: Partial<ForwardOptions> = {}): Promise<Upstr
     headers: new Headers({ accept: "", "user-agent": "" }),
     body: null,
     timeouts: TIMEOUTS,
-    signal: new AbortController().signal,
+    ending: new Ending(),
     reachable: null,
     ...changes,
   });
@@ -365,27 +366,25 @@ describe("forward() ends in time", () => {
   });
 
   test("a client that leaves aborts the upstream at once", async () => {
-    const client = new AbortController();
+    const ending = new Ending();
     const timeouts = { requestMs: 500, dialMs: 0, responseHeaderMs: 500 };
-    const ended = await hanging({ signal: client.signal, timeouts }, () => client.abort());
+    const ended = await hanging({ ending, timeouts }, () => ending.end(new ClientGone()));
     expect(ended).toEqual({ outcome: "client gone", pendingTimers: 0 });
   });
 
   test("a decision of ours is what the caller is told", async () => {
-    const client = new AbortController();
-    const ended = await hanging({ signal: client.signal }, () =>
-      client.abort(new GatewayError("token_revoked")),
-    );
+    const ending = new Ending();
+    const ended = await hanging({ ending }, () => ending.end(new GatewayError("token_revoked")));
     expect(ended.outcome).toBe("token_revoked 401");
   });
 
   test("a client that has left already asks nothing", async () => {
-    const client = new AbortController();
-    client.abort();
+    const ending = new Ending();
+    ending.end(new ClientGone());
     await using(
       () => {},
       async (server) => {
-        expect(await refusal(call(server.url, { signal: client.signal }))).toBe("client gone");
+        expect(await refusal(call(server.url, { ending }))).toBe("client gone");
         expect(server.received()).toBe("");
       },
     );

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
 import type { BodyTap } from "../../src/exchange.ts";
-import { ClientGone } from "../../src/relay/forward.ts";
+import { ClientGone } from "../../src/relay/ending.ts";
 import { BodyRelay, isSmall } from "../../src/relay/response_body.ts";
 import type { BodyEnd, RelayBodyOptions } from "../../src/relay/response_body.ts";
 import { bunRuntime } from "../../src/runtime/bun.ts";
