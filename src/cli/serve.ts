@@ -13,7 +13,7 @@ import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { ConfigError, type ConfigProblem, formatProblems } from "../config/problem.ts";
 import { LineWriter } from "../emit/line_writer.ts";
-import { createLog, type Log } from "../emit/log.ts";
+import { createLog, type Log, type LogOptions } from "../emit/log.ts";
 import { providerOf } from "../provider/dialect.ts";
 import { serviceTierPolicyProblems } from "../policy/service_tier_policy.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -62,7 +62,7 @@ async function runServe(args: readonly string[], io: Io): Promise<number> {
   });
   restartWithLimits(config.headerBytesMax);
   const sources: (() => readonly string[])[] = [() => secrets];
-  const log = openLog(config, () => sources.flatMap((read) => read()));
+  const log = openLog(config, () => sources.map((read) => read()));
   log("starting", { version: VERSION, config_file: file, data_dir: config.dataDir });
   for (const { path, message } of warnings) log("configuration_warning", { path, reason: message });
   if (asksForChecks) log("configuration_warning", { reason: DEPRECATED_FLAG });
@@ -155,7 +155,7 @@ function openLogFile(file: string): number {
 }
 
 /** The log, on standard error or appended to a file. */
-function openLog(config: Config, secrets: () => readonly string[]): Log {
+function openLog(config: Config, secrets: LogOptions["secrets"]): Log {
   const { file, format, level } = config.log;
   const stream = file === "-" ? process.stderr : createWriteStream(file, { fd: openLogFile(file) });
   // A reader that went away is no reason to stop serving.

@@ -20,6 +20,8 @@ export type Log = (event: LogEvent, fields?: LogFields) => void;
 /** Fields as they are written. */
 type CleanFields = Record<string, string | number | boolean | null>;
 
+type SecretLists = readonly (readonly string[])[];
+
 /** What every line begins with. */
 interface LineHead {
   readonly ts: string;
@@ -35,8 +37,11 @@ export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "json" | "pretty";
   readonly clock: Clock;
-  /** Every secret the node holds; looked up at each line, because credentials come and go. */
-  readonly secrets: () => readonly string[];
+  /**
+   * Every secret the node holds, in lists that are replaced where they change; looked up at each
+   * line, because credentials come and go.
+   */
+  readonly secrets: () => SecretLists;
   readonly write: (line: string) => void;
 }
 
@@ -53,7 +58,7 @@ export function createLog(options: LogOptions): Log {
 }
 
 /** Adds the fields, cleaned, to `line`. */
-function addClean(line: CleanFields, fields: LogFields, secrets: readonly string[]): CleanFields {
+function addClean(line: CleanFields, fields: LogFields, secrets: SecretLists): CleanFields {
   let text = "";
   for (const name in fields) {
     const value = fields[name];
@@ -62,29 +67,25 @@ function addClean(line: CleanFields, fields: LogFields, secrets: readonly string
     if (typeof value === "string") text += `${value}\n`;
   }
   // Nearly every line holds none, and one look at all of it costs less than one at each field.
-  const hide = mayHoldSecret(text, secrets) ? scrub : unchanged;
+  const known = mayHoldSecret(text, secrets) ? secrets.flat() : null;
   for (const name in fields) {
     const value = fields[name];
     // Scrubbed before it is cut, or half a secret would survive at the cut.
-    if (typeof value === "string") line[name] = cut(hide(value, secrets));
+    if (typeof value === "string") line[name] = cut(known === null ? value : scrub(value, known));
   }
   return line;
-}
-
-function unchanged(text: string): string {
-  return text;
 }
 
 function cut(text: string): string {
   return text.length > FIELD_LENGTH_MAX ? text.slice(0, FIELD_LENGTH_MAX) : text;
 }
 
-function renderJson(head: LineHead, fields: LogFields, secrets: readonly string[]): string {
+function renderJson(head: LineHead, fields: LogFields, secrets: SecretLists): string {
   const { ts, level, event } = head;
   return `${JSON.stringify(addClean({ ts, level, event }, fields, secrets))}\n`;
 }
 
-function renderPretty(head: LineHead, fields: LogFields, secrets: readonly string[]): string {
+function renderPretty(head: LineHead, fields: LogFields, secrets: SecretLists): string {
   const { ts, level, event } = head;
   const pairs = Object.entries(addClean({}, fields, secrets)).map(
     ([name, value]) => `${name}=${JSON.stringify(value)}`,

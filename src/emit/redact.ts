@@ -7,10 +7,18 @@
  * replaced.
  */
 
+import { INDEXED_LENGTH, SecretIndex } from "./secret_index.ts";
+
 const MARK = "[redacted]";
 
 /** A known value shorter than this would blot out ordinary words; it is left to the patterns. */
-const KNOWN_SECRET_LENGTH_MIN = 6;
+const KNOWN_SECRET_LENGTH_MIN = INDEXED_LENGTH;
+
+/** Fewer are looked for one by one. */
+const INDEXED_FROM = 16;
+
+/** Of lists that were seen. A list is never changed, but replaced. */
+const indexes = new WeakMap<readonly string[], SecretIndex>();
 
 /**
  * In the order tried: a JWT (with or without `sk-sluice-` or `ek_sluice-`), keys by their prefixes
@@ -30,9 +38,21 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
 /** Matches wherever a pattern does, and more: one pass that spares most texts the rest. */
 const HINT = /eyJ|\b[se]k[-_]|AIza|auth_tokens\/|openai-insecure|(?:key|token)=|Bearer|Basic/i;
 
-/** False: `scrub` would change nothing. A text that holds several may be looked at as one. */
-export function mayHoldSecret(text: string, secrets: readonly string[]): boolean {
-  return HINT.test(text) || secrets.some((secret) => isKnownIn(text, secret));
+/**
+ * False: `scrub` would change nothing. A text that holds several may be looked at as one.
+ * @param lists of known secrets; a list that changes is to be another one
+ */
+export function mayHoldSecret(text: string, lists: readonly (readonly string[])[]): boolean {
+  return HINT.test(text) || lists.some((list) => holdsAny(text, list));
+}
+
+function holdsAny(text: string, list: readonly string[]): boolean {
+  if (list.length < INDEXED_FROM) return list.some((secret) => isKnownIn(text, secret));
+  const known = indexes.get(list);
+  if (known !== undefined) return known.isIn(text);
+  const index = new SecretIndex(list.filter(({ length }) => length >= KNOWN_SECRET_LENGTH_MIN));
+  indexes.set(list, index);
+  return index.isIn(text);
 }
 
 /**

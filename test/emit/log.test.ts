@@ -10,7 +10,7 @@ function logging(over: Partial<LogOptions> = {}) {
     level: "info",
     format: "json",
     clock: new FakeClock(Date.UTC(2026, 10, 20)),
-    secrets: () => ["planted-secret-value"],
+    secrets: () => [["planted-secret-value"]],
     write: (line) => lines.push(line),
     ...over,
   });

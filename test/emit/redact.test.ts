@@ -52,10 +52,23 @@ describe("scrub() with known secrets", () => {
     expect(scrub("a=hunter22;b=hunter22x", ["hunter22"])).toBe("a=[redacted];b=[redacted]x");
   });
 
+  test("mayHoldSecret() finds the same among many", () => {
+    const many = Array.from({ length: 40 }, (_, at) => `secret-value-${at}`);
+    const lists = [["hunter22"], [...many, "short"]];
+    for (const [text, found] of [
+      ["of secret-value-39", true],
+      ["of hunter22", true],
+      ["of secret-value-", false],
+      ["too short", false],
+    ] as const) {
+      expect([text, mayHoldSecret(text, lists)]).toEqual([text, found]);
+    }
+  });
+
   test("mayHoldSecret() finds them too, and nothing in ordinary fields", () => {
     const fields = "ex_019ab2c3d4e5f60718293a4b5c6d7e8f\nopenai\n/v1/responses\ncompleted\ngpt-5";
-    expect(mayHoldSecret(fields, ["hunter22", "gpt"])).toBe(false);
-    expect(mayHoldSecret(`${fields}\nhunter22`, ["hunter22", "gpt"])).toBe(true);
+    expect(mayHoldSecret(fields, [["hunter22", "gpt"]])).toBe(false);
+    expect(mayHoldSecret(`${fields}\nhunter22`, [["hunter22", "gpt"]])).toBe(true);
   });
 
   test("leaves no rest of a secret that begins with another", () => {
