@@ -10,6 +10,7 @@
 import { secretsEqual } from "../auth/static_key.ts";
 import type { AdminConfig } from "../config/config.ts";
 import { decodeUtf8 } from "../lib/encoding.ts";
+import { DuplicateKeyError, parseStrictly } from "../lib/json_strict.ts";
 import { Problem } from "./problem.ts";
 
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -69,7 +70,7 @@ function bearerOf(request: Request): string | null {
 /**
  * The JSON value of a body; undefined for an empty one.
  * @throws Problem 415 unless it is declared JSON, which a page cannot send elsewhere without asking
- *   first (CORS preflight); 413 beyond 1 MiB; 400 for what is no JSON
+ *   first (CORS preflight); 413 beyond 1 MiB; 400 for what is no JSON, or has a key twice
  */
 export async function readJson(request: Request): Promise<unknown> {
   const type = request.headers.get("content-type");
@@ -78,8 +79,11 @@ export async function readJson(request: Request): Promise<unknown> {
   if (bytes.byteLength === 0) return undefined;
   if (type === null) throw notJson();
   try {
-    return JSON.parse(decodeUtf8(bytes));
-  } catch {
+    return parseStrictly(decodeUtf8(bytes));
+  } catch (cause) {
+    if (cause instanceof DuplicateKeyError) {
+      throw new Problem("bad_request", "The body names a field twice", `Send ${cause.key} once`);
+    }
     throw new Problem("bad_request", "The body is not valid JSON", "Send one JSON object in UTF-8");
   }
 }

@@ -4,6 +4,7 @@
  * Invariant: what `show` writes to standard output is what `set` takes.
  */
 
+import { parseStrictly } from "../lib/json_strict.ts";
 import {
   connect,
   isRecord,
@@ -175,7 +176,7 @@ async function readPolicy(file: string, io: Io): Promise<unknown> {
   const text =
     file === "-" ? await io.stdin.readAll() : await readNamedFile(io, file, "Check the path");
   try {
-    return JSON.parse(text);
+    return parseStrictly(text);
   } catch (cause) {
     const name = file === "-" ? "Standard input" : file;
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -93,6 +93,11 @@ describe("readJson()", () => {
     },
   );
 
+  test("refuses a key that stands twice, of which the last would count", async () => {
+    const twice = post('{"rules":[{"a":1}],"rules":[]}', { "content-type": "application/json" });
+    await expect(readJson(twice)).rejects.toThrow("names a field twice");
+  });
+
   test("is undefined without a body, declared or not", async () => {
     expect(await readJson(new Request("http://127.0.0.1", { method: "POST" }))).toBeUndefined();
     expect(await readJson(post("", { "content-type": "application/json" }))).toBeUndefined();

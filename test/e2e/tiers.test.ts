@@ -4,6 +4,7 @@
  */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { constants, deflateRawSync } from "node:zlib";
 
 import type { Mock } from "../../src/mock/mock.ts";
 import {
@@ -277,6 +278,20 @@ describe("a stored policy", () => {
       client.write(Uint8Array.of(end | (index === 0 ? 1 : 0), 0x81, 0, 0, 0, 0, byte));
     }
     expect(await client.ended).toContain("policy_violation");
+    expect(received()).toEqual([]);
+  });
+
+  test("is not got past by a compressed frame, which nobody agreed to", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    const client = await rawHandshake(node.url, "/v1/responses", {
+      authorization: `Bearer ${token}`,
+      "sec-websocket-extensions": "permessage-deflate; client_max_window_bits",
+    });
+    const text = '{"type":"response.create","model":"gpt-5.5","service_tier":"fast"}';
+    // RFC 7692, section 7.2.1: without the four bytes that end the block.
+    const packed = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+    client.write(Uint8Array.of(0xc1, 0x80 | packed.length, 0, 0, 0, 0, ...packed));
+    expect(await client.ended).not.toMatch(/sec-websocket-extensions/i);
     expect(received()).toEqual([]);
   });
 
