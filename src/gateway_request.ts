@@ -8,7 +8,7 @@
  */
 
 import { GatewayError } from "./errors.ts";
-import type { Message, Principal } from "./exchange.ts";
+import type { Principal } from "./exchange.ts";
 import type { Admitted, Candidates, GatewayParts } from "./gateway_arrival.ts";
 import {
   formReader,
@@ -19,7 +19,8 @@ import {
   streamWatcher,
 } from "./gateway_form.ts";
 import { judgeBatch } from "./gateway_batch.ts";
-import { policeForm, policeRequest, policeUnread } from "./gateway_tier.ts";
+import { policeCall } from "./gateway_call.ts";
+import { bytesOf, policeForm, policeRequest, policeUnread } from "./gateway_tier.ts";
 import { editBytes } from "./lib/json_scan.ts";
 import { requireModel } from "./policy/access.ts";
 import { type ParamWhitelist, requireParam, requireParams } from "./policy/param_whitelist.ts";
@@ -137,7 +138,8 @@ export async function readRequestBody(
   // Of JSON, also its absence is judged.
   const isAbsent = !isJsonEndpoint(endpoint) && !hasBody(request);
   const reading = isAbsent ? "none" : readingOf(candidate, headers);
-  if (reading === "none" && asking.decidesByModel && isAboutModel(endpoint)) {
+  const isUnread = reading === "none" || endpoint.escapesLimits;
+  if (isUnread && asking.decidesByModel && isAboutModel(endpoint)) {
     // What nobody reads names no model.
     asking.chooseFor({ model: null, previousResponseId: null });
   }
@@ -208,7 +210,7 @@ function readingOf({ endpoint, provider }: Candidate, headers: Headers): Reading
       message: "Send this request as multipart/form-data with a boundary, or as application/json",
     });
   }
-  if (provider.paramWhitelist.size === 0) return "none";
+  if (provider.paramWhitelist.size === 0) return endpoint.escapesLimits ? "params" : "none";
   return isForm ? "form" : "params";
 }
 
@@ -232,7 +234,7 @@ async function holdFor(
 ): Promise<HeldBody | BodySource> {
   const { inspectBodyBytesMax, bodyBytesMax } = config.limits;
   const needsModel = decidesByModel || candidates.some(({ provider }) => provider.models.size > 0);
-  if (reading !== "form" || needsModel) {
+  if (reading !== "form" || needsModel || candidates[0].endpoint.escapesLimits) {
     return await holdBody(request, { bytesMax: inspectBodyBytesMax, budget, clock });
   }
   const limits = [FORM_HELD_BYTES_MAX, inspectBodyBytesMax, bodyBytesMax];
@@ -283,6 +285,7 @@ function judgeHeld(
   const { bytes } = held;
   const reading = readingOf(candidate, headers);
   const base = { ...unreadFor(candidate), held, asked };
+  if (candidate.endpoint.escapesLimits) policeCall(parts, principal, candidate, headers, bytes);
   if (reading === "params" || reading === "none") {
     requireReadable(headers, candidate, bytes);
     return { ...base, body: bytes };
@@ -345,7 +348,7 @@ function judgeRequest(
     if (asked.model !== null) requireParam(provider.paramWhitelist, "model", asked.model);
   }
   const model = asked.model === null ? null : names.toUpstream(asked.model);
-  const renamed = names.isTrivial ? bytes : asBytes(renameInBody(dialect, bytes, names.toUpstream));
+  const renamed = names.isTrivial ? bytes : bytesOf(renameInBody(dialect, bytes, names.toUpstream));
   const sent = { ...asked, model };
   const policed = policeRequest(parts, principal, candidate, headers, renamed, sent);
   const { requestedTier: serviceTier, decidedTier, betas } = policed;
@@ -369,12 +372,8 @@ function judgeForm(
   const body =
     modelSpan === null || model === null || model === requested.model
       ? bytes
-      : asBytes(editBytes(bytes, { ...modelSpan, insert: model }));
+      : bytesOf(editBytes(bytes, { ...modelSpan, insert: model }));
   return { ...NOTHING, body, requested, model, decidedTier: requested.serviceTier };
-}
-
-function asBytes(message: Message): Uint8Array<ArrayBuffer> {
-  return typeof message === "string" ? new TextEncoder().encode(message) : new Uint8Array(message);
 }
 
 function streamBody(

@@ -32,7 +32,7 @@ import {
 import type { Candidate } from "./route/choose.ts";
 import type { ModelNames } from "./route/model_map.ts";
 
-type TierParts = Pick<
+export type TierParts = Pick<
   GatewayParts,
   "authenticator" | "tierPolicy" | "metrics" | "log" | "credentials" | "clock"
 >;
@@ -363,7 +363,8 @@ class Judge {
   /** Refuses one message, and the turn that it asks for, if any. The session goes on. */
   failTurn(dialect: MeterDialect, message: Message, reason: string): GatewayError {
     const createdAtS = Math.floor(this.#parts.clock.nowMs() / 1000);
-    const turn = { id: newResponseId(), createdAtS, reason };
+    const id = `resp_${crypto.randomUUID().replaceAll("-", "")}`;
+    const turn = { id, createdAtS, reason };
     return blocked(reason, failedTurnMessages(dialect, message, turn), true);
   }
 
@@ -391,10 +392,7 @@ function blocked(message: string, events: readonly string[] = [], goesOn = false
   return new GatewayError("tier_blocked", { message, param: "service_tier", events, goesOn });
 }
 
-function newResponseId(): string {
-  return `resp_${crypto.randomUUID().replaceAll("-", "")}`;
-}
-
-function bytesOf(message: Message): Uint8Array<ArrayBuffer> {
+/** The message in bytes of its own. */
+export function bytesOf(message: Message): Uint8Array<ArrayBuffer> {
   return typeof message === "string" ? new TextEncoder().encode(message) : new Uint8Array(message);
 }

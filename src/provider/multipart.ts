@@ -44,6 +44,7 @@ export function multipartBoundary(contentType: string | null): string | null {
 export class MultipartFields {
   readonly #names: readonly string[];
   readonly #valueBytesMax: number;
+  readonly #takesFiles: boolean;
   readonly #delimiter: Buffer;
   /** As it is where a line ends in one character. */
   readonly #bareDelimiters: readonly Buffer[];
@@ -64,8 +65,17 @@ export class MultipartFields {
   /** Where in the body the content begins that is passing. */
   #contentStart = 0;
 
-  /** @param valueBytesMax a longer value is not kept */
-  constructor(boundary: string, names: readonly string[], valueBytesMax: number) {
+  /**
+   * @param valueBytesMax a longer value is not kept
+   * @param takesFiles whether a part with the name of a file is a field too
+   */
+  constructor(
+    boundary: string,
+    names: readonly string[],
+    valueBytesMax: number,
+    takesFiles = false,
+  ) {
+    this.#takesFiles = takesFiles;
     this.#names = names;
     this.#valueBytesMax = valueBytesMax;
     this.#delimiter = Buffer.from(`\r\n--${boundary}`);
@@ -163,7 +173,7 @@ export class MultipartFields {
   #passHead(): boolean {
     const at = this.#rest.indexOf(HEAD_END);
     if (at === -1) return this.#giveUpWhenLong();
-    const head = readHead(this.#rest.subarray(0, at).toString("utf8"));
+    const head = readHead(this.#rest.subarray(0, at).toString("utf8"), this.#takesFiles);
     const name = head?.name ?? null;
     const isWanted = name !== null && this.#names.includes(name);
     if (head === null || (isWanted && head.isCoded)) return this.#giveUp();
@@ -233,7 +243,7 @@ interface PartHead {
 }
 
 /** Null: another parser may read another name there. */
-function readHead(head: string): PartHead | null {
+function readHead(head: string, takesFiles: boolean): PartHead | null {
   if (UNCLEAR_LINES.test(head)) return null;
   const lines = head.replaceAll(/\r\n[ \t]+/g, " ").split("\r\n");
   const [disposition, ...others] = lines.filter((line) => DISPOSITION.test(line));
@@ -242,7 +252,7 @@ function readHead(head: string): PartHead | null {
   );
   if (others.length > 0) return null;
   if (disposition === undefined) return { name: null, isCoded };
-  const name = fieldName(disposition.replace(DISPOSITION, ""));
+  const name = fieldName(disposition.replace(DISPOSITION, ""), takesFiles);
   return name === undefined ? null : { name, isCoded };
 }
 
@@ -250,12 +260,12 @@ function readHead(head: string): PartHead | null {
  * The name in the value of a `content-disposition`, whose type many do not look at. Null: of a
  * file, or there is none; an empty file name is none to many. Undefined: it is not clear.
  */
-function fieldName(value: string): string | null | undefined {
+function fieldName(value: string, takesFiles: boolean): string | null | undefined {
   const unquoted = value.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
   const [named, ...others] = unquoted.match(/(?:^|[;\s])name\s*(?:\*[^=;]*)?=/gi) ?? [];
   if (named === undefined) return null;
   if (others.length > 0 || !/^.?name=$/i.test(named)) return undefined;
-  if (/;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(value)) return null;
+  if (!takesFiles && /;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(value)) return null;
   const found = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)/i.exec(value);
   return found?.[1]?.replaceAll(/\\(.)/g, "$1") ?? found?.[2];
 }

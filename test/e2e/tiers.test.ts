@@ -362,6 +362,48 @@ describe("a stored policy", () => {
     expect(provider.requests).toEqual([]);
   });
 
+  const CALLS: readonly (readonly [string, string, string])[] = [
+    ["of a call as JSON", "application/json", "/rtc_1/accept"],
+    ["of a call without a content type", "", "/rtc_1/accept"],
+    ["in a form", "form", ""],
+    ["in a form, with the name of a file", "file", ""],
+  ];
+
+  test.each(CALLS)("is not got past by the session %s", async (_title, type, path) => {
+    await setRules({ ...PRIORITY, action: "filter" });
+    const call = (session: object) => {
+      const json = JSON.stringify({ type: "realtime", model: "gpt-realtime", ...session });
+      const form = new FormData();
+      form.append("sdp", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=msid:{5ef1} {77aa}\r\n");
+      form.append(
+        "session",
+        type === "file" ? new Blob([json], { type: "application/json" }) : json,
+      );
+      const isForm = type === "form" || type === "file";
+      return fetch(`${node.url}/v1/realtime/calls${path}`, {
+        method: "POST",
+        body: isForm ? form : json,
+        headers: { authorization: `Bearer ${token}`, ...(!isForm && { "content-type": type }) },
+      });
+    };
+    const refused = await call({ service_tier: "fast" });
+    expect([refused.status, (await refused.json()).error.code]).toEqual([403, "policy_violation"]);
+    expect(provider.requests).toEqual([]);
+    await call({ service_tier: "flex" });
+    await call({});
+    expect(provider.requests).toHaveLength(2);
+  });
+
+  test("is not in the way of an SDP alone", async () => {
+    await setRules({ ...PRIORITY, action: "block" });
+    await fetch(`${node.url}/v1/realtime/calls`, {
+      method: "POST",
+      body: "v=0\r\n",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/sdp" },
+    });
+    expect(provider.requests).toHaveLength(1);
+  });
+
   test("is not got past by a chunked body", async () => {
     await setRules({ ...PRIORITY, action: "block" });
     const text = '{"model":"gpt-5.5","input":"Go","service_tier":"priority"}';

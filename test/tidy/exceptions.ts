@@ -25,6 +25,7 @@ export const WITHOUT_TEST: Exceptions = {
   "src/emit/event.ts": "a list of names; log.test.ts writes them",
   "src/gateway.ts": "an order of phases; test/e2e drives it over sockets, every refusal included",
   "src/gateway_admission.ts": "as gateway.ts: test/e2e/limits.test.ts and nodes.test.ts",
+  "src/gateway_call.ts": "as gateway.ts: test/e2e/tiers.test.ts",
   "src/gateway_coming.ts": "as gateway.ts: test/e2e/websocket_faults.test.ts",
   "src/gateway_dial.ts": "as gateway.ts: test/e2e/routing.test.ts and websocket_faults.test.ts",
   "src/gateway_form.ts": "gateway_request.test.ts drives it, held and streaming",

@@ -24,6 +24,7 @@ const ROWS: readonly (readonly string[])[] = [
     "gateway_admission.ts",
     "gateway_arrival.ts",
     "gateway_batch.ts",
+    "gateway_call.ts",
     "gateway_client_secret.ts",
     "gateway_coming.ts",
     "gateway_http.ts",
