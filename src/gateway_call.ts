@@ -68,8 +68,7 @@ function sessionInForm(
   boundary: string,
   body: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> | null {
-  // Browsers give a part with a content type the name of a file.
-  const fields = new MultipartFields(boundary, [SESSION], SESSION_BYTES_MAX, true);
+  const fields = new MultipartFields(boundary, [SESSION], SESSION_BYTES_MAX);
   fields.push(body);
   refuseDuplicate(fields.duplicate);
   if (!fields.isComplete || fields.oversized.size > 0) throw unclear();

@@ -44,7 +44,6 @@ export function multipartBoundary(contentType: string | null): string | null {
 export class MultipartFields {
   readonly #names: readonly string[];
   readonly #valueBytesMax: number;
-  readonly #takesFiles: boolean;
   readonly #delimiter: Buffer;
   /** As it is where a line ends in one character. */
   readonly #bareDelimiters: readonly Buffer[];
@@ -58,24 +57,15 @@ export class MultipartFields {
   /** Bytes not understood yet. Begins as if a line had just ended, for the first delimiter. */
   #rest: Buffer = Buffer.from("\r\n");
   #state: "content" | "delimiter" | "head" | "over" = "content";
-  /** The field whose content is passing; null: a file, or a field nobody asked for. */
+  /** The field whose content is passing; null: one that nobody asked for. */
   #field: string | null = null;
   #content: Buffer[] = [];
   #contentBytes = 0;
   /** Where in the body the content begins that is passing. */
   #contentStart = 0;
 
-  /**
-   * @param valueBytesMax a longer value is not kept
-   * @param takesFiles whether a part with the name of a file is a field too
-   */
-  constructor(
-    boundary: string,
-    names: readonly string[],
-    valueBytesMax: number,
-    takesFiles = false,
-  ) {
-    this.#takesFiles = takesFiles;
+  /** @param valueBytesMax a longer value is not kept */
+  constructor(boundary: string, names: readonly string[], valueBytesMax: number) {
     this.#names = names;
     this.#valueBytesMax = valueBytesMax;
     this.#delimiter = Buffer.from(`\r\n--${boundary}`);
@@ -173,7 +163,7 @@ export class MultipartFields {
   #passHead(): boolean {
     const at = this.#rest.indexOf(HEAD_END);
     if (at === -1) return this.#giveUpWhenLong();
-    const head = readHead(this.#rest.subarray(0, at).toString("utf8"), this.#takesFiles);
+    const head = readHead(this.#rest.subarray(0, at).toString("utf8"));
     const name = head?.name ?? null;
     const isWanted = name !== null && this.#names.includes(name);
     if (head === null || (isWanted && head.isCoded)) return this.#giveUp();
@@ -236,14 +226,14 @@ function viewOf(bytes: Uint8Array): Buffer {
 
 /** What the headers of a part say. */
 interface PartHead {
-  /** Of the form field; null: a file, or none. */
+  /** Of the form field or file; null: none. */
   readonly name: string | null;
   /** Whether the value is not in the plain bytes of ASCII and UTF-8. */
   readonly isCoded: boolean;
 }
 
 /** Null: another parser may read another name there. */
-function readHead(head: string, takesFiles: boolean): PartHead | null {
+function readHead(head: string): PartHead | null {
   if (UNCLEAR_LINES.test(head)) return null;
   const lines = head.replaceAll(/\r\n[ \t]+/g, " ").split("\r\n");
   const [disposition, ...others] = lines.filter((line) => DISPOSITION.test(line));
@@ -252,20 +242,19 @@ function readHead(head: string, takesFiles: boolean): PartHead | null {
   );
   if (others.length > 0) return null;
   if (disposition === undefined) return { name: null, isCoded };
-  const name = fieldName(disposition.replace(DISPOSITION, ""), takesFiles);
+  const name = fieldName(disposition.replace(DISPOSITION, ""));
   return name === undefined ? null : { name, isCoded };
 }
 
 /**
- * The name in the value of a `content-disposition`, whose type many do not look at. Null: of a
- * file, or there is none; an empty file name is none to many. Undefined: it is not clear.
+ * The name in the value of a `content-disposition`, whose type many do not look at, and some not
+ * even whether it is a file's. Null: there is none. Undefined: it is not clear.
  */
-function fieldName(value: string, takesFiles: boolean): string | null | undefined {
+function fieldName(value: string): string | null | undefined {
   const unquoted = value.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
   const [named, ...others] = unquoted.match(/(?:^|[;\s])name\s*(?:\*[^=;]*)?=/gi) ?? [];
   if (named === undefined) return null;
   if (others.length > 0 || !/^.?name=$/i.test(named)) return undefined;
-  if (!takesFiles && /;\s*filename\*?=(?!"?"?\s*(?:;|$))/i.test(value)) return null;
   const found = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)/i.exec(value);
   return found?.[1]?.replaceAll(/\\(.)/g, "$1") ?? found?.[2];
 }

@@ -334,6 +334,7 @@ describe("a stored policy", () => {
     ["a second disposition", `"x"\r\n${DISPOSITION}"service_tier"`, "priority"],
     ["a transfer encoding", '"service_tier"\r\ncontent-transfer-encoding: base64', "cHJpb3JpdHk="],
     ["a name in capitals", '"Service_Tier"', "priority"],
+    ["a file of that name", '"service_tier"; filename="x"', "priority"],
     ["bare line feeds", `"x"\r\n\r\nx\n--b\r\n${DISPOSITION}"service_tier"`, "priority"],
   ];
 
