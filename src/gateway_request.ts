@@ -185,7 +185,7 @@ function unreadFor({ provider, path }: Candidate): Omit<RequestBody, "body"> {
     asked: null,
     held: null,
     names,
-    path: withModel(path, provider, names.toUpstream),
+    path: names.isTrivial ? path : withModel(path, provider, names.toUpstream),
   };
 }
 
