@@ -85,7 +85,7 @@ export type ErrorCode = keyof typeof TABLE;
 /** Every code with its row, for the tests and the documentation that walk the table. */
 export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorEntry>> = TABLE;
 
-interface GatewayErrorOptions {
+export interface GatewayErrorOptions {
   /** Replaces the table's message. Shown to the caller: no secrets. */
   readonly message?: string;
   /** The request field concerned. */

@@ -15,7 +15,7 @@ import { keepProvidersKey } from "./gateway_client_secret.ts";
 import type { BodyTap, Reservation } from "./exchange.ts";
 import { type RequestBody, readRequestBody } from "./gateway_request.ts";
 import { renamingTap } from "./gateway_rename.ts";
-import { policeForm } from "./gateway_tier.ts";
+import { policeForm, TIER_HEADER, tierPair } from "./gateway_tier.ts";
 import { Upstreams } from "./gateway_upstreams.ts";
 import { createBackgroundTap } from "./meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
@@ -241,8 +241,8 @@ class HttpExchange implements LiveExchange {
       timing: config.timingHeaders ? answer : null,
     });
     for (const [name, value] of this.#rateHeaders(answer)) headers.set(name, value);
-    const tiers = tierHeader(request);
-    if (tiers !== null) headers.set("x-sluice-service-tier", tiers);
+    const asked = request.requested?.serviceTier ?? null;
+    if (asked !== null) headers.set(TIER_HEADER, tierPair(asked, request.decidedTier));
     const body = read === null ? relay.stream : await relay.whole(read);
     if (body === null) await relay.endWithoutBody();
     return new Response(body, { status, headers });
@@ -317,12 +317,4 @@ class HttpExchange implements LiveExchange {
     connection.setIdleTimeout(IDLE_TIMEOUT_S);
     this.#parts.live.remove(this);
   }
-}
-
-/** What was asked for and what was sent; null: no tier was asked for. */
-function tierHeader({ requested, decidedTier }: RequestBody): string | null {
-  const asked = requested?.serviceTier ?? null;
-  // Only what fits into a header; the usage event has it whole.
-  const shown = (tier: string | null) => (tier ?? "none").replace(/[^\x20-\x3a\x3c-\x7e]/g, "?");
-  return asked === null ? null : `${shown(asked)};${shown(decidedTier)}`;
 }

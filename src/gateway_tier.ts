@@ -10,7 +10,7 @@
  */
 
 import type { ProviderConfig } from "./config/config.ts";
-import { GatewayError } from "./errors.ts";
+import { GatewayError, type GatewayErrorOptions } from "./errors.ts";
 import type { Message, Principal } from "./exchange.ts";
 import type { GatewayParts } from "./gateway_arrival.ts";
 import { requireModel, requireTier, tierRefusal } from "./policy/access.ts";
@@ -36,6 +36,9 @@ export type TierParts = Pick<
   GatewayParts,
   "authenticator" | "tierPolicy" | "metrics" | "log" | "credentials" | "clock"
 >;
+
+/** Of the answers to requests that asked for a tier. */
+export const TIER_HEADER = "x-sluice-service-tier";
 
 /** What was asked for, and what goes upstream; null: no tier. */
 interface Tiers {
@@ -343,7 +346,9 @@ class Judge {
       return decision;
     }
     const reason = decision.message ?? "The service tier is not allowed";
-    if (message === null || decision.onBlock === "close") throw blocked(reason);
+    if (message === null)
+      throw blocked(reason, { headers: { [TIER_HEADER]: tierPair(tier, null) } });
+    if (decision.onBlock === "close") throw blocked(reason);
     throw this.failTurn(dialect, message, reason);
   }
 
@@ -365,7 +370,7 @@ class Judge {
     const createdAtS = Math.floor(this.#parts.clock.nowMs() / 1000);
     const id = `resp_${crypto.randomUUID().replaceAll("-", "")}`;
     const turn = { id, createdAtS, reason };
-    return blocked(reason, failedTurnMessages(dialect, message, turn), true);
+    return blocked(reason, { events: failedTurnMessages(dialect, message, turn), goesOn: true });
   }
 
   #count({ action, shadow }: TierDecision, tier: string, model: string | null): void {
@@ -388,8 +393,15 @@ class Judge {
   }
 }
 
-function blocked(message: string, events: readonly string[] = [], goesOn = false): GatewayError {
-  return new GatewayError("tier_blocked", { message, param: "service_tier", events, goesOn });
+function blocked(message: string, more: GatewayErrorOptions = {}): GatewayError {
+  return new GatewayError("tier_blocked", { message, param: "service_tier", ...more });
+}
+
+/** What was asked for and what goes upstream, as an answer's `TIER_HEADER` says it. */
+export function tierPair(requested: string, decided: string | null): string {
+  // Only what fits into a header; the usage event has it whole.
+  const shown = (tier: string | null) => (tier ?? "none").replace(/[^\x20-\x3a\x3c-\x7e]/g, "?");
+  return `${shown(requested)};${shown(decided)}`;
 }
 
 /** The message in bytes of its own. */

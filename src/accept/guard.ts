@@ -22,6 +22,8 @@ const HOST = /^(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
 /** Methods that are not relayed: a tunnel, and an echo of the headers we add. */
 const REFUSED_METHODS = ["CONNECT", "TRACE"];
 
+const ONE_HOST = "The Host header must name one host";
+
 const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /**
@@ -54,7 +56,7 @@ function refuse(
 function checkHost(host: string | null): GatewayError | null {
   const match = HOST.exec(host ?? "");
   if (match !== null && Number(match[1] ?? 0) <= 65_535) return null;
-  return refuse("bad_request", "The Host header must name one host");
+  return refuse("bad_request", ONE_HOST);
 }
 
 function checkHeaders(headers: Headers, countMax: number): GatewayError | null {
@@ -92,7 +94,9 @@ function checkFraming(method: string, headers: Headers): GatewayError | null {
 
 /** `..` behind an escaped slash survives our normalisation and not that of every upstream. */
 function checkPath(url: string): GatewayError | null {
-  const { pathname } = new URL(url);
+  const pathname = URL.parse(url)?.pathname;
+  // Of a host that ends in a number every part must be one of an address (WHATWG URL section 3.5).
+  if (pathname === undefined) return refuse("bad_request", ONE_HOST);
   if (!pathname.includes("%")) return null;
   const plain = unescapePath(pathname);
   if (!/(?:^|[/\\])\.{1,2}(?:[/\\;]|$)/.test(plain)) return null;

@@ -128,6 +128,8 @@ describe("guardRequest() behind the listener refuses and closes", () => {
     ["a query in Host", get("Host: a?b"), 400],
     ["an escape in Host", get("Host: a%2eb"), 400],
     ["an open bracket in Host", get("Host: [::1"), 400],
+    ["an address that is none in Host", get("Host: 999.999.999.999"), 400],
+    ["an IPv6 address that is none in Host", get("Host: [::1::1]"), 400],
     ["a port out of range", get("Host: a:99999"), 400],
     ["a port that is none", get("Host: a:x"), 400],
     ["0x7f in a value", get("Host: a\r\nX-A: a\x7fb"), 400],
