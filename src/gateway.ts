@@ -5,8 +5,8 @@
  *
  * Owns: the order, and the answer to whatever a phase refuses.
  * Does not own: any phase. A phase gets values and returns a value or throws a `GatewayError`; none
- * calls the next one. How bodies are relayed is in `gateway_http.ts`, how a session is opened in
- * `gateway_websocket.ts`.
+ * calls the next one. How bodies are relayed is in `gateway/http.ts`, how a session is opened in
+ * `gateway/websocket.ts`.
  * Invariant: every request ends in one answer, and every refusal has a code of `errors.ts`.
  */
 
@@ -16,7 +16,7 @@ import { type FoundCredentials, findCredentials } from "./auth/credential.ts";
 import type { Config, CredentialConfig, ProviderConfig } from "./config/config.ts";
 import { asGatewayError, errorResponse, GatewayError } from "./errors.ts";
 import type { Principal, ProviderType } from "./exchange.ts";
-import { admitEndpoint, subjectOf } from "./gateway_admission.ts";
+import { admitEndpoint, subjectOf } from "./gateway/admission.ts";
 import {
   type Admitted,
   type Arrival,
@@ -24,10 +24,10 @@ import {
   type GatewayOptions,
   type GatewayParts,
   reportInternal,
-} from "./gateway_arrival.ts";
-import { relayExchange } from "./gateway_http.ts";
-import { answerPreflight } from "./gateway_preflight.ts";
-import { openSession } from "./gateway_websocket.ts";
+} from "./gateway/arrival.ts";
+import { relayExchange } from "./gateway/http.ts";
+import { answerPreflight } from "./gateway/preflight.ts";
+import { openSession } from "./gateway/websocket.ts";
 import type { MeterReport } from "./meter/row.ts";
 import { requireSecretTaken } from "./policy/access.ts";
 import { Cors } from "./policy/cors.ts";

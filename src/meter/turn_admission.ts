@@ -1,7 +1,7 @@
 /**
  * What the meter of a session asks before a turn goes upstream.
  *
- * Owns: these shapes. Does not own: the answers (`gateway_admission.ts`).
+ * Owns: these shapes. Does not own: the answers (`gateway/admission.ts`).
  */
 
 import type { Reservation } from "../exchange.ts";

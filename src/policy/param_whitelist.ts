@@ -2,7 +2,7 @@
  * `param_whitelist` of a provider: the values that parameters of a request may have.
  *
  * Owns: where in a body, a message or a form parameters stand, and the comparison.
- * Does not own: when a body is read at all (`gateway_request.ts`).
+ * Does not own: when a body is read at all (`gateway/request.ts`).
  * Invariant: a parameter that is not sent, or is null, is allowed: the provider's default is its
  * own. What stands there in a way that an upstream could read otherwise is refused.
  */

@@ -28,7 +28,7 @@ export const SAMPLES: readonly Sample[] = [
     good: {
       "src/relay/a.ts": `import { b } from "./b.ts"; import type { C } from "../store/c.ts";`,
       "src/errors.ts": `import type { ProviderType } from "./exchange.ts";`,
-      "src/gateway.ts": `import { relayHttp } from "./gateway_http.ts";`,
+      "src/gateway.ts": `import { relayHttp } from "./gateway/http.ts";`,
       "src/store/d.ts": `import sql from "../../sql/0001.sql" with { type: "text" };`,
       "test/relay/a.test.ts": `import { b } from "../../src/gateway.ts";`,
       "src/lib/comment.ts": `// import { b } from "../gateway.ts";`,

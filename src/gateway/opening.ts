@@ -7,7 +7,7 @@
  *
  * Owns: the wait and who is still there in it, what came meanwhile, and handing all of it over to
  * the session.
- * Does not own: dialling (`gateway_dial.ts`), relaying (`relay/session.ts`).
+ * Does not own: dialling (`dial.ts`), relaying (`relay/session.ts`).
  * Invariant: no message is lost or seen twice, and what waits is bounded. Its place among the open
  * sessions goes on to the session, or is given back, once. Nothing goes upstream before the session
  * judged it.
@@ -15,53 +15,42 @@
 
 import { Buffer } from "node:buffer";
 
-import { asGatewayError, GatewayError } from "./errors.ts";
-import type { Message } from "./exchange.ts";
-import { noteRefusal } from "./gateway_admission.ts";
+import { asGatewayError, GatewayError } from "../errors.ts";
+import type { Message } from "../exchange.ts";
+import { noteRefusal } from "./admission.ts";
 import {
   type Admitted,
   type Asked,
   type Candidates,
   type GatewayParts,
   reportInternal,
-} from "./gateway_arrival.ts";
-import { DialedInVain, dialFirst, reportDialFailure } from "./gateway_dial.ts";
-import {
-  type Agreement,
-  type Allowance,
-  idleMsOf,
-  limitLifetime,
-  LiveSession,
-} from "./gateway_session.ts";
-import { missingFirstMessage, readFirstMessage } from "./provider/first_message.ts";
+} from "./arrival.ts";
+import { DialedInVain, dialFirst, reportDialFailure } from "./dial.ts";
+import { RegisteredSession } from "./registered.ts";
+import { type Agreement, type Allowance, idleMsOf, limitLifetime, LiveSession } from "./session.ts";
+import { missingFirstMessage, readFirstMessage } from "../provider/first_message.ts";
 import {
   breachError,
   closeCodeLabel,
   cutReason,
   DialFailed,
   newErrorEvent,
-} from "./relay/close.ts";
-import { ClientGone } from "./relay/ending.ts";
-import type { LiveExchange } from "./relay/live.ts";
-import { PeerWatch, uploadMsMax, UseWatch } from "./relay/liveness.ts";
-import type { UpstreamHandler } from "./relay/upstream_socket.ts";
-import type { Candidate } from "./route/choose.ts";
-import type { Timer } from "./runtime/clock.ts";
-import type { Socket, SocketHandler } from "./runtime/runtime.ts";
+} from "../relay/close.ts";
+import { ClientGone } from "../relay/ending.ts";
+import type { LiveExchange } from "../relay/live.ts";
+import { PeerWatch, uploadMsMax, UseWatch } from "../relay/liveness.ts";
+import type { UpstreamHandler } from "../relay/upstream_socket.ts";
+import type { Candidate } from "../route/choose.ts";
+import type { Timer } from "../runtime/clock.ts";
+import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 
 /** What a message that waits takes beside its content, about: empty ones are bounded too. */
 const MESSAGE_BYTES = 64;
 
-export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
-  readonly id: string;
-  readonly transport = "websocket";
-  readonly projectId: string;
-  readonly tokenId: string | null;
-  readonly issuedAtMs: number | null;
-  readonly provider: string;
-  readonly endpoint: string;
-  readonly startedAtMs: number;
-  readonly remoteAddress: string;
+export class Opening
+  extends RegisteredSession
+  implements SocketHandler, UpstreamHandler, LiveExchange
+{
   readonly turns = 0;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
@@ -93,22 +82,14 @@ export class Opening implements SocketHandler, UpstreamHandler, LiveExchange {
     allowance: Allowance,
     agreed: Agreement | null,
   ) {
-    const { principal, connection, candidates } = admitted;
-    const { endpoint } = candidates[0];
-    const { provider } = agreed?.candidate ?? candidates[0];
+    const candidate = agreed?.candidate ?? admitted.candidates[0];
+    super(parts, admitted, candidate);
+    const { provider } = candidate;
     this.#parts = parts;
     this.#admitted = admitted;
     this.#allowance = allowance;
     this.#agreed = agreed;
     this.#hasAgreed = agreed !== null;
-    this.id = admitted.id;
-    this.projectId = principal.projectId;
-    this.tokenId = principal.tokenId;
-    this.issuedAtMs = principal.issuedAtMs;
-    this.provider = provider.name;
-    this.endpoint = endpoint.name;
-    this.startedAtMs = parts.clock.nowMs();
-    this.remoteAddress = connection.remoteAddress;
     const idleMs = idleMsOf(provider.timeouts, allowance.limits);
     const waitMs = agreed === null ? provider.timeouts.firstFrameMs : idleMs;
     if (waitMs > 0) this.#timer = parts.clock.after(waitMs, () => this.#waitedInVain());

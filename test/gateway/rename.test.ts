@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 
-import type { BodyTap } from "../src/exchange.ts";
-import { renamingTap } from "../src/gateway_rename.ts";
-import { requestedByForm } from "../src/provider/openai_request.ts";
-import type { MeterDialect } from "../src/provider/provider.ts";
-import { ModelNames } from "../src/route/model_map.ts";
-import { providerConfig } from "./support/provider_config.ts";
+import type { BodyTap } from "../../src/exchange.ts";
+import { renamingTap } from "../../src/gateway/rename.ts";
+import { requestedByForm } from "../../src/provider/openai_request.ts";
+import type { MeterDialect } from "../../src/provider/provider.ts";
+import { ModelNames } from "../../src/route/model_map.ts";
+import { providerConfig } from "../support/provider_config.ts";
 
 const THROUGH: BodyTap = { chunk: (bytes) => bytes, end: () => null, abort() {} };
 

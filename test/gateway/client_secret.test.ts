@@ -2,13 +2,13 @@
 
 import { describe, expect, test } from "bun:test";
 
-import { GatewayError } from "../src/errors.ts";
-import { keepProvidersKey } from "../src/gateway_client_secret.ts";
-import { openai } from "../src/provider/openai.ts";
-import type { UpstreamAnswer } from "../src/relay/forward.ts";
-import { ModelNames } from "../src/route/model_map.ts";
-import { openIdentity } from "./support/identity.ts";
-import { providerConfig } from "./support/provider_config.ts";
+import { GatewayError } from "../../src/errors.ts";
+import { keepProvidersKey } from "../../src/gateway/client_secret.ts";
+import { openai } from "../../src/provider/openai.ts";
+import type { UpstreamAnswer } from "../../src/relay/forward.ts";
+import { ModelNames } from "../../src/route/model_map.ts";
+import { openIdentity } from "../support/identity.ts";
+import { providerConfig } from "../support/provider_config.ts";
 
 const KEY = "ek_68af296e8e408191a1120ab6383263c2";
 const GIVING = "/v1/realtime/client_secrets";

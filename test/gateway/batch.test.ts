@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 
-import { GatewayError } from "../src/errors.ts";
-import { judgeBatch } from "../src/gateway_batch.ts";
-import { requestedByForm } from "../src/provider/openai_request.ts";
-import type { BatchFormat } from "../src/provider/provider.ts";
+import { GatewayError } from "../../src/errors.ts";
+import { judgeBatch } from "../../src/gateway/batch.ts";
+import { requestedByForm } from "../../src/provider/openai_request.ts";
+import type { BatchFormat } from "../../src/provider/provider.ts";
 
 const utf8 = new TextEncoder();
 const NOTHING = requestedByForm(new Map());

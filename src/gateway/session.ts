@@ -3,29 +3,30 @@
  *
  * Owns: joining policy, meter and relay for one session, its place among the live exchanges, its
  * caps in time, and what is told of it at its end.
- * Does not own: opening it (`gateway_websocket.ts`), relaying (`relay/session.ts`).
+ * Does not own: opening it (`websocket.ts`), relaying (`relay/session.ts`).
  * Invariant: its place is given back and its end is told once, whoever ended it.
  */
 
-import type { TimeoutsConfig } from "./config/config.ts";
-import { GatewayError } from "./errors.ts";
-import type { Reservation, SessionTap } from "./exchange.ts";
-import { createTurnAdmission } from "./gateway_admission.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
-import { SessionTiers } from "./gateway_tier.ts";
-import { createSessionMeter, type SessionMeterTap } from "./meter/session_meter.ts";
-import type { SessionLimits } from "./policy/session_limits.ts";
-import { renameInUpstreamMessage } from "./provider/model_field.ts";
-import type { MeterDialect } from "./provider/provider.ts";
-import { closeCodeLabel } from "./relay/close.ts";
-import type { Dialed } from "./relay/dial.ts";
-import { headerValues } from "./relay/handshake.ts";
-import type { LiveExchange } from "./relay/live.ts";
-import { Session } from "./relay/session.ts";
-import type { SessionOutcome } from "./relay/session_record.ts";
-import type { Candidate } from "./route/choose.ts";
-import { ModelNames } from "./route/model_map.ts";
-import type { Clock, Timer } from "./runtime/clock.ts";
+import type { TimeoutsConfig } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
+import type { Reservation, SessionTap } from "../exchange.ts";
+import { createTurnAdmission } from "./admission.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
+import { RegisteredSession } from "./registered.ts";
+import { SessionTiers } from "./session_tiers.ts";
+import { createSessionMeter, type SessionMeterTap } from "../meter/session_meter.ts";
+import type { SessionLimits } from "../policy/session_limits.ts";
+import { renameInUpstreamMessage } from "../provider/model_field.ts";
+import type { MeterDialect } from "../provider/provider.ts";
+import { closeCodeLabel } from "../relay/close.ts";
+import type { Dialed } from "../relay/dial.ts";
+import { headerValues } from "../relay/handshake.ts";
+import type { LiveExchange } from "../relay/live.ts";
+import { Session } from "../relay/session.ts";
+import type { SessionOutcome } from "../relay/session_record.ts";
+import type { Candidate } from "../route/choose.ts";
+import { ModelNames } from "../route/model_map.ts";
+import type { Clock, Timer } from "../runtime/clock.ts";
 
 /** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -111,16 +112,7 @@ function policedTap(
 }
 
 /** A session as the registry holds it, to which whoever makes it adds it. */
-export class LiveSession implements LiveExchange {
-  readonly id: string;
-  readonly transport = "websocket";
-  readonly projectId: string;
-  readonly tokenId: string | null;
-  readonly issuedAtMs: number | null;
-  readonly provider: string;
-  readonly endpoint: string;
-  readonly startedAtMs: number;
-  readonly remoteAddress: string;
+export class LiveSession extends RegisteredSession implements LiveExchange {
   readonly session: Session;
   readonly #parts: GatewayParts;
   readonly #meter: SessionMeterTap;
@@ -137,6 +129,7 @@ export class LiveSession implements LiveExchange {
     { candidate, dialed }: Agreement,
     model: string | null,
   ) {
+    super(parts, admitted, candidate);
     const { provider, family, endpoint } = candidate;
     const { requestIdHeader } = family;
     const requestId =
@@ -144,14 +137,6 @@ export class LiveSession implements LiveExchange {
     this.#parts = parts;
     this.#place = allowance.place;
     this.#model = model;
-    this.id = admitted.id;
-    this.projectId = admitted.principal.projectId;
-    this.tokenId = admitted.principal.tokenId;
-    this.issuedAtMs = admitted.principal.issuedAtMs;
-    this.provider = provider.name;
-    this.endpoint = endpoint.name;
-    this.startedAtMs = parts.clock.nowMs();
-    this.remoteAddress = admitted.connection.remoteAddress;
     const names = new ModelNames(provider);
     const theirs = model === null ? null : names.toUpstream(model);
     const tiers = new SessionTiers(parts, admitted.principal, candidate, names, theirs);

@@ -8,26 +8,28 @@
  * registry forgets the exchange, once.
  */
 
-import { errorEvent, GatewayError } from "./errors.ts";
-import { admitAsked, reserveExchange } from "./gateway_admission.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./gateway_arrival.ts";
-import { keepProvidersKey } from "./gateway_client_secret.ts";
-import type { BodyTap, Reservation } from "./exchange.ts";
-import { type RequestBody, readRequestBody } from "./gateway_request.ts";
-import { renamingTap } from "./gateway_rename.ts";
-import { policeForm, TIER_HEADER, tierPair } from "./gateway_tier.ts";
-import { Upstreams } from "./gateway_upstreams.ts";
-import { createBackgroundTap } from "./meter/background.ts";
-import { type BodyMeter, createBodyMeter } from "./meter/body_meter.ts";
-import { rateHeaders } from "./policy/rate_headers.ts";
-import { ClientGone, Ending } from "./relay/ending.ts";
-import type { UpstreamAnswer } from "./relay/forward.ts";
-import { downstreamHeaders } from "./relay/headers.ts";
-import type { LiveExchange } from "./relay/live.ts";
-import type { HeldBody } from "./relay/request_body.ts";
-import { type BodyEnd, BodyRelay, isSmall } from "./relay/response_body.ts";
-import type { Candidate } from "./route/choose.ts";
-import { IDLE_TIMEOUT_S, type MaybePromise } from "./runtime/runtime.ts";
+import { errorEvent, GatewayError } from "../errors.ts";
+import { admitAsked, reserveExchange } from "./admission.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
+import { keepProvidersKey } from "./client_secret.ts";
+import type { BodyTap, Reservation } from "../exchange.ts";
+import { type RequestBody, readRequestBody } from "./request.ts";
+import { renamingTap } from "./rename.ts";
+import { policeForm } from "./request_tiers.ts";
+import { TIER_HEADER, tierPair } from "./tier_judge.ts";
+import { Registered } from "./registered.ts";
+import { Upstreams } from "./upstreams.ts";
+import { createBackgroundTap } from "../meter/background.ts";
+import { type BodyMeter, createBodyMeter } from "../meter/body_meter.ts";
+import { rateHeaders } from "../policy/rate_headers.ts";
+import { ClientGone, Ending } from "../relay/ending.ts";
+import type { UpstreamAnswer } from "../relay/forward.ts";
+import { downstreamHeaders } from "../relay/headers.ts";
+import type { LiveExchange } from "../relay/live.ts";
+import type { HeldBody } from "../relay/request_body.ts";
+import { type BodyEnd, BodyRelay, isSmall } from "../relay/response_body.ts";
+import type { Candidate } from "../route/choose.ts";
+import { IDLE_TIMEOUT_S, type MaybePromise } from "../runtime/runtime.ts";
 
 /** Where the answer of a turn in the background is fetched. */
 const BACKGROUND_ENDPOINT = "/v1/responses/{id}";
@@ -45,14 +47,8 @@ export function relayExchange(parts: GatewayParts, admitted: Admitted): Promise<
   return new HttpExchange(parts, admitted).run();
 }
 
-class HttpExchange implements LiveExchange {
-  readonly id: string;
+class HttpExchange extends Registered implements LiveExchange {
   readonly transport = "http";
-  readonly projectId: string;
-  readonly tokenId: string | null;
-  readonly issuedAtMs: number | null;
-  readonly endpoint: string;
-  readonly startedAtMs: number;
   readonly turns: number;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
@@ -65,16 +61,11 @@ class HttpExchange implements LiveExchange {
   #relay: BodyRelay | null = null;
 
   constructor(parts: GatewayParts, admitted: Admitted) {
+    super(parts, admitted);
     this.#parts = parts;
     this.#admitted = admitted;
     this.#upstreams = new Upstreams(parts, admitted, this.#ending);
     const { endpoint } = this.#candidate;
-    this.id = admitted.id;
-    this.projectId = admitted.principal.projectId;
-    this.tokenId = admitted.principal.tokenId;
-    this.issuedAtMs = admitted.principal.issuedAtMs;
-    this.endpoint = endpoint.name;
-    this.startedAtMs = parts.clock.nowMs();
     this.turns = endpoint.billing ? 1 : 0;
   }
 

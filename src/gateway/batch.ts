@@ -2,18 +2,18 @@
  * The requests of a batch, judged one by one.
  *
  * Owns: that each of them is judged as if it came by itself, and what is then said of them all.
- * Does not own: the judgement (`gateway_request.ts`), where they stand
+ * Does not own: the judgement (`request.ts`), where they stand
  * (`provider/batch_requests.ts`).
  * Invariant: one that is refused refuses the batch; nothing but what was decided about changes.
  */
 
 import { Buffer } from "node:buffer";
 
-import { GatewayError } from "./errors.ts";
-import type { Span } from "./lib/json_scan.ts";
-import { bareModel } from "./provider/model_field.ts";
-import { readBatch } from "./provider/batch_requests.ts";
-import type { BatchFormat, MeterDialect, RequestedTurn } from "./provider/provider.ts";
+import { GatewayError } from "../errors.ts";
+import type { Span } from "../lib/json_scan.ts";
+import { bareModel } from "../provider/model_field.ts";
+import { readBatch } from "../provider/batch_requests.ts";
+import type { BatchFormat, MeterDialect, RequestedTurn } from "../provider/provider.ts";
 
 /** A request, or a whole batch, after it was judged. */
 interface Judged {

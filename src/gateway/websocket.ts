@@ -2,28 +2,28 @@
  * Opening a WebSocket session: by rule the upstream is dialled before the client is accepted.
  *
  * Owns: the order of admission, dial, upgrade and registration, and what is undone when one fails.
- * Does not own: dialling (`gateway_dial.ts`), waiting for a first message (`gateway_opening.ts`),
+ * Does not own: dialling (`dial.ts`), waiting for a first message (`opening.ts`),
  * relaying (`relay/session.ts`).
  * Invariant: a client is accepted only when the upstream has agreed, and until then every refusal,
  * the upstream's own included, is a plain HTTP answer. Only where its first message decides which
  * upstream that is, it is accepted before.
  */
 
-import { GatewayError } from "./errors.ts";
-import type { Reservation } from "./exchange.ts";
-import { admitAsked, reserveSession } from "./gateway_admission.ts";
-import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
-import { ComingSession } from "./gateway_coming.ts";
-import { DialedInVain, dialFirst } from "./gateway_dial.ts";
-import { Opening } from "./gateway_opening.ts";
-import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./gateway_session.ts";
-import { admitSession } from "./policy/admit.ts";
-import { SessionLimits } from "./policy/session_limits.ts";
-import type { Dialed } from "./relay/dial.ts";
-import { ClientGone } from "./relay/ending.ts";
-import { downstreamHeaders } from "./relay/headers.ts";
-import { ModelNames } from "./route/model_map.ts";
-import { IDLE_TIMEOUT_S, type SocketHandler } from "./runtime/runtime.ts";
+import { GatewayError } from "../errors.ts";
+import type { Reservation } from "../exchange.ts";
+import { admitAsked, reserveSession } from "./admission.ts";
+import type { Admitted, GatewayParts } from "./arrival.ts";
+import { ComingSession } from "./coming.ts";
+import { DialedInVain, dialFirst } from "./dial.ts";
+import { Opening } from "./opening.ts";
+import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./session.ts";
+import { admitSession } from "../policy/admit.ts";
+import { SessionLimits } from "../policy/session_limits.ts";
+import type { Dialed } from "../relay/dial.ts";
+import { ClientGone } from "../relay/ending.ts";
+import { downstreamHeaders } from "../relay/headers.ts";
+import { ModelNames } from "../route/model_map.ts";
+import { IDLE_TIMEOUT_S, type SocketHandler } from "../runtime/runtime.ts";
 
 /** Headers of the 101 that belong to one leg's handshake. */
 const HANDSHAKE_PREFIX = "sec-websocket-";

@@ -2,13 +2,13 @@
 
 import { expect, test } from "bun:test";
 
-import type { ProviderConfig } from "../src/config/config.ts";
-import { GatewayError } from "../src/errors.ts";
-import type { Arrival } from "../src/gateway_arrival.ts";
-import { answerPreflight } from "../src/gateway_preflight.ts";
-import { Cors } from "../src/policy/cors.ts";
-import { buildTable } from "../src/route/table.ts";
-import { providerConfig } from "./support/provider_config.ts";
+import type { ProviderConfig } from "../../src/config/config.ts";
+import { GatewayError } from "../../src/errors.ts";
+import type { Arrival } from "../../src/gateway/arrival.ts";
+import { answerPreflight } from "../../src/gateway/preflight.ts";
+import { Cors } from "../../src/policy/cors.ts";
+import { buildTable } from "../../src/route/table.ts";
+import { providerConfig } from "../support/provider_config.ts";
 
 const [OPENAI, CLAUDE, ANY] = [
   "https://openai.example",

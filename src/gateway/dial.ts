@@ -7,31 +7,31 @@
  * Invariant: of those that were dialled at most one is left open.
  */
 
-import type { ProviderConfig, RetryCause } from "./config/config.ts";
-import { GatewayError } from "./errors.ts";
+import type { ProviderConfig, RetryCause } from "../config/config.ts";
+import { GatewayError } from "../errors.ts";
 import {
   type Admitted,
   type Candidates,
   type GatewayParts,
   type UpstreamRequestOptions,
   upstreamHeaderOptions,
-} from "./gateway_arrival.ts";
-import type { Agreement } from "./gateway_session.ts";
+} from "./arrival.ts";
+import type { Agreement } from "./session.ts";
 import {
   DialFailed,
   DialRefused,
   dialFailureAnswer,
   dialRefusalAnswer,
   mapDialFailure,
-} from "./relay/close.ts";
-import { dial, type Dialed } from "./relay/dial.ts";
-import { ClientGone } from "./relay/ending.ts";
-import { headerValues } from "./relay/handshake.ts";
-import { injectsCredential, upstreamUpgradeHeaders } from "./relay/headers.ts";
-import type { Candidate } from "./route/choose.ts";
-import { ModelNames, queryWithModel } from "./route/model_map.ts";
-import { causeOfError, causeOfStatus, isOfKey } from "./route/retry_cause.ts";
-import { upstreamPath, upstreamRoute } from "./route/target.ts";
+} from "../relay/close.ts";
+import { dial, type Dialed } from "../relay/dial.ts";
+import { ClientGone } from "../relay/ending.ts";
+import { headerValues } from "../relay/handshake.ts";
+import { injectsCredential, upstreamUpgradeHeaders } from "../relay/headers.ts";
+import type { Candidate } from "../route/choose.ts";
+import { ModelNames, queryWithModel } from "../route/model_map.ts";
+import { causeOfError, causeOfStatus, isOfKey } from "../route/retry_cause.ts";
+import { upstreamPath, upstreamRoute } from "../route/target.ts";
 
 /** None of them agreed. */
 export class DialedInVain extends Error {

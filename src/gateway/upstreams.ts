@@ -7,8 +7,8 @@
  * sent twice is sent once.
  */
 
-import { type ErrorCode, GatewayError } from "./errors.ts";
-import { admitAsked } from "./gateway_admission.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
+import { admitAsked } from "./admission.ts";
 import {
   type Admitted,
   type Candidates,
@@ -16,19 +16,19 @@ import {
   type GatewayParts,
   type UpstreamRequestOptions,
   upstreamHeaderOptions,
-} from "./gateway_arrival.ts";
-import { type RequestBody, requestFor } from "./gateway_request.ts";
-import type { BodyMeter } from "./meter/body_meter.ts";
-import { BETA_HEADER } from "./provider/fast_mode.ts";
-import type { Ending } from "./relay/ending.ts";
-import { forward, requestTimedOut, type UpstreamAnswer } from "./relay/forward.ts";
-import { injectsCredential, upstreamHeaders } from "./relay/headers.ts";
-import { peekBody } from "./relay/peek.ts";
-import { Upload } from "./relay/upload.ts";
-import type { Candidate } from "./route/choose.ts";
-import { causeOfError, causeOfStatus, isOfKey } from "./route/retry_cause.ts";
-import { upstreamRoute, upstreamUrl } from "./route/target.ts";
-import type { MaybePromise } from "./runtime/runtime.ts";
+} from "./arrival.ts";
+import { type RequestBody, requestFor } from "./request.ts";
+import type { BodyMeter } from "../meter/body_meter.ts";
+import { BETA_HEADER } from "../provider/fast_mode.ts";
+import type { Ending } from "../relay/ending.ts";
+import { forward, requestTimedOut, type UpstreamAnswer } from "../relay/forward.ts";
+import { injectsCredential, upstreamHeaders } from "../relay/headers.ts";
+import { peekBody } from "../relay/peek.ts";
+import { Upload } from "../relay/upload.ts";
+import type { Candidate } from "../route/choose.ts";
+import { causeOfError, causeOfStatus, isOfKey } from "../route/retry_cause.ts";
+import { upstreamRoute, upstreamUrl } from "../route/target.ts";
+import type { MaybePromise } from "../runtime/runtime.ts";
 
 /** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
 const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;

@@ -2,19 +2,19 @@
 
 import { describe, expect, test } from "bun:test";
 
-import { GatewayError } from "../src/errors.ts";
-import type { Principal } from "../src/exchange.ts";
-import type { Asked } from "../src/gateway_arrival.ts";
-import { readRequestBody, requestFor } from "../src/gateway_request.ts";
-import { parseGlob } from "../src/lib/glob.ts";
-import { parseServiceTierPolicy } from "../src/policy/service_tier_policy.ts";
-import { openai } from "../src/provider/openai.ts";
-import type { RequestedTurn } from "../src/provider/provider.ts";
-import { BodyBudget } from "../src/relay/request_body.ts";
-import { Upload } from "../src/relay/upload.ts";
-import type { Candidate } from "../src/route/choose.ts";
-import { FakeClock } from "./support/fake_clock.ts";
-import { providerConfig } from "./support/provider_config.ts";
+import { GatewayError } from "../../src/errors.ts";
+import type { Principal } from "../../src/exchange.ts";
+import type { Asked } from "../../src/gateway/arrival.ts";
+import { readRequestBody, requestFor } from "../../src/gateway/request.ts";
+import { parseGlob } from "../../src/lib/glob.ts";
+import { parseServiceTierPolicy } from "../../src/policy/service_tier_policy.ts";
+import { openai } from "../../src/provider/openai.ts";
+import type { RequestedTurn } from "../../src/provider/provider.ts";
+import { BodyBudget } from "../../src/relay/request_body.ts";
+import { Upload } from "../../src/relay/upload.ts";
+import type { Candidate } from "../../src/route/choose.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { providerConfig } from "../support/provider_config.ts";
 
 const PRINCIPAL: Principal = {
   kind: "token",

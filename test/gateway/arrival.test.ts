@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 
-import type { CommandConfig } from "../src/config/config.ts";
-import { GatewayError } from "../src/errors.ts";
-import { type Admitted, reportInternal, upstreamHeaderOptions } from "../src/gateway_arrival.ts";
-import { openai } from "../src/provider/openai.ts";
-import type { Candidate } from "../src/route/choose.ts";
-import { Health } from "../src/route/health.ts";
-import { FakeClock } from "./support/fake_clock.ts";
-import { providerConfig } from "./support/provider_config.ts";
+import type { CommandConfig } from "../../src/config/config.ts";
+import { GatewayError } from "../../src/errors.ts";
+import { type Admitted, reportInternal, upstreamHeaderOptions } from "../../src/gateway/arrival.ts";
+import { openai } from "../../src/provider/openai.ts";
+import type { Candidate } from "../../src/route/choose.ts";
+import { Health } from "../../src/route/health.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { providerConfig } from "../support/provider_config.ts";
 
 function reported(error: GatewayError): unknown[] {
   const lines: unknown[] = [];

@@ -3,24 +3,16 @@
  * those that are being dialled count among the open ones, and can be ended like them.
  *
  * Owns: whether it is still wanted, and what gives up its dial. Does not own: opening it
- * (`gateway_websocket.ts`).
+ * (`websocket.ts`).
  * Invariant: it is in the registry until a session takes its place or `leave` says that none does.
  */
 
-import { GatewayError } from "./errors.ts";
-import type { Admitted, GatewayParts } from "./gateway_arrival.ts";
-import type { LiveExchange } from "./relay/live.ts";
+import { GatewayError } from "../errors.ts";
+import type { Admitted, GatewayParts } from "./arrival.ts";
+import { RegisteredSession } from "./registered.ts";
+import type { LiveExchange } from "../relay/live.ts";
 
-export class ComingSession implements LiveExchange {
-  readonly id: string;
-  readonly transport = "websocket";
-  readonly projectId: string;
-  readonly tokenId: string | null;
-  readonly issuedAtMs: number | null;
-  readonly provider: string;
-  readonly endpoint: string;
-  readonly startedAtMs: number;
-  readonly remoteAddress: string;
+export class ComingSession extends RegisteredSession implements LiveExchange {
   readonly turns = 0;
   readonly #parts: GatewayParts;
   readonly #admitted: Admitted;
@@ -29,18 +21,10 @@ export class ComingSession implements LiveExchange {
   #error: GatewayError | null = null;
 
   constructor(parts: GatewayParts, admitted: Admitted) {
-    const { principal, connection, candidates, request } = admitted;
-    const { provider, endpoint } = candidates[0];
+    const { candidates, request } = admitted;
+    super(parts, admitted, candidates[0]);
     this.#parts = parts;
     this.#admitted = admitted;
-    this.id = admitted.id;
-    this.projectId = principal.projectId;
-    this.tokenId = principal.tokenId;
-    this.issuedAtMs = principal.issuedAtMs;
-    this.provider = provider.name;
-    this.endpoint = endpoint.name;
-    this.startedAtMs = parts.clock.nowMs();
-    this.remoteAddress = connection.remoteAddress;
     request.signal.addEventListener("abort", this.#clientLeft);
     if (request.signal.aborted) this.#clientLeft();
     parts.live.add(this);

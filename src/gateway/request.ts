@@ -7,9 +7,9 @@
  * end does not.
  */
 
-import { GatewayError } from "./errors.ts";
-import type { Principal } from "./exchange.ts";
-import type { Admitted, Candidates, GatewayParts } from "./gateway_arrival.ts";
+import { GatewayError } from "../errors.ts";
+import type { Principal } from "../exchange.ts";
+import type { Admitted, Candidates, GatewayParts } from "./arrival.ts";
 import {
   formReader,
   readForm,
@@ -17,18 +17,18 @@ import {
   refuseDuplicate,
   type StreamObserver,
   streamWatcher,
-} from "./gateway_form.ts";
-import { judgeBatch } from "./gateway_batch.ts";
-import { policeCall } from "./gateway_call.ts";
-import { bytesOf, policeForm, policeRequest, policeUnread } from "./gateway_tier.ts";
-import { editBytes } from "./lib/json_scan.ts";
-import { requireModel } from "./policy/access.ts";
-import { type ParamWhitelist, requireParam, requireParams } from "./policy/param_whitelist.ts";
-import { renameInBody } from "./provider/model_field.ts";
-import { multipartBoundary } from "./provider/multipart.ts";
-import { injectStreamUsage, requestedByForm } from "./provider/openai_request.ts";
-import type { Endpoint, MeterDialect, RequestedTurn } from "./provider/provider.ts";
-import { readRequestedTurn } from "./provider/request.ts";
+} from "./form.ts";
+import { judgeBatch } from "./batch.ts";
+import { policeCall } from "./call.ts";
+import { bytesOf, policeForm, policeRequest, policeUnread } from "./request_tiers.ts";
+import { editBytes } from "../lib/json_scan.ts";
+import { requireModel } from "../policy/access.ts";
+import { type ParamWhitelist, requireParam, requireParams } from "../policy/param_whitelist.ts";
+import { renameInBody } from "../provider/model_field.ts";
+import { multipartBoundary } from "../provider/multipart.ts";
+import { injectStreamUsage, requestedByForm } from "../provider/openai_request.ts";
+import type { Endpoint, MeterDialect, RequestedTurn } from "../provider/provider.ts";
+import { readRequestedTurn } from "../provider/request.ts";
 import {
   type BodySource,
   declaredLength,
@@ -37,10 +37,10 @@ import {
   holdBody,
   holdStart,
   requirePlain,
-} from "./relay/request_body.ts";
-import { Upload } from "./relay/upload.ts";
-import type { Candidate } from "./route/choose.ts";
-import { ModelNames, withModel } from "./route/model_map.ts";
+} from "../relay/request_body.ts";
+import { Upload } from "../relay/upload.ts";
+import type { Candidate } from "../route/choose.ts";
+import { ModelNames, withModel } from "../route/model_map.ts";
 
 /**
  * Up to here a form is held, so that the upstream hears nothing of one that is refused. Larger ones

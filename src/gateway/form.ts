@@ -6,12 +6,12 @@
  * Invariant: what two servers could read in two ways is refused, and so is what was not kept.
  */
 
-import { GatewayError } from "./errors.ts";
-import type { Span } from "./lib/json_scan.ts";
-import { type ParamWhitelist, requireForm } from "./policy/param_whitelist.ts";
-import { MultipartFields, multipartBoundary } from "./provider/multipart.ts";
-import { requestedByForm } from "./provider/openai_request.ts";
-import type { RequestedTurn } from "./provider/provider.ts";
+import { GatewayError } from "../errors.ts";
+import type { Span } from "../lib/json_scan.ts";
+import { type ParamWhitelist, requireForm } from "../policy/param_whitelist.ts";
+import { MultipartFields, multipartBoundary } from "../provider/multipart.ts";
+import { requestedByForm } from "../provider/openai_request.ts";
+import type { RequestedTurn } from "../provider/provider.ts";
 
 /** Form fields that say what a multipart request asks for, and the most of one that is kept. */
 const FORM_FIELDS = ["model", "service_tier", "stream"];

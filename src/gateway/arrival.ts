@@ -4,37 +4,37 @@
  * Owns: these shapes, for `gateway.ts` and the two files beside it. Does not own: any phase.
  */
 
-import type { Authenticator } from "./auth/authenticate.ts";
-import type { ClientSecrets } from "./auth/client_secret.ts";
-import { type CommandCredentials, isCommand } from "./auth/command_credential.ts";
-import type { FoundCredentials } from "./auth/credential.ts";
-import type { Config, CredentialConfig, ProviderConfig } from "./config/config.ts";
-import type { Log } from "./emit/log.ts";
-import type { Metrics } from "./emit/metrics.ts";
-import type { GatewayError } from "./errors.ts";
-import type { ClientSecret, ExchangeContext, Ledger, Principal } from "./exchange.ts";
-import type { PendingTurns } from "./meter/background.ts";
-import type { MeterOptions } from "./meter/row.ts";
-import type { CurrentPolicy } from "./policy/current_policy.ts";
-import type { Limiter } from "./policy/limiter.ts";
-import type { RefusalTally } from "./policy/refusal_tally.ts";
+import type { Authenticator } from "../auth/authenticate.ts";
+import type { ClientSecrets } from "../auth/client_secret.ts";
+import { type CommandCredentials, isCommand } from "../auth/command_credential.ts";
+import type { FoundCredentials } from "../auth/credential.ts";
+import type { Config, CredentialConfig, ProviderConfig } from "../config/config.ts";
+import type { Log } from "../emit/log.ts";
+import type { Metrics } from "../emit/metrics.ts";
+import type { GatewayError } from "../errors.ts";
+import type { ClientSecret, ExchangeContext, Ledger, Principal } from "../exchange.ts";
+import type { PendingTurns } from "../meter/background.ts";
+import type { MeterOptions } from "../meter/row.ts";
+import type { CurrentPolicy } from "../policy/current_policy.ts";
+import type { Limiter } from "../policy/limiter.ts";
+import type { RefusalTally } from "../policy/refusal_tally.ts";
 import {
   credentialHeaders,
   type CredentialPolicy,
   type UpstreamHeaderOptions,
-} from "./relay/headers.ts";
-import type { LiveExchanges } from "./relay/live.ts";
-import type { Outbox } from "./relay/outbox.ts";
-import type { Pools } from "./relay/pools.ts";
-import type { Reachability } from "./relay/reachability.ts";
-import type { BodyBudget } from "./relay/request_body.ts";
-import type { SessionSweep } from "./relay/session_sweep.ts";
-import type { Affinity } from "./route/affinity.ts";
-import type { Candidate } from "./route/choose.ts";
-import type { Health } from "./route/health.ts";
-import type { KnownModel } from "./route/model_map.ts";
-import type { Clock } from "./runtime/clock.ts";
-import type { Connection, MaybePromise, Runtime } from "./runtime/runtime.ts";
+} from "../relay/headers.ts";
+import type { LiveExchanges } from "../relay/live.ts";
+import type { Outbox } from "../relay/outbox.ts";
+import type { Pools } from "../relay/pools.ts";
+import type { Reachability } from "../relay/reachability.ts";
+import type { BodyBudget } from "../relay/request_body.ts";
+import type { SessionSweep } from "../relay/session_sweep.ts";
+import type { Affinity } from "../route/affinity.ts";
+import type { Candidate } from "../route/choose.ts";
+import type { Health } from "../route/health.ts";
+import type { KnownModel } from "../route/model_map.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Connection, MaybePromise, Runtime } from "../runtime/runtime.ts";
 
 /** Where projects' own credentials are. */
 interface CredentialSource {

@@ -7,13 +7,13 @@
  * Invariant: an answer to a request that named its model as the upstream does is not touched.
  */
 
-import type { BodyTap } from "./exchange.ts";
-import type { RequestBody } from "./gateway_request.ts";
-import { isJson, mediaTypeOf } from "./meter/body_meter.ts";
-import { streamsAsArray } from "./provider/dialect.ts";
-import { renameInAnswer, renameInEvent } from "./provider/model_field.ts";
-import type { MeterDialect } from "./provider/provider.ts";
-import { type AnswerShape, RewriteTap } from "./relay/rewrite_tap.ts";
+import type { BodyTap } from "../exchange.ts";
+import type { RequestBody } from "./request.ts";
+import { isJson, mediaTypeOf } from "../meter/body_meter.ts";
+import { streamsAsArray } from "../provider/dialect.ts";
+import { renameInAnswer, renameInEvent } from "../provider/model_field.ts";
+import type { MeterDialect } from "../provider/provider.ts";
+import { type AnswerShape, RewriteTap } from "../relay/rewrite_tap.ts";
 
 /**
  * @param tap of the answer; null: there is none
