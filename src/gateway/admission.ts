@@ -13,9 +13,10 @@ import type { Principal, Reservation, SubjectLimits } from "../exchange.ts";
 import type { Admitted, GatewayParts } from "./arrival.ts";
 import type { SessionTiers } from "./session_tiers.ts";
 import { reserveFor } from "../meter/price.ts";
-import type { AskedTurn, TurnAdmission } from "../meter/turn_admission.ts";
+import type { AskedTurn, Charge, TurnAdmission } from "../meter/turn_admission.ts";
 import { requireBounded, requireEndpoint, requireModel, requireTier } from "../policy/access.ts";
 import type { SessionLimits } from "../policy/session_limits.ts";
+import type { Candidate } from "../route/choose.ts";
 import { type ModelNames, unversioned } from "../route/model_map.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 
@@ -75,71 +76,97 @@ export function reserveSession(
 }
 
 /** Judges the turns of a session. */
-export function createTurnAdmission(
-  parts: GatewayParts,
-  { principal, candidates }: Admitted,
-  session: SessionLimits,
-  names: ModelNames,
-  tiers: SessionTiers,
-): TurnAdmission {
-  const { limiter, authenticator } = parts;
-  const { endpoint, path } = candidates[0];
-  /** What was allowed when the session was opened may not be any more. */
-  const admitTurn = (asked: AskedTurn) => {
-    requireEndpoint(authenticator.lists(principal), endpoint.name, path);
-    const { requestedModel, model, serviceTier } = asked;
-    if (model === null) names.requireServed(null);
-    admitAsked(parts, principal, names.namesOf(requestedModel, model), serviceTier);
-    session.admitTurn();
-  };
-  const requireConfirmed = (model: string) => {
+export class SessionAdmission implements TurnAdmission {
+  readonly #parts: GatewayParts;
+  // Not the whole of what was admitted: the request would be kept as long as the session.
+  readonly #principal: Principal;
+  readonly #candidate: Candidate;
+  readonly #session: SessionLimits;
+  readonly #names: ModelNames;
+  readonly #tiers: SessionTiers;
+
+  constructor(
+    parts: GatewayParts,
+    { principal, candidates }: Admitted,
+    session: SessionLimits,
+    names: ModelNames,
+    tiers: SessionTiers,
+  ) {
+    this.#parts = parts;
+    this.#principal = principal;
+    this.#candidate = candidates[0];
+    this.#session = session;
+    this.#names = names;
+    this.#tiers = tiers;
+  }
+
+  admit(asked: AskedTurn): Reservation | Promise<Reservation> {
+    const { limiter, authenticator } = this.#parts;
+    const principal = this.#principal;
+    const session = this.#session;
     try {
-      names.requireConfirmed(model);
-      requireModel(authenticator.lists(principal), names.namesOf(unversioned(model), model));
+      this.#requireAllowed(asked);
     } catch (thrown) {
-      throw noteRefusal(parts, principal, thrown);
+      throw noteRefusal(this.#parts, principal, thrown);
     }
-  };
-  return {
-    admit(asked) {
-      try {
-        admitTurn(asked);
-      } catch (thrown) {
-        throw noteRefusal(parts, principal, thrown);
-      }
-      const refused = (thrown: unknown): GatewayError => {
-        session.turnReleased();
-        return noteRefusal(parts, principal, thrown);
-      };
-      try {
-        noteUse(parts, principal);
-        // Asked for anew with each turn: limits change while a session is open.
-        const reserved = limiter.reserve(authenticator.limits(principal), askOf(parts, asked));
-        if (!(reserved instanceof Promise)) return countedIn(session, reserved);
-        return reserved.then(
-          (reservation) => countedIn(session, reservation),
-          (thrown: unknown) => {
-            throw refused(thrown);
-          },
-        );
-      } catch (thrown) {
-        throw refused(thrown);
-      }
-    },
-    charge(asked) {
-      noteUse(parts, principal);
-      const ask = askOf(parts, asked);
-      const { reservation, refusal } = limiter.charge(authenticator.limits(principal), ask);
-      const refused = refusal ?? thrownBy(() => admitTurn(asked));
-      if (refused !== null) noteRefusal(parts, principal, refused);
-      return { reservation: countedIn(session, reservation), refusal: refused };
-    },
-    confirmModel(model) {
-      tiers.confirmModel(model);
-      requireConfirmed(model);
-    },
-    confirmTranscriptionModel: requireConfirmed,
-  };
+    try {
+      noteUse(this.#parts, principal);
+      // Asked for anew with each turn: limits change while a session is open.
+      const ask = askOf(this.#parts, asked);
+      const reserved = limiter.reserve(authenticator.limits(principal), ask);
+      if (!(reserved instanceof Promise)) return countedIn(session, reserved);
+      return reserved.then(
+        (reservation) => countedIn(session, reservation),
+        (thrown: unknown) => {
+          throw this.#unreserved(thrown);
+        },
+      );
+    } catch (thrown) {
+      throw this.#unreserved(thrown);
+    }
+  }
+
+  charge(asked: AskedTurn): Charge {
+    const { limiter, authenticator } = this.#parts;
+    const principal = this.#principal;
+    noteUse(this.#parts, principal);
+    const ask = askOf(this.#parts, asked);
+    const { reservation, refusal } = limiter.charge(authenticator.limits(principal), ask);
+    const refused = refusal ?? thrownBy(() => this.#requireAllowed(asked));
+    if (refused !== null) noteRefusal(this.#parts, principal, refused);
+    return { reservation: countedIn(this.#session, reservation), refusal: refused };
+  }
+
+  confirmModel(model: string): void {
+    this.#tiers.confirmModel(model);
+    this.confirmTranscriptionModel(model);
+  }
+
+  confirmTranscriptionModel(model: string): void {
+    const principal = this.#principal;
+    const lists = this.#parts.authenticator.lists(principal);
+    try {
+      this.#names.requireConfirmed(model);
+      requireModel(lists, this.#names.namesOf(unversioned(model), model));
+    } catch (thrown) {
+      throw noteRefusal(this.#parts, principal, thrown);
+    }
+  }
+
+  /** What was allowed when the session was opened may not be any more. */
+  #requireAllowed({ requestedModel, model, serviceTier }: AskedTurn): void {
+    const { endpoint, path } = this.#candidate;
+    requireEndpoint(this.#parts.authenticator.lists(this.#principal), endpoint.name, path);
+    if (model === null) this.#names.requireServed(null);
+    const modelNames = this.#names.namesOf(requestedModel, model);
+    admitAsked(this.#parts, this.#principal, modelNames, serviceTier);
+    this.#session.admitTurn();
+  }
+
+  #unreserved(thrown: unknown): GatewayError {
+    this.#session.turnReleased();
+    return noteRefusal(this.#parts, this.#principal, thrown);
+  }
 }
 
 /** Notes a refusal for the audit and the metrics, and hands it back. */

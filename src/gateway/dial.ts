@@ -171,7 +171,7 @@ async function dialWith(
   const { request, found } = admitted;
   const { provider, family } = candidate;
   const { hostname, port, tls } = provider.upstream;
-  const named = queryWithModel(found.query, new ModelNames(provider).toUpstream);
+  const named = queryWithModel(found.query, ModelNames.of(provider).toUpstream);
   const query = named === "" ? "" : `?${named}`;
   const path = upstreamPath(provider, candidate.path);
   const proxy_enabled = provider.egressProxy !== null;

@@ -179,7 +179,7 @@ function isAboutModel({ billing, escapesLimits }: Endpoint): boolean {
 }
 
 function unreadFor({ provider, path }: Candidate): Omit<RequestBody, "body"> {
-  const names = new ModelNames(provider);
+  const names = ModelNames.of(provider);
   return {
     ...NOTHING,
     asked: null,

@@ -9,8 +9,8 @@
 
 import type { TimeoutsConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
-import type { Reservation, SessionTap } from "../exchange.ts";
-import { createTurnAdmission } from "./admission.ts";
+import type { Message, Reservation, SessionTap } from "../exchange.ts";
+import { SessionAdmission } from "./admission.ts";
 import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
 import { RegisteredSession } from "./registered.ts";
 import { SessionTiers } from "./session_tiers.ts";
@@ -66,6 +66,11 @@ export function idleMsOf({ idleMs }: TimeoutsConfig, { idleMsMax }: SessionLimit
     : Math.min(idleMs, idleMsMax);
 }
 
+function timeoutsOf(timeouts: TimeoutsConfig, limits: SessionLimits): TimeoutsConfig {
+  const idleMs = idleMsOf(timeouts, limits);
+  return idleMs === timeouts.idleMs ? timeouts : { ...timeouts, idleMs };
+}
+
 /** Ends a session when it has lasted its longest. Null: it may last. */
 export function limitLifetime(
   clock: Clock,
@@ -79,36 +84,53 @@ export function limitLifetime(
 }
 
 /** The policy sees each of the client's messages first, the meter what goes upstream. */
-function policedTap(
-  dialect: MeterDialect,
-  names: ModelNames,
-  tiers: SessionTiers,
-  meter: SessionMeterTap,
-): SessionTap {
-  return {
-    clientMessage(message) {
-      const policed = tiers.police(message);
-      const until = meter.clientMessage(policed.message, policed.tiers, policed.isQuiet);
-      return until === undefined ? policed.message : until.then(() => policed.message);
-    },
-    upstreamMessage(message) {
-      const until = meter.upstreamMessage(message);
-      const named = names.renamesAnswers
-        ? renameInUpstreamMessage(dialect, message, names.toCaller)
-        : message;
-      if (until === undefined) return named;
-      // The view is that of a read which is over by then.
-      const kept = typeof named === "string" ? named : new Uint8Array(named);
-      return until.then(() => kept);
-    },
-    get turnsRunning() {
-      return meter.turnsRunning;
-    },
-    get turns() {
-      return meter.turns;
-    },
-    end: () => meter.end(),
-  };
+class PolicedTap implements SessionTap {
+  readonly #dialect: MeterDialect;
+  readonly #names: ModelNames;
+  readonly #tiers: SessionTiers;
+  readonly #meter: SessionMeterTap;
+
+  constructor(
+    dialect: MeterDialect,
+    names: ModelNames,
+    tiers: SessionTiers,
+    meter: SessionMeterTap,
+  ) {
+    this.#dialect = dialect;
+    this.#names = names;
+    this.#tiers = tiers;
+    this.#meter = meter;
+  }
+
+  clientMessage(asked: Message): Message | Promise<Message> {
+    const { message, tiers, isQuiet } = this.#tiers.police(asked);
+    const until = this.#meter.clientMessage(message, tiers, isQuiet);
+    return until === undefined ? message : until.then(() => message);
+  }
+
+  upstreamMessage(message: Message): Message | Promise<Message> {
+    const names = this.#names;
+    const until = this.#meter.upstreamMessage(message);
+    const named = names.renamesAnswers
+      ? renameInUpstreamMessage(this.#dialect, message, names.toCaller)
+      : message;
+    if (until === undefined) return named;
+    // The view is that of a read which is over by then.
+    const kept = typeof named === "string" ? named : new Uint8Array(named);
+    return until.then(() => kept);
+  }
+
+  get turnsRunning(): number {
+    return this.#meter.turnsRunning;
+  }
+
+  get turns(): number {
+    return this.#meter.turns;
+  }
+
+  end(): Promise<void> | undefined {
+    return this.#meter.end();
+  }
 }
 
 /** A session as the registry holds it, to which whoever makes it adds it. */
@@ -137,21 +159,21 @@ export class LiveSession extends RegisteredSession implements LiveExchange {
     this.#parts = parts;
     this.#place = allowance.place;
     this.#model = model;
-    const names = new ModelNames(provider);
+    const names = ModelNames.of(provider);
     const theirs = model === null ? null : names.toUpstream(model);
     const tiers = new SessionTiers(parts, admitted.principal, candidate, names, theirs);
     this.#meter = createSessionMeter({
       ...parts.meter,
       context: contextOf(admitted, candidate, requestId),
       dialect: endpoint.dialect,
-      admission: createTurnAdmission(parts, admitted, allowance.limits, names, tiers),
+      admission: new SessionAdmission(parts, admitted, allowance.limits, names, tiers),
       callerModel: names.toCaller,
       sessionModel: theirs,
     });
     this.session = new Session({
       upstream: dialed.socket,
-      tap: policedTap(endpoint.dialect, names, tiers, this.#meter),
-      timeouts: { ...provider.timeouts, idleMs: idleMsOf(provider.timeouts, allowance.limits) },
+      tap: new PolicedTap(endpoint.dialect, names, tiers, this.#meter),
+      timeouts: timeoutsOf(provider.timeouts, allowance.limits),
       queueBytesMax: parts.config.limits.frameQueueBytesMax,
       messageBytesMax: parts.config.limits.frameBytesMax,
       sendsErrorEvents: provider.type === "openai",

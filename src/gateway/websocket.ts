@@ -76,7 +76,7 @@ export async function openSession(
 function admitModelOfQuery(parts: GatewayParts, admitted: Admitted): void {
   const model = modelOfQuery(admitted);
   if (model === null) return;
-  const names = new ModelNames(admitted.candidates[0].provider);
+  const names = ModelNames.of(admitted.candidates[0].provider);
   admitAsked(parts, admitted.principal, names.namesOf(model, names.toUpstream(model)), null);
 }
 

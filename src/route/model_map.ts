@@ -92,6 +92,8 @@ export function queryWithModel(query: string, rename: (name: string) => string):
   return parts.join("&");
 }
 
+const TRIVIAL = new WeakMap<ProviderConfig, ModelNames>();
+
 /**
  * The names of models in one exchange or session: the caller's, and the upstream's. An upstream may
  * answer with the version of the model that it was asked for.
@@ -100,6 +102,15 @@ export class ModelNames {
   readonly #provider: ModelRules & Pick<ProviderConfig, "name">;
   /** The name that the caller used last, by the upstream's; empty before one of them differs. */
   readonly #asked = new Map<string, string>();
+
+  /** Where names are the same on both sides there is nothing to remember, and one does for all. */
+  static of(provider: ProviderConfig): ModelNames {
+    const known = TRIVIAL.get(provider);
+    if (known !== undefined) return known;
+    const names = new ModelNames(provider);
+    if (names.isTrivial) TRIVIAL.set(provider, names);
+    return names;
+  }
 
   constructor(provider: ModelRules & Pick<ProviderConfig, "name">) {
     this.#provider = provider;
