@@ -13,7 +13,9 @@ import { admitAsked, reserveExchange } from "./admission.ts";
 import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
 import { keepProvidersKey } from "./client_secret.ts";
 import type { BodyTap, Reservation } from "../exchange.ts";
-import { type RequestBody, readRequestBody } from "./request.ts";
+import type { StreamObserver } from "./form.ts";
+import type { RequestBody } from "./judgement.ts";
+import { readRequestBody } from "./request.ts";
 import { renamingTap } from "./rename.ts";
 import { policeForm } from "./request_tiers.ts";
 import { TIER_HEADER, tierPair } from "./tier_judge.ts";
@@ -128,7 +130,7 @@ class HttpExchange extends Registered implements LiveExchange {
   /** Holds what is inspected, and streams everything else. */
   async #readBody(): Promise<RequestBody> {
     const { principal } = this.#admitted;
-    const { candidates, body } = await readRequestBody(this.#parts, this.#admitted, {
+    const observer: StreamObserver = {
       sent: (byteCount) => this.#meter?.sent(byteCount),
       requested: (requested) => {
         const { model, serviceTier } = requested;
@@ -136,7 +138,9 @@ class HttpExchange extends Registered implements LiveExchange {
         admitAsked(this.#parts, principal, model === null ? [] : [model], serviceTier);
         this.#meter?.requested(requested);
       },
-    });
+    };
+    const read = await readRequestBody(this.#parts, this.#admitted, observer, this.#ending);
+    const { candidates, body } = read;
     this.#held = body.held;
     this.#upstreams.are(candidates);
     return body;

@@ -8,7 +8,7 @@
  */
 
 import type { BodyTap } from "../exchange.ts";
-import type { RequestBody } from "./request.ts";
+import type { RequestBody } from "./judgement.ts";
 import { isJson, mediaTypeOf } from "../meter/body_meter.ts";
 import { streamsAsArray } from "../provider/dialect.ts";
 import { renameInAnswer, renameInEvent } from "../provider/model_field.ts";

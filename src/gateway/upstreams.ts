@@ -17,7 +17,8 @@ import {
   type UpstreamRequestOptions,
   upstreamHeaderOptions,
 } from "./arrival.ts";
-import { type RequestBody, requestFor } from "./request.ts";
+import type { RequestBody } from "./judgement.ts";
+import { requestFor } from "./request.ts";
 import type { BodyMeter } from "../meter/body_meter.ts";
 import { BETA_HEADER } from "../provider/fast_mode.ts";
 import type { Ending } from "../relay/ending.ts";

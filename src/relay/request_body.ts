@@ -10,6 +10,7 @@
 import { GatewayError } from "../errors.ts";
 import { otherCharset } from "../lib/charset.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
+import type { Ending } from "./ending.ts";
 
 /** What may be spent before the minimum rate is asked for, and the longest silence. */
 const GRACE_MS = 60_000;
@@ -67,6 +68,8 @@ interface HoldOptions {
   readonly bytesMax: number;
   readonly budget: BodyBudget;
   readonly clock: Clock;
+  /** Of the exchange: its caller may lose the right to it while the body is on its way. */
+  readonly ending: Ending;
 }
 
 /**
@@ -77,7 +80,7 @@ interface HoldOptions {
  *
  * @throws GatewayError `body_too_large`; `unsupported_encoding`; `node_full` (503 with
  * `retry-after`) when the budget is used up; `bad_request` with status 408 when the client sends
- * too slowly, with 400 when it breaks off
+ * too slowly, with 400 when it breaks off; what ends the exchange meanwhile
  */
 export async function holdBody(request: Request, options: HoldOptions): Promise<HeldBody> {
   const { bytesMax } = options;
@@ -109,13 +112,15 @@ export async function holdStart(
   const length = declaredLength(headers);
   const reservation = new Reservation(options.budget);
   const patience = new Patience(options.clock);
+  const { ending } = options;
+  ending.throwIfEnded();
   const release = () => reservation.release();
   try {
     if (length !== null && length <= SMALL_BYTES) {
-      return { bytes: await readSmall(request, length, reservation, patience), release };
+      return { bytes: await readSmall(request, length, reservation, patience, ending), release };
     }
     const { bytesMax } = options;
-    const { bytes, rest } = await readChunks(request.body, bytesMax, reservation, patience);
+    const { bytes, rest } = await readChunks(request.body, bytesMax, reservation, patience, ending);
     if (rest === null) return { bytes, release };
     release();
     return { body: goingOn(bytes, rest), headers };
@@ -124,7 +129,15 @@ export async function holdStart(
     throw thrown instanceof GatewayError ? thrown : brokenOff(thrown);
   } finally {
     patience.end();
+    ending.tell(null);
   }
+}
+
+/** Hears why no more of a body is wanted. That its client left shows in the reading itself. */
+function whenUnwanted(ending: Ending, stop: (reason: GatewayError) => void): void {
+  ending.tell(() => {
+    if (ending.reason instanceof GatewayError) stop(ending.reason);
+  });
 }
 
 /** What one body has taken of the budget. */
@@ -196,10 +209,12 @@ function readSmall(
   length: number,
   reservation: Reservation,
   patience: Patience,
+  ending: Ending,
 ): Promise<Uint8Array<ArrayBuffer>> {
   reservation.take(length);
   return new Promise((resolve, reject) => {
     patience.wait(() => reject(tooSlow()));
+    whenUnwanted(ending, reject);
     request.bytes().then(resolve, reject);
   });
 }
@@ -217,20 +232,23 @@ async function readChunks(
   bytesMax: number,
   reservation: Reservation,
   patience: Patience,
+  ending: Ending,
 ): Promise<Beginning> {
   if (body === null) return { bytes: new Uint8Array(0), rest: null };
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
-  let slow = false;
+  let stopped: GatewayError | null = null;
+  const stop = (reason: GatewayError) => {
+    stopped = reason;
+    void reader.cancel();
+  };
+  whenUnwanted(ending, stop);
   try {
     for (;;) {
-      patience.wait(() => {
-        slow = true;
-        void reader.cancel();
-      });
+      patience.wait(() => stop(tooSlow()));
       const { done, value } = await reader.read();
-      if (slow) throw tooSlow();
+      if (stopped !== null) throw stopped;
       if (done) return { bytes: join(chunks, size), rest: null };
       patience.arrived(value.byteLength);
       size += value.byteLength;

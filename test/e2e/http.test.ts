@@ -435,3 +435,30 @@ describe("upstreams that misbehave", () => {
     await upstream.stop();
   });
 });
+
+test.each(["Content-Length: 90000", "Content-Length: 90", "Transfer-Encoding: chunked"])(
+  "a token that is revoked while a body is on its way ends the request (%s)",
+  async (framing) => {
+    const mine = await node.mint();
+    const { hostname, port } = new URL(node.url);
+    const answer = Promise.withResolvers<string>();
+    const socket = await Bun.connect({
+      hostname,
+      port: Number(port),
+      socket: { data: (_, bytes) => answer.resolve(bytes.toString("latin1")) },
+    });
+    const before = provider.requests.length;
+    socket.write(
+      `POST /v1/responses HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${mine}\r\n` +
+        `Content-Type: application/json\r\n${framing}\r\n\r\n6\r\n{"mode\r\n`,
+    );
+    // Nothing tells that the node has begun to read.
+    await Bun.sleep(100);
+    await node.sluice(["token", "revoke", tokenId(mine)]);
+    const revokedMs = performance.now();
+    expect(await answer.promise).toStartWith("HTTP/1.1 401 ");
+    expect(performance.now() - revokedMs).toBeLessThan(1_000);
+    expect(provider.requests.length).toBe(before);
+    socket.terminate();
+  },
+);

@@ -129,6 +129,7 @@ describe("a stored policy", () => {
     expect(await client.closed).toEqual({ code: 1008, reason: "Not on this plan" });
     const refused = await post({ service_tier: "fast" });
     expect(refused.status).toBe(403);
+    expect(refused.headers.get("x-sluice-service-tier")).toBe("fast;none");
     expect((await refused.json()).error).toMatchObject({
       type: "forbidden_error",
       code: "policy_violation",

@@ -10,6 +10,7 @@ import { parseGlob } from "../../src/lib/glob.ts";
 import { parseServiceTierPolicy } from "../../src/policy/service_tier_policy.ts";
 import { openai } from "../../src/provider/openai.ts";
 import type { RequestedTurn } from "../../src/provider/provider.ts";
+import { Ending } from "../../src/relay/ending.ts";
 import { BodyBudget } from "../../src/relay/request_body.ts";
 import { Upload } from "../../src/relay/upload.ts";
 import type { Candidate } from "../../src/route/choose.ts";
@@ -71,10 +72,15 @@ class World {
         return [this.chosen ?? one] as const;
       },
     } as const;
-    const { body } = await readRequestBody(this.#parts, asking, {
-      sent: (byteCount) => void (this.sentBytes += byteCount),
-      requested: (requested) => void this.told.push(requested),
-    });
+    const { body } = await readRequestBody(
+      this.#parts,
+      asking,
+      {
+        sent: (byteCount) => void (this.sentBytes += byteCount),
+        requested: (requested) => void this.told.push(requested),
+      },
+      new Ending(),
+    );
     return body;
   }
 

@@ -2,18 +2,21 @@
 
 import { describe, expect, test } from "bun:test";
 
+import { GatewayError } from "../../src/errors.ts";
+import { ClientGone, Ending } from "../../src/relay/ending.ts";
 import { BodyBudget, hasBody, holdBody, holdStart } from "../../src/relay/request_body.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { Feed, refusal, request, settle } from "../support/feed.ts";
 
 function hold(
   body: Request,
-  changes: { bytesMax?: number; budget?: BodyBudget; clock?: FakeClock } = {},
+  changes: { bytesMax?: number; budget?: BodyBudget; clock?: FakeClock; ending?: Ending } = {},
 ) {
   return holdBody(body, {
     bytesMax: 100,
     budget: new BodyBudget(1_000),
     clock: new FakeClock(),
+    ending: new Ending(),
     ...changes,
   });
 }
@@ -115,9 +118,38 @@ describe("holdBody()", () => {
   });
 });
 
+describe("holdBody() of an exchange that is ended meanwhile", () => {
+  test.each([{}, { "content-length": "8" }])("reads no more of it, with %j", async (headers) => {
+    const [feed, budget, ending] = [new Feed(), new BodyBudget(1_000), new Ending()];
+    const held = refusal(hold(request(feed.stream, headers), { budget, ending }));
+    feed.send(5);
+    await settle();
+    ending.end(new GatewayError("token_revoked"));
+    expect(await held).toEqual(["token_revoked", 401]);
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test("does not begin where it is over already", async () => {
+    const ending = new Ending();
+    ending.end(new GatewayError("token_revoked"));
+    const held = hold(request(new Feed().stream), { ending });
+    expect(await refusal(held)).toEqual(["token_revoked", 401]);
+  });
+
+  test("leaves it to the reading to find that the client left", async () => {
+    const [feed, ending] = [new Feed(), new Ending()];
+    const held = refusal(hold(request(feed.stream), { ending }));
+    feed.send(5);
+    await settle();
+    ending.end(new ClientGone());
+    feed.fail();
+    expect(await held).toEqual(["bad_request", 400]);
+  });
+});
+
 describe("holdStart()", () => {
   function begin(feed: Feed, budget = new BodyBudget(1_000), clock = new FakeClock()) {
-    return holdStart(request(feed.stream), { bytesMax: 100, budget, clock });
+    return holdStart(request(feed.stream), { bytesMax: 100, budget, clock, ending: new Ending() });
   }
 
   test("holds a body without a length that is no longer than that", async () => {
@@ -167,7 +199,8 @@ describe("holdStart()", () => {
     }
     expect(await slow).toEqual(["bad_request", 408]);
     const coded = request("x", { "content-encoding": "gzip" });
-    const options = { bytesMax: 100, budget: new BodyBudget(1_000), clock };
+    const ending = new Ending();
+    const options = { bytesMax: 100, budget: new BodyBudget(1_000), clock, ending };
     expect(await refusal(holdStart(coded, options))).toEqual(["unsupported_encoding", 415]);
   });
 });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { GatewayError } from "../../src/errors.ts";
+import { Ending } from "../../src/relay/ending.ts";
 import { BodyBudget, holdStart } from "../../src/relay/request_body.ts";
 import { Upload } from "../../src/relay/upload.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -163,7 +164,8 @@ describe("Upload", () => {
 
   test("fails one whose beginning was read where the client breaks off behind it", async () => {
     const feed = new Feed();
-    const options = { bytesMax: 100, budget: new BodyBudget(1_000), clock: new FakeClock() };
+    const budget = new BodyBudget(1_000);
+    const options = { bytesMax: 100, budget, clock: new FakeClock(), ending: new Ending() };
     const begun = holdStart(request(feed.stream), options);
     feed.send(101);
     const source = await begun;

@@ -30,6 +30,7 @@ export const WITHOUT_TEST: Exceptions = {
   "src/gateway/dial.ts": "as gateway.ts: test/e2e/routing.test.ts and websocket_faults.test.ts",
   "src/gateway/form.ts": "gateway/request.test.ts drives it, held and streaming",
   "src/gateway/http.ts": "as gateway.ts: test/e2e/http.test.ts and bad_input.test.ts",
+  "src/gateway/judgement.ts": "request.test.ts drives it, for one candidate and the next",
   "src/gateway/opening.ts": "as gateway.ts: test/e2e/models.test.ts",
   "src/gateway/session.ts": "as gateway.ts: test/e2e/websocket.test.ts and limits.test.ts",
   "src/gateway/registered.ts": "as gateway.ts: test/e2e/nodes.test.ts lists and ends all kinds",
