@@ -135,6 +135,8 @@ function police(dialect: MeterDialect, message: Message): void {
 
 /** Reserves and settles a turn of a token and a project that both have every limit. */
 async function limitedTurn(): Promise<() => void> {
+  // With the next minute there would be leases to be asked for.
+  const nowMs = systemClock.nowMs();
   const limiter = new Limiter({
     nodeId: "bench",
     leases: {
@@ -143,7 +145,7 @@ async function limitedTurn(): Promise<() => void> {
       reportLeases: () => Promise.resolve(),
       removeNode: () => Promise.resolve(),
     },
-    clock: systemClock,
+    clock: { ...systemClock, nowMs: () => nowMs },
     onStoreDown: "deny",
     report: () => {},
   });
