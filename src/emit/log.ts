@@ -12,7 +12,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { LOG_EVENTS, type LogEvent } from "./event.ts";
 import { mayHoldSecret, scrub } from "./redact.ts";
 
-type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 /** Writes one event. Fields that are undefined are left out. */
 export type Log = (event: LogEvent, fields?: LogFields) => void;

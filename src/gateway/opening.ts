@@ -17,6 +17,15 @@ import { Buffer } from "node:buffer";
 
 import { asGatewayError, GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
+import { missingFirstMessage, readFirstMessage } from "../provider/first_message.ts";
+import { breachError, cutReason, DialFailed, newErrorEvent } from "../relay/close.ts";
+import { ClientGone } from "../relay/ending.ts";
+import type { LiveExchange } from "../relay/live.ts";
+import { PeerWatch, uploadMsMax, UseWatch } from "../relay/liveness.ts";
+import type { UpstreamHandler } from "../relay/upstream_socket.ts";
+import type { Candidate } from "../route/choose.ts";
+import type { Timer } from "../runtime/clock.ts";
+import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 import { noteRefusal } from "./admission.ts";
 import {
   type Admitted,
@@ -28,21 +37,6 @@ import {
 import { DialedInVain, dialFirst, reportDialFailure } from "./dial.ts";
 import { RegisteredSession } from "./registered.ts";
 import { type Agreement, type Allowance, idleMsOf, limitLifetime, LiveSession } from "./session.ts";
-import { missingFirstMessage, readFirstMessage } from "../provider/first_message.ts";
-import {
-  breachError,
-  closeCodeLabel,
-  cutReason,
-  DialFailed,
-  newErrorEvent,
-} from "../relay/close.ts";
-import { ClientGone } from "../relay/ending.ts";
-import type { LiveExchange } from "../relay/live.ts";
-import { PeerWatch, uploadMsMax, UseWatch } from "../relay/liveness.ts";
-import type { UpstreamHandler } from "../relay/upstream_socket.ts";
-import type { Candidate } from "../route/choose.ts";
-import type { Timer } from "../runtime/clock.ts";
-import type { Socket, SocketHandler } from "../runtime/runtime.ts";
 
 /** What a message that waits takes beside its content, about: empty ones are bounded too. */
 const MESSAGE_BYTES = 64;
@@ -321,29 +315,17 @@ export class Opening
     if (this.#isOver) return;
     this.#over();
     this.#agreed?.dialed.socket.terminate();
-    const { log, metrics, clock, live } = this.#parts;
-    live.remove(this);
+    this.#parts.live.remove(this);
     this.#allowance.place.release();
-    const result = this.#error === null ? "completed" : "failed";
-    metrics.count("sluice_sessions_total", [
-      this.provider,
-      metrics.modelLabel(null),
-      result,
-      closeCodeLabel(code),
-    ]);
-    log(result === "completed" ? "relay_completed" : "relay_failed", {
-      session_id: this.id,
-      transport: this.transport,
-      provider: this.provider,
-      endpoint: this.endpoint,
-      stage: this.#error === null ? "downstream" : "gateway",
-      reason: this.#error?.message,
-      code: this.#error?.code,
-      close_code_downstream: code,
-      dropped_frames: this.#messages.length,
-      turns: this.turns,
-      duration_ms: clock.nowMs() - this.startedAtMs,
-      graceful: this.#error === null,
+    const error = this.#error;
+    const dropped = this.#messages.length;
+    this.tellEnd(this.#parts, null, {
+      result: error === null ? "completed" : "failed",
+      stage: error === null ? "downstream" : "gateway",
+      error,
+      closeCodeDownstream: code,
+      droppedFrames: dropped === 0 ? {} : { session_ended: dropped },
+      graceful: error === null,
     });
   }
 }

@@ -10,15 +10,10 @@
 import type { TimeoutsConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { Message, Reservation, SessionTap } from "../exchange.ts";
-import { SessionAdmission } from "./admission.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
-import { RegisteredSession } from "./registered.ts";
-import { SessionTiers } from "./session_tiers.ts";
 import { createSessionMeter, type SessionMeterTap } from "../meter/session_meter.ts";
 import type { SessionLimits } from "../policy/session_limits.ts";
 import { renameInUpstreamMessage } from "../provider/model_field.ts";
 import type { MeterDialect } from "../provider/provider.ts";
-import { closeCodeLabel } from "../relay/close.ts";
 import type { Dialed } from "../relay/dial.ts";
 import { headerValues } from "../relay/handshake.ts";
 import type { LiveExchange } from "../relay/live.ts";
@@ -27,6 +22,10 @@ import type { SessionOutcome } from "../relay/session_record.ts";
 import type { Candidate } from "../route/choose.ts";
 import { ModelNames } from "../route/model_map.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
+import { SessionAdmission } from "./admission.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
+import { RegisteredSession } from "./registered.ts";
+import { SessionTiers } from "./session_tiers.ts";
 
 /** The longest that a timer can wait (ECMAScript hosts keep 31 bits): 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -208,41 +207,16 @@ export class LiveSession extends RegisteredSession implements LiveExchange {
   }
 
   #ended(outcome: SessionOutcome): void {
-    const { log, metrics, clock, live } = this.#parts;
-    live.remove(this);
+    this.#parts.live.remove(this);
     this.#lifetime?.cancel();
     this.#place.settle(0, 0);
     if (outcome.error !== null) reportInternal(this.#parts, this.id, outcome.error);
-    const { closeCodeDownstream, closeCodeUpstream, droppedFrames, error } = outcome;
-    metrics.count("sluice_sessions_total", [
-      this.provider,
-      metrics.modelLabel(this.#model),
-      outcome.result,
-      closeCodeLabel(closeCodeDownstream),
-    ]);
-    let dropped = 0;
-    for (const [reason, count] of Object.entries(droppedFrames)) {
-      dropped += count;
-      metrics.count("sluice_frames_dropped_total", [reason], count);
-    }
-    log(outcome.result === "completed" ? "relay_completed" : "relay_failed", {
-      session_id: this.id,
-      transport: this.transport,
-      provider: this.provider,
-      endpoint: this.endpoint,
-      stage: outcome.stage,
-      reason: error?.message,
-      code: error?.code,
-      close_code_downstream: closeCodeDownstream,
-      close_code_upstream: closeCodeUpstream,
+    this.tellEnd(this.#parts, this.#model, outcome, {
+      close_code_upstream: outcome.closeCodeUpstream,
       frames_up: outcome.framesUp,
       frames_down: outcome.framesDown,
       bytes_up: outcome.bytesUp,
       bytes_down: outcome.bytesDown,
-      dropped_frames: dropped,
-      turns: this.turns,
-      duration_ms: clock.nowMs() - this.startedAtMs,
-      graceful: outcome.graceful,
     });
   }
 }

@@ -6,7 +6,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, startNode, startProvider, usageEvents } from "./harness.ts";
+import { metricsText, type Node, startNode, startProvider, usageEvents } from "./harness.ts";
 import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect, rawHandshake } from "./ws_client.ts";
 
@@ -437,6 +437,9 @@ describe("a session whose first message decides", () => {
       return event === "relay_dial_failed" && String(reason).includes("left");
     });
     await node.logged(({ event }) => event === "relay_completed");
+    expect(await metricsText(node)).toContain(
+      'sluice_frames_dropped_total{reason="session_ended"} 1',
+    );
     silent.stop();
   });
 
