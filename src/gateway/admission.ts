@@ -10,8 +10,6 @@
 
 import { asGatewayError, type GatewayError } from "../errors.ts";
 import type { Principal, Reservation, SubjectLimits } from "../exchange.ts";
-import type { Admitted, GatewayParts } from "./arrival.ts";
-import type { SessionTiers } from "./session_tiers.ts";
 import { reserveFor } from "../meter/price.ts";
 import type { AskedTurn, Charge, TurnAdmission } from "../meter/turn_admission.ts";
 import { requireBounded, requireEndpoint, requireModel, requireTier } from "../policy/access.ts";
@@ -19,6 +17,8 @@ import type { SessionLimits } from "../policy/session_limits.ts";
 import type { Candidate } from "../route/choose.ts";
 import { type ModelNames, unversioned } from "../route/model_map.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
+import type { Admitted, GatewayParts } from "./arrival.ts";
+import type { SessionTiers } from "./session_tiers.ts";
 
 /** Nothing is asked of the budgets by an exchange that bills nothing. */
 const FREE = { kind: "exchange", tokens: 0, costMicros: 0 } as const;

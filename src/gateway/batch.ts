@@ -11,8 +11,8 @@ import { Buffer } from "node:buffer";
 
 import { GatewayError } from "../errors.ts";
 import type { Span } from "../lib/json_scan.ts";
-import { bareModel } from "../provider/model_field.ts";
 import { readBatch } from "../provider/batch_requests.ts";
+import { bareModel } from "../provider/model_field.ts";
 import type { BatchFormat, MeterDialect, RequestedTurn } from "../provider/provider.ts";
 
 /** A request, or a whole batch, after it was judged. */

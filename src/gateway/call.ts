@@ -6,19 +6,19 @@
  *   POST /v1/realtime/calls/{id}/accept  the session as JSON
  *
  * Owns: where the session stands, and what is refused of one that cannot be judged.
- * Does not own: the judgement (`tier.ts`).
+ * Does not own: the judgement (`request_tiers.ts`).
  * Invariant: the body goes on as it came, or not at all.
  */
 
 import { GatewayError } from "../errors.ts";
 import type { Principal } from "../exchange.ts";
-import { refuseDuplicate } from "./form.ts";
-import { policeRequest } from "./request_tiers.ts";
-import type { TierParts } from "./tier_judge.ts";
 import { encodeUtf8 } from "../lib/encoding.ts";
 import { MultipartFields, multipartBoundary } from "../provider/multipart.ts";
 import { readRequestedTurn } from "../provider/request.ts";
 import type { Candidate } from "../route/choose.ts";
+import { refuseDuplicate } from "./form.ts";
+import { policeRequest } from "./request_tiers.ts";
+import type { TierParts } from "./tier_judge.ts";
 
 const DIALECT = "openai_realtime";
 const SESSION = "session";

@@ -10,7 +10,6 @@
  */
 
 import { GatewayError } from "../errors.ts";
-import type { Admitted, GatewayParts } from "./arrival.ts";
 import { decodeUtf8, encodeUtf8 } from "../lib/encoding.ts";
 import { renameInAnswer } from "../provider/model_field.ts";
 import { givenSecret } from "../provider/openai_client_secret.ts";
@@ -18,6 +17,7 @@ import type { UpstreamAnswer } from "../relay/forward.ts";
 import type { Candidate } from "../route/choose.ts";
 import type { ModelNames } from "../route/model_map.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
+import type { Admitted, GatewayParts } from "./arrival.ts";
 
 /** The session that was asked for comes back in it, with its instructions and tools. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;

@@ -8,9 +8,9 @@
  */
 
 import { GatewayError } from "../errors.ts";
+import type { LiveExchange } from "../relay/live.ts";
 import type { Admitted, GatewayParts } from "./arrival.ts";
 import { RegisteredSession } from "./registered.ts";
-import type { LiveExchange } from "../relay/live.ts";
 
 export class ComingSession extends RegisteredSession implements LiveExchange {
   readonly turns = 0;

@@ -10,14 +10,6 @@
 import type { ProviderConfig, RetryCause } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import {
-  type Admitted,
-  type Candidates,
-  type GatewayParts,
-  type UpstreamRequestOptions,
-  upstreamHeaderOptions,
-} from "./arrival.ts";
-import type { Agreement } from "./session.ts";
-import {
   DialFailed,
   DialRefused,
   dialFailureAnswer,
@@ -32,6 +24,14 @@ import type { Candidate } from "../route/choose.ts";
 import { ModelNames, queryWithModel } from "../route/model_map.ts";
 import { causeOfError, causeOfStatus, isOfKey } from "../route/retry_cause.ts";
 import { upstreamPath, upstreamRoute } from "../route/target.ts";
+import {
+  type Admitted,
+  type Candidates,
+  type GatewayParts,
+  type UpstreamRequestOptions,
+  upstreamHeaderOptions,
+} from "./arrival.ts";
+import type { Agreement } from "./session.ts";
 
 /** None of them agreed. */
 export class DialedInVain extends Error {

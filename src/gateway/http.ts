@@ -9,18 +9,7 @@
  */
 
 import { errorEvent, GatewayError } from "../errors.ts";
-import { admitAsked, reserveExchange } from "./admission.ts";
-import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
-import { keepProvidersKey } from "./client_secret.ts";
 import type { BodyTap, Reservation } from "../exchange.ts";
-import type { StreamObserver } from "./form.ts";
-import type { RequestBody } from "./judgement.ts";
-import { readRequestBody } from "./request.ts";
-import { renamingTap } from "./rename.ts";
-import { policeForm } from "./request_tiers.ts";
-import { TIER_HEADER, tierPair } from "./tier_judge.ts";
-import { Registered } from "./registered.ts";
-import { Upstreams } from "./upstreams.ts";
 import { createBackgroundTap } from "../meter/background.ts";
 import { type BodyMeter, createBodyMeter } from "../meter/body_meter.ts";
 import { rateHeaders } from "../policy/rate_headers.ts";
@@ -32,6 +21,17 @@ import type { HeldBody } from "../relay/request_body.ts";
 import { type BodyEnd, BodyRelay, isSmall } from "../relay/response_body.ts";
 import type { Candidate } from "../route/choose.ts";
 import { IDLE_TIMEOUT_S, type MaybePromise } from "../runtime/runtime.ts";
+import { admitAsked, reserveExchange } from "./admission.ts";
+import { type Admitted, contextOf, type GatewayParts, reportInternal } from "./arrival.ts";
+import { keepProvidersKey } from "./client_secret.ts";
+import type { StreamObserver } from "./form.ts";
+import type { RequestBody } from "./judgement.ts";
+import { Registered } from "./registered.ts";
+import { renamingTap } from "./rename.ts";
+import { readRequestBody } from "./request.ts";
+import { policeForm } from "./request_tiers.ts";
+import { TIER_HEADER, tierPair } from "./tier_judge.ts";
+import { Upstreams } from "./upstreams.ts";
 
 /** Where the answer of a turn in the background is fetched. */
 const BACKGROUND_ENDPOINT = "/v1/responses/{id}";
@@ -104,7 +104,7 @@ class HttpExchange extends Registered implements LiveExchange {
       // Revoked between the check and the registration: nobody would have told us.
       authenticator.recheck(principal);
       const body = await this.#readBody();
-      this.#reservation = await this.#admit(body);
+      this.#reservation = await this.#reserve(body);
       // Waiting for a lease takes time too.
       authenticator.recheck(principal);
       this.#ending.throwIfEnded();
@@ -146,19 +146,8 @@ class HttpExchange extends Registered implements LiveExchange {
     return body;
   }
 
-  /** Whether it may be, and what is set aside for it. What a form asks for shows on its way. */
-  #admit(body: RequestBody): MaybePromise<Reservation> {
-    const { requested, decidedTier, held, model, names } = body;
-    const { principal } = this.#admitted;
-    // Of a batch, each request was asked about when it was judged.
-    if (requested !== null && this.#candidate.endpoint.batch === null) {
-      admitAsked(this.#parts, principal, names.namesOf(requested.model, model), decidedTier);
-    }
-    const transcription = requested?.transcriptionModel;
-    if (transcription !== undefined) {
-      const theirs = names.toUpstream(transcription);
-      admitAsked(this.#parts, principal, names.namesOf(transcription, theirs), null);
-    }
+  /** Sets aside what it may take. */
+  #reserve({ requested, decidedTier, held, model }: RequestBody): MaybePromise<Reservation> {
     if (!this.#candidate.endpoint.billing) {
       return reserveExchange(this.#parts, this.#admitted, null);
     }
@@ -198,23 +187,20 @@ class HttpExchange extends Registered implements LiveExchange {
     const { method } = this.#admitted.request;
     const { provider, family } = this.#candidate;
     const { status } = answer;
-    const contentType = answer.headers.get("content-type");
-    const length = answer.headers.get("content-length");
+    const head = bodyHead(answer.headers);
     const headerNamed = (name: string | null) => (name === null ? null : answer.headers.get(name));
     const metered =
       this.#meter?.answered({
         context: contextOf(this.#admitted, this.#candidate, headerNamed(family.requestIdHeader)),
         serviceTier: headerNamed(family.serviceTierHeader),
         httpStatus: status,
-        contentType,
-        contentEncoding: answer.headers.get("content-encoding"),
-        contentLength: length === null ? null : Number(length),
+        ...head,
         usageInjected,
       }) ?? this.#backgroundTap(answer);
     const { dialect } = this.#candidate.endpoint;
     const tap = renamingTap(metered, answer, request, dialect, config.limits.inspectBodyBytesMax);
     const speaksEvents =
-      provider.type === "openai" && contentType?.startsWith("text/event-stream") === true;
+      provider.type === "openai" && head.contentType?.startsWith("text/event-stream") === true;
     const relay = new BodyRelay({
       answer,
       tap,
@@ -258,14 +244,11 @@ class HttpExchange extends Registered implements LiveExchange {
     const isShown =
       endpoint.name === BACKGROUND_ENDPOINT && this.#admitted.request.method === "GET";
     if (!isShown || answer.status !== 200) return null;
-    const length = answer.headers.get("content-length");
     return createBackgroundTap({
       pending,
       provider: provider.name,
       responseId: decodeURIComponent(path.slice(path.lastIndexOf("/") + 1)),
-      contentType: answer.headers.get("content-type"),
-      contentEncoding: answer.headers.get("content-encoding"),
-      contentLength: length === null ? null : Number(length),
+      ...bodyHead(answer.headers),
       bodyBytesMax: config.limits.inspectBodyBytesMax,
     });
   }
@@ -312,4 +295,14 @@ class HttpExchange extends Registered implements LiveExchange {
     connection.setIdleTimeout(IDLE_TIMEOUT_S);
     this.#parts.live.remove(this);
   }
+}
+
+/** What an answer's headers say of its body; null: nothing. */
+function bodyHead(headers: Headers) {
+  const length = headers.get("content-length");
+  return {
+    contentType: headers.get("content-type"),
+    contentEncoding: headers.get("content-encoding"),
+    contentLength: length === null ? null : Number(length),
+  };
 }

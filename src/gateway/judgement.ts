@@ -23,6 +23,7 @@ import type { HeldBody } from "../relay/request_body.ts";
 import type { Upload } from "../relay/upload.ts";
 import type { Candidate } from "../route/choose.ts";
 import { ModelNames, withModel } from "../route/model_map.ts";
+import { admitAsked } from "./admission.ts";
 import type { Admitted, GatewayParts } from "./arrival.ts";
 import { judgeBatch } from "./batch.ts";
 import { policeCall } from "./call.ts";
@@ -173,7 +174,25 @@ export function judgeHeld(
   }
   const judging = { parts, principal, headers, candidate, names: base.names };
   const isForm = reading === "form" || asked === null;
-  return { ...base, ...(isForm ? judgeForm(judging, bytes) : judgeJson(judging, bytes, asked)) };
+  const judged = isForm ? judgeForm(judging, bytes) : judgeJson(judging, bytes, asked);
+  admitJudged(judging, judged);
+  return { ...base, ...judged };
+}
+
+/** With another candidate, a name may be that of another model. */
+function admitJudged(
+  { parts, principal, candidate, names }: Judging,
+  { requested, model, decidedTier }: Judged,
+): void {
+  if (requested === null) return;
+  // Of a batch, each request was asked about when it was judged.
+  if (candidate.endpoint.batch === null) {
+    admitAsked(parts, principal, names.namesOf(requested.model, model), decidedTier);
+  }
+  const { transcriptionModel } = requested;
+  if (transcriptionModel === undefined) return;
+  const theirs = names.toUpstream(transcriptionModel);
+  admitAsked(parts, principal, names.namesOf(transcriptionModel, theirs), null);
 }
 
 function requireReadable(

@@ -6,12 +6,12 @@
  * Invariant: nothing goes upstream, and no credential is looked at: a browser sends none here.
  */
 
-import type { Arrival } from "./arrival.ts";
 import { type Cors, type Origins, type Preflight, preflightOf } from "../policy/cors.ts";
 import { requireOrigin } from "../policy/door.ts";
 import { providerOf } from "../provider/dialect.ts";
 import { resolve } from "../route/resolve.ts";
 import type { RoutingTable } from "../route/table.ts";
+import type { Arrival } from "./arrival.ts";
 
 /** What is prepared of the configuration. */
 interface PreflightRules {

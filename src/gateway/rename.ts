@@ -8,12 +8,12 @@
  */
 
 import type { BodyTap } from "../exchange.ts";
-import type { RequestBody } from "./judgement.ts";
 import { isJson, mediaTypeOf } from "../meter/body_meter.ts";
 import { streamsAsArray } from "../provider/dialect.ts";
 import { renameInAnswer, renameInEvent } from "../provider/model_field.ts";
 import type { MeterDialect } from "../provider/provider.ts";
 import { type AnswerShape, RewriteTap } from "../relay/rewrite_tap.ts";
+import type { RequestBody } from "./judgement.ts";
 
 /**
  * @param tap of the answer; null: there is none

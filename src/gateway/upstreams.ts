@@ -7,18 +7,8 @@
  * sent twice is sent once.
  */
 
+import type { RetryCause } from "../config/config.ts";
 import { type ErrorCode, GatewayError } from "../errors.ts";
-import { admitAsked } from "./admission.ts";
-import {
-  type Admitted,
-  type Candidates,
-  contextOf,
-  type GatewayParts,
-  type UpstreamRequestOptions,
-  upstreamHeaderOptions,
-} from "./arrival.ts";
-import type { RequestBody } from "./judgement.ts";
-import { requestFor } from "./request.ts";
 import type { BodyMeter } from "../meter/body_meter.ts";
 import { BETA_HEADER } from "../provider/fast_mode.ts";
 import type { Ending } from "../relay/ending.ts";
@@ -30,6 +20,16 @@ import type { Candidate } from "../route/choose.ts";
 import { causeOfError, causeOfStatus, isOfKey } from "../route/retry_cause.ts";
 import { upstreamRoute, upstreamUrl } from "../route/target.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
+import {
+  type Admitted,
+  type Candidates,
+  contextOf,
+  type GatewayParts,
+  type UpstreamRequestOptions,
+  upstreamHeaderOptions,
+} from "./arrival.ts";
+import type { RequestBody } from "./judgement.ts";
+import { requestFor } from "./request.ts";
 
 /** Content codings (RFC 9110 section 8.4.1, RFC 7932, RFC 8878) of `meter/content_decoder.ts`. */
 const READABLE_CODING = /^\s*(?:gzip|x-gzip|deflate|br|zstd|identity)\s*(?:;|$)/i;
@@ -149,20 +149,20 @@ export class Upstreams {
   }
 
   /** Whether another one may do better, and may be asked the same. */
-  #mayGoOn({ answer, failure, body }: Attempt): boolean {
+  #mayGoOn(last: Attempt): boolean {
     const { provider, endpoint } = this.candidate;
-    const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
+    const cause = causeOf(last);
     if (cause === null || !provider.retry.on.includes(cause)) return false;
     // What is done elsewhere may have been done, and what is kept there is not kept elsewhere.
     if (cause !== "connect" && !endpoint.billing) return false;
-    return !(body.body instanceof Upload) && this.#ending.reason === null;
+    return !(last.body.body instanceof Upload) && this.#ending.reason === null;
   }
 
   /** Whether `next` is another key of a provider of which no key would do better. */
-  #failsAlike(next: Candidate, { answer, failure }: Attempt): boolean {
+  #failsAlike(next: Candidate, last: Attempt): boolean {
     if (next.provider !== this.candidate.provider) return false;
-    const cause = answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
-    return cause !== null && !isOfKey(cause, failure);
+    const cause = causeOf(last);
+    return cause !== null && !isOfKey(cause, last.failure);
   }
 
   /** What is left of the time for the whole exchange; 0: it is not limited, null: nothing. */
@@ -175,14 +175,7 @@ export class Upstreams {
   /** The request as another one is to get it; null: it may not go there. */
   #bodyFor(candidate: Candidate, first: RequestBody): RequestBody | null {
     try {
-      const body = requestFor(this.#parts, this.#admitted, candidate, first);
-      const { requested, model, names, decidedTier } = body;
-      // There its name may be that of another model. Of a batch, each request was judged.
-      if (requested !== null && candidate.endpoint.batch === null) {
-        const { principal } = this.#admitted;
-        admitAsked(this.#parts, principal, names.namesOf(requested.model, model), decidedTier);
-      }
-      return body;
+      return requestFor(this.#parts, this.#admitted, candidate, first);
     } catch (thrown) {
       if (thrown instanceof GatewayError) return null;
       throw thrown;
@@ -264,6 +257,11 @@ export class Upstreams {
       message: `The upstream refused the gateway's credential with ${status}`,
     });
   }
+}
+
+/** Why another one may do better; null: it would not. */
+function causeOf({ answer, failure }: Attempt): RetryCause | null {
+  return answer === null ? causeOfError(failure) : causeOfStatus(answer.status);
 }
 
 /** @param betas undefined: as they came */

@@ -11,12 +11,6 @@
 
 import { GatewayError } from "../errors.ts";
 import type { Reservation } from "../exchange.ts";
-import { admitAsked, reserveSession } from "./admission.ts";
-import type { Admitted, GatewayParts } from "./arrival.ts";
-import { ComingSession } from "./coming.ts";
-import { DialedInVain, dialFirst } from "./dial.ts";
-import { Opening } from "./opening.ts";
-import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./session.ts";
 import { admitSession } from "../policy/admit.ts";
 import { SessionLimits } from "../policy/session_limits.ts";
 import type { Dialed } from "../relay/dial.ts";
@@ -24,6 +18,12 @@ import { ClientGone } from "../relay/ending.ts";
 import { downstreamHeaders } from "../relay/headers.ts";
 import { ModelNames } from "../route/model_map.ts";
 import { IDLE_TIMEOUT_S, type SocketHandler } from "../runtime/runtime.ts";
+import { admitAsked, reserveSession } from "./admission.ts";
+import type { Admitted, GatewayParts } from "./arrival.ts";
+import { ComingSession } from "./coming.ts";
+import { DialedInVain, dialFirst } from "./dial.ts";
+import { Opening } from "./opening.ts";
+import { type Agreement, type Allowance, LiveSession, modelOfQuery } from "./session.ts";
 
 /** Headers of the 101 that belong to one leg's handshake. */
 const HANDSHAKE_PREFIX = "sec-websocket-";
