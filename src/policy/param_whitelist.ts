@@ -19,7 +19,7 @@ import {
   stringAt,
 } from "../lib/json_scan.ts";
 import type { MultipartFields } from "../provider/multipart.ts";
-import { textOf } from "../provider/wire_text.ts";
+import { ambiguousJson, textOf } from "../provider/wire_text.ts";
 
 /** Patterns by parameter. Empty: nothing is limited. */
 export type ParamWhitelist = ReadonlyMap<string, readonly Glob[]>;
@@ -82,7 +82,7 @@ interface Search {
 
 function checkObject(search: Search, scan: ObjectScan, prefix: string, depth: number): void {
   const { text, keys, limits } = search;
-  if (scan.duplicate !== null) throw ambiguous(prefix + scan.duplicate);
+  if (scan.duplicate !== null) throw ambiguousJson(prefix + scan.duplicate);
   for (const [index, name] of keys.entries()) {
     const span = scan.fields[index] ?? null;
     if (span === null) continue;
@@ -137,13 +137,6 @@ function camelCase(name: string): string {
 
 function snakeCase(name: string): string {
   return name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-function ambiguous(param: string): GatewayError {
-  return new GatewayError("ambiguous_json", {
-    message: `The JSON names "${param}" twice, or in other letter case. Send it once`,
-    param,
-  });
 }
 
 function shown(text: string): string {

@@ -5,11 +5,10 @@
  * Invariant: a message that two upstreams could read in two ways is refused.
  */
 
-import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import { bareModel } from "./model_field.ts";
 import type { MeterDialect } from "./provider.ts";
-import { clientEvent } from "./wire_text.ts";
+import { ambiguousJson, clientEvent } from "./wire_text.ts";
 
 interface FirstMessage {
   /** As the client names it; null: it names none. */
@@ -35,10 +34,7 @@ export function readFirstMessage(dialect: MeterDialect, message: Message): First
 
 function setupModel(message: Message): string | null {
   const setup = clientEvent(message, ["setup"]).object("setup", ["model"]);
-  if (setup?.duplicate) {
-    const text = `The JSON names "setup.model" twice, or in other letter case. Send it once`;
-    throw new GatewayError("ambiguous_json", { message: text, param: "setup.model" });
-  }
+  if (setup?.duplicate) throw ambiguousJson("setup.model");
   const model = setup?.string("model") ?? null;
   return model === null ? null : bareModel(model);
 }

@@ -12,7 +12,6 @@
  * the last counts; usage outside of any is a turn of its own, so that none is lost.
  */
 
-import { GatewayError } from "../errors.ts";
 import type { Message, TurnStatus } from "../exchange.ts";
 import { outputLimitIn } from "./gemini_request.ts";
 import { readGeminiUsage } from "./gemini_usage.ts";
@@ -26,7 +25,7 @@ import type {
   UsageReading,
 } from "./provider.ts";
 import { USAGE_ABSENT } from "./usage_reading.ts";
-import { clientEvent, textOf, WireObject } from "./wire_text.ts";
+import { ambiguousJson, clientEvent, textOf, WireObject } from "./wire_text.ts";
 
 const OUTPUT: OutputSignal = { signal: "output" };
 
@@ -91,10 +90,7 @@ class LiveReader implements MessageReader {
   }
 
   #setUp(setup: WireObject, config: WireObject | null): TurnSignal {
-    if (setup.duplicate !== null) {
-      const message = 'The JSON names "model" twice, or in other letter case. Send it once';
-      throw new GatewayError("ambiguous_json", { message, param: "model" });
-    }
+    if (setup.duplicate !== null) throw ambiguousJson("model");
     const model = setup.string("model");
     const isPrefixed = model?.startsWith(MODEL_PREFIX) === true;
     this.#model = isPrefixed ? model.slice(MODEL_PREFIX.length) : model;

@@ -7,7 +7,6 @@
  * that is named twice is refused: which of the two the upstream reads is not known.
  */
 
-import { GatewayError } from "../errors.ts";
 import type { Message } from "../exchange.ts";
 import { namesNone, namesOf } from "../lib/json_glance.ts";
 import {
@@ -21,7 +20,7 @@ import {
   stringAt,
 } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
-import { editMessage, textOf } from "./wire_text.ts";
+import { ambiguousJson, editMessage, textOf } from "./wire_text.ts";
 
 /** Keys from the top of a JSON object to a string. */
 type Place = readonly string[];
@@ -207,15 +206,10 @@ function fieldAt(
   for (const [depth, key] of place.entries()) {
     const scan: ObjectScan | null =
       at === null ? scanObject(text, [key]) : scanWithin(text, at, [key]);
-    if (isStrict && scan?.duplicate) throw ambiguous(place.slice(0, depth + 1).join("."));
+    if (isStrict && scan?.duplicate) throw ambiguousJson(place.slice(0, depth + 1).join("."));
     field = scan?.fields[0] ?? null;
     if (field === null) return null;
     at = field;
   }
   return field;
-}
-
-function ambiguous(param: string): GatewayError {
-  const message = `The JSON names "${param}" twice, or in other letter case. Send it once`;
-  return new GatewayError("ambiguous_json", { message, param });
 }

@@ -7,7 +7,6 @@
  * Invariant: the injection changes `stream_options.include_usage` and no other byte.
  */
 
-import { GatewayError } from "../errors.ts";
 import {
   byteText,
   editBytes,
@@ -19,7 +18,7 @@ import {
 } from "../lib/json_scan.ts";
 import type { ObjectScan } from "../lib/json_scan.ts";
 import type { MeterDialect, RequestedTurn } from "./provider.ts";
-import { WireObject, storable } from "./wire_text.ts";
+import { WireObject, ambiguousJson, storable } from "./wire_text.ts";
 
 const PREVIOUS = "previous_response_id";
 const REQUEST_KEYS = [
@@ -115,7 +114,5 @@ export function injectStreamUsage(body: Uint8Array): Uint8Array | null {
 }
 
 function refuseDuplicate(scan: ObjectScan): void {
-  if (scan.duplicate === null) return;
-  const message = `The JSON names "${scan.duplicate}" twice, or in other letter case. Send it once`;
-  throw new GatewayError("ambiguous_json", { message, param: scan.duplicate });
+  if (scan.duplicate !== null) throw ambiguousJson(scan.duplicate);
 }

@@ -28,7 +28,7 @@ import {
   stringAt,
 } from "../lib/json_scan.ts";
 import type { MeterDialect } from "./provider.ts";
-import { editMessage, storable, textOf, WireObject } from "./wire_text.ts";
+import { ambiguousJson, editMessage, storable, textOf, WireObject } from "./wire_text.ts";
 
 /** The body of an HTTP request, or a message of a client's WebSocket. */
 export type TierCarrier = "body" | "message";
@@ -332,20 +332,15 @@ function visit(
 
 function refuseAmbiguous(scan: ObjectScan, keys: readonly string[], prefix: string): void {
   const twice = scan.duplicate;
-  if (twice !== null)
-    throw ambiguous(prefix + twice, `"${prefix}${twice}" twice, or in other letter case`);
+  if (twice !== null) throw ambiguousJson(prefix + twice);
   for (const [first, second] of SYNONYMS) {
     const [left, right] = [keys.indexOf(first), keys.indexOf(second)];
     if (!scan.fields[left] || !scan.fields[right]) continue;
-    throw ambiguous(prefix + second, `both "${prefix}${first}" and "${prefix}${second}"`);
+    throw new GatewayError("ambiguous_json", {
+      message: `The JSON names both "${prefix}${first}" and "${prefix}${second}". Send it once`,
+      param: prefix + second,
+    });
   }
-}
-
-function ambiguous(param: string, what: string): GatewayError {
-  return new GatewayError("ambiguous_json", {
-    message: `The JSON names ${what}. Send it once`,
-    param,
-  });
 }
 
 function refuseNumber(text: string, at: Span | null, tier: string | null, param: string): void {

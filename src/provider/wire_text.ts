@@ -110,8 +110,16 @@ export function clientEvent(
     throw new GatewayError("invalid_json", { message: "The message is not one JSON object" });
   }
   if (event.duplicate === null) return event;
-  const text = `The JSON names "${event.duplicate}" twice, or in other letter case. Send it once`;
-  throw new GatewayError("ambiguous_json", { message: text, param: event.duplicate });
+  throw ambiguousJson(event.duplicate);
+}
+
+/**
+ * The refusal of a JSON text in which a key that decides stands twice.
+ * @param param the key, behind those of the objects that it is in
+ */
+export function ambiguousJson(param: string): GatewayError {
+  const message = `The JSON names "${param}" twice, or in other letter case. Send it once`;
+  return new GatewayError("ambiguous_json", { message, param });
 }
 
 /**
