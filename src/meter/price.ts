@@ -13,6 +13,7 @@
 
 import type { UsageEvent } from "../exchange.ts";
 import { Lru } from "../lib/lru.ts";
+import { bareModel } from "../provider/model_field.ts";
 import prices from "./prices.json" with { type: "json" };
 
 /** Dollars per million tokens, which is micro-dollars per token. */
@@ -137,8 +138,7 @@ function priceOf(model: string | null): Price {
 }
 
 function findPrice(model: string): Price {
-  // Gemini's own name for its models.
-  const name = model.startsWith("models/") ? model.slice("models/".length) : model;
+  const name = bareModel(model);
   for (const prefix of PREFIXES) {
     if (name.startsWith(prefix) && isEnd(name[prefix.length])) return PRICES[prefix] ?? UNKNOWN;
   }

@@ -137,7 +137,6 @@ function isListed(list: readonly string[], name: string): boolean {
   );
 }
 
-/** Gemini writes its models with a collection in front of them, in some places. */
 function shown(text: string): string {
   return JSON.stringify(text.slice(0, SHOWN_CHARACTERS_MAX));
 }

@@ -18,6 +18,7 @@ import {
   type Span,
   stringAt,
 } from "../lib/json_scan.ts";
+import { bareModel } from "../provider/model_field.ts";
 import type { MultipartFields } from "../provider/multipart.ts";
 import { ambiguousJson, textOf } from "../provider/wire_text.ts";
 
@@ -117,7 +118,7 @@ function check(globs: readonly Glob[], param: string, value: string | null): voi
 /** Gemini writes its models with a collection in front of them, in some places. */
 function namesOf(param: string, value: string): string[] {
   const isModel = param === "model" || param.endsWith(".model");
-  return isModel ? [value, value.replace(/^models\//, "")] : [value];
+  return isModel ? [value, bareModel(value)] : [value];
 }
 
 /** Google takes each name in both spellings. */

@@ -15,6 +15,7 @@
 import type { Message, TurnStatus } from "../exchange.ts";
 import { outputLimitIn } from "./gemini_request.ts";
 import { readGeminiUsage } from "./gemini_usage.ts";
+import { bareModel } from "./model_field.ts";
 import type {
   EndedSignal,
   MessageReader,
@@ -34,8 +35,6 @@ const CLIENT_KEYS = ["setup", "clientContent", "client_content"];
 const CONFIG_KEYS = ["generationConfig", "generation_config"];
 const SERVER_KEYS = ["serverContent", "toolCall", "usageMetadata"];
 const CONTENT_KEYS = ["modelTurn", "outputTranscription", "interrupted", "turnComplete"];
-
-const MODEL_PREFIX = "models/";
 
 /** A reader of one session of `BidiGenerateContent`. */
 export function liveReader(): MessageReader {
@@ -92,8 +91,7 @@ class LiveReader implements MessageReader {
   #setUp(setup: WireObject, config: WireObject | null): TurnSignal {
     if (setup.duplicate !== null) throw ambiguousJson("model");
     const model = setup.string("model");
-    const isPrefixed = model?.startsWith(MODEL_PREFIX) === true;
-    this.#model = isPrefixed ? model.slice(MODEL_PREFIX.length) : model;
+    this.#model = model === null ? null : bareModel(model);
     this.#outputTokensMax = config && outputLimitIn(config);
     return { signal: "session", model: this.#model };
   }

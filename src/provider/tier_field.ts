@@ -27,6 +27,7 @@ import {
   scanWithin,
   stringAt,
 } from "../lib/json_scan.ts";
+import { bareModel } from "./model_field.ts";
 import type { MeterDialect } from "./provider.ts";
 import { ambiguousJson, editMessage, storable, textOf, WireObject } from "./wire_text.ts";
 
@@ -354,5 +355,6 @@ function refuseNumber(text: string, at: Span | null, tier: string | null, param:
 function modelOf(dialect: MeterDialect, models: ReadonlyMap<string, string>): string | null {
   if (dialect === "openai_realtime" || dialect === "gemini_generate") return null;
   if (dialect !== "gemini_live") return models.get("") ?? null;
-  return models.get("setup.")?.replace(/^models\//, "") ?? null;
+  const model = models.get("setup.");
+  return model === undefined ? null : bareModel(model);
 }
