@@ -42,12 +42,11 @@ const SHOWN_CHARACTERS_MAX = 300;
  *   there twice
  */
 export function requireParams(whitelist: ParamWhitelist, message: Message): boolean {
-  const limits = spellingsOf(whitelist);
-  const keys = [...limits.keys(), ...CONTAINERS.filter((name) => !limits.has(name))];
+  const sought = soughtFor(whitelist);
   const text = textOf(message);
-  const scan = text === null ? null : scanObject(text, keys);
+  const scan = text === null ? null : scanObject(text, sought.keys);
   if (text === null || scan === null) return false;
-  checkObject({ text, keys, limits }, scan, "", 0);
+  checkObject({ ...sought, text }, scan, "", 0);
   return true;
 }
 
@@ -75,10 +74,28 @@ export function requireParam(whitelist: ParamWhitelist, name: string, value: str
   if (globs !== undefined) check(globs, name, value);
 }
 
-interface Search {
-  readonly text: string;
+/** What to look for in an object. */
+interface Sought {
   readonly keys: readonly string[];
   readonly limits: ParamWhitelist;
+}
+
+interface Search extends Sought {
+  readonly text: string;
+}
+
+/** By whitelist: every message of a session is held to the same one. */
+const SOUGHT = new WeakMap<ParamWhitelist, Sought>();
+
+function soughtFor(whitelist: ParamWhitelist): Sought {
+  let sought = SOUGHT.get(whitelist);
+  if (sought === undefined) {
+    const limits = spellingsOf(whitelist);
+    const containers = CONTAINERS.filter((name) => !limits.has(name));
+    sought = { keys: [...limits.keys(), ...containers], limits };
+    SOUGHT.set(whitelist, sought);
+  }
+  return sought;
 }
 
 function checkObject(search: Search, scan: ObjectScan, prefix: string, depth: number): void {
