@@ -5,6 +5,7 @@
  * Invariant: a key opens sessions as it was asked for until it ends, and nothing else.
  */
 
+import { Lru } from "../lib/lru.ts";
 import { type Answer, jsonAnswer, type World } from "./answer.ts";
 import type { MockExchange } from "./exchange.ts";
 import { type JsonObject, numberIn, objectIn } from "./json.ts";
@@ -26,7 +27,7 @@ interface Made {
 
 export class ClientSecrets {
   readonly #world: World;
-  readonly #made = new Map<string, Made>();
+  readonly #made = new Lru<string, Made>(KEPT_MAX);
 
   constructor(world: World) {
     this.#world = world;
@@ -76,8 +77,6 @@ export class ClientSecrets {
     const key = this.#world.ids.next(PREFIX, 32);
     const expires_at = Math.floor(this.#world.clock.nowMs() / 1000) + seconds;
     this.#made.set(key, { session, expiresAtS: expires_at });
-    const [oldest] = this.#made.keys();
-    if (this.#made.size > KEPT_MAX && oldest !== undefined) this.#made.delete(oldest);
     return { key, expires_at };
   }
 
