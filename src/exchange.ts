@@ -82,6 +82,22 @@ export interface SubjectLists {
   readonly lists: AllowLists;
 }
 
+/**
+ * The service tiers that are known. `standard_only` is Anthropic's, `standard` and `unspecified`
+ * are Gemini's, the rest OpenAI's.
+ */
+export const KNOWN_TIERS = [
+  "priority",
+  "flex",
+  "auto",
+  "default",
+  "scale",
+  "ultrafast",
+  "standard",
+  "standard_only",
+  "unspecified",
+] as const;
+
 /** Every limit there is, by its name in claims, JSON and SQL. All are whole numbers from 1. */
 export const LIMIT_NAMES = [
   "requests_per_minute",

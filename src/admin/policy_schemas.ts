@@ -6,7 +6,7 @@
  * Invariant: a policy that is answered may be sent back as it is.
  */
 
-import { KNOWN_TIERS } from "../provider/tier_name.ts";
+import { KNOWN_TIERS } from "../exchange.ts";
 import type { JsonSchema } from "./operation.ts";
 
 const TEXT = { type: "string" };

@@ -7,6 +7,7 @@
  * Invariant: a name once given keeps its meaning.
  */
 
+import { KNOWN_TIERS } from "../exchange.ts";
 import {
   API_KEYS,
   BREAKER_KEYS,
@@ -105,21 +106,7 @@ const CORS = {
 };
 
 const FAST = { fast: "priority" } as const;
-/** The tiers that are known, as `provider/tier_name.ts` has them. */
-const tier = choice(
-  [
-    "priority",
-    "flex",
-    "auto",
-    "default",
-    "scale",
-    "ultrafast",
-    "standard",
-    "standard_only",
-    "unspecified",
-  ],
-  FAST,
-);
+const tier = choice(KNOWN_TIERS, FAST);
 const action = choice(["pass", "filter", "block", "force"]);
 
 const TIER_RULE = {

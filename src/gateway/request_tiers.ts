@@ -6,11 +6,10 @@
  * Invariant: nothing but the field decided about changes.
  */
 
-import type { Message, Principal } from "../exchange.ts";
+import { KNOWN_TIERS, type Message, type Principal } from "../exchange.ts";
 import { BETA_HEADER, fastModeAsk, writeFastMode } from "../provider/fast_mode.ts";
 import type { MeterDialect, RequestedTurn } from "../provider/provider.ts";
 import { readTiers, writeTier } from "../provider/tier_field.ts";
-import { KNOWN_TIERS } from "../provider/tier_name.ts";
 import type { Candidate } from "../route/choose.ts";
 import { blocked, type DecidedTiers, TierJudge, type TierParts } from "./tier_judge.ts";
 

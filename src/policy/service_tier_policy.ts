@@ -7,7 +7,8 @@
  * policy that was checked, written as JSON and checked again is the same policy.
  */
 
-import { KNOWN_TIERS, canonicalTier, isKnownTier } from "../provider/tier_name.ts";
+import { KNOWN_TIERS } from "../exchange.ts";
+import { canonicalTier, isKnownTier } from "../provider/tier_name.ts";
 
 const RULE_TIERS = ["priority", "flex", "all"] as const;
 const ACTIONS = ["pass", "filter", "block", "force"] as const;

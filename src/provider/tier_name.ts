@@ -1,23 +1,12 @@
 /**
  * The names of service tiers, whoever's they are.
  *
- * Owns: which spellings are one tier, and which tiers are known. Does not own: where a tier stands
- * in a request (`tier_field.ts`), or what may be asked for (`policy/`).
+ * Owns: which spellings are one tier. Does not own: which tiers are known (`exchange.ts`), where
+ * one stands in a request (`tier_field.ts`), or what may be asked for (`policy/`).
  * Invariant: `canonicalTier` of its own result is that result.
  */
 
-/** `standard_only` is Anthropic's, `standard` and `unspecified` are Gemini's, the rest OpenAI's. */
-export const KNOWN_TIERS = [
-  "priority",
-  "flex",
-  "auto",
-  "default",
-  "scale",
-  "ultrafast",
-  "standard",
-  "standard_only",
-  "unspecified",
-] as const;
+import { KNOWN_TIERS } from "../exchange.ts";
 
 /** What some parsers take for white space, or cut a text at. */
 const CONTROLS = /[\p{Cc}\p{Cf}]/gu;

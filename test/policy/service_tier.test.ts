@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { KNOWN_TIERS } from "../../src/exchange.ts";
 import { decideServiceTier } from "../../src/policy/service_tier.ts";
 import type { TierDecision } from "../../src/policy/service_tier.ts";
 import {
   DEFAULT_SERVICE_TIER_POLICY,
   parseServiceTierPolicy,
 } from "../../src/policy/service_tier_policy.ts";
-import { KNOWN_TIERS } from "../../src/provider/tier_name.ts";
 import { Prng } from "../support/prng.ts";
 
 type Rule = Readonly<Record<string, unknown>>;

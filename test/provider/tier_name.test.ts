@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { KNOWN_TIERS, canonicalTier, isKnownTier } from "../../src/provider/tier_name.ts";
+import { KNOWN_TIERS } from "../../src/exchange.ts";
+import { canonicalTier, isKnownTier } from "../../src/provider/tier_name.ts";
 
 describe("canonicalTier()", () => {
   test.each([
