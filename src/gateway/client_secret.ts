@@ -10,6 +10,7 @@
  */
 
 import { GatewayError } from "../errors.ts";
+import { joined } from "../lib/bytes.ts";
 import { decodeUtf8, encodeUtf8 } from "../lib/encoding.ts";
 import { renameInAnswer } from "../provider/model_field.ts";
 import { givenSecret } from "../provider/openai_client_secret.ts";
@@ -100,17 +101,7 @@ async function readWhole(
   } finally {
     timer.cancel();
   }
-  return joined(chunks, size);
-}
-
-function joined(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return whole;
+  return joined(chunks);
 }
 
 function answerWith(answer: UpstreamAnswer, bytes: Uint8Array<ArrayBuffer>): UpstreamAnswer {

@@ -1,10 +1,30 @@
 /**
- * Bytes that wait to be written, in order.
+ * Bytes that came in pieces: waiting to be written, in order, or joined.
  *
- * Owns: a first-in first-out queue of views. Does not own: its bound, which the caller keeps by
- * stopping whoever fills it.
+ * Owns: a first-in first-out queue of views, and one view of many. Does not own: the bound of
+ * either, which the caller keeps.
  * Invariant: `size` is the sum of what was pushed and not yet dropped.
  */
+
+/** The parts as one view: a copy only where several of them hold anything. */
+export function joined<B extends ArrayBufferLike>(
+  parts: readonly Uint8Array<B>[],
+): Uint8Array<B | ArrayBuffer> {
+  const filled = parts.filter((part) => part.length > 0);
+  const [first] = filled;
+  return first !== undefined && filled.length === 1 ? first : joinedCopy(filled);
+}
+
+/** The parts as one view of memory of its own. */
+export function joinedCopy(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
 
 export class ByteQueue {
   #views: Uint8Array[] = [];

@@ -8,6 +8,7 @@
  */
 
 import type { BodyTap } from "../exchange.ts";
+import { joined } from "../lib/bytes.ts";
 import { USAGE_CHUNK } from "../provider/openai_chat.ts";
 import type { MessageReader } from "../provider/provider.ts";
 import { SseSplitter } from "../provider/sse.ts";
@@ -56,7 +57,7 @@ export class UsageStripTap implements BodyTap {
   end(): Soon<Uint8Array | null> {
     this.#splitter.end();
     if (!this.#turn.isOver) this.#turn.interrupted();
-    const held = this.#cuts.length === 0 ? join(this.#held) : EMPTY;
+    const held = this.#cuts.length === 0 ? joined(this.#held) : EMPTY;
     this.#held = [];
     return after(this.#turn.takeClosing(), held.length === 0 ? null : held);
   }
@@ -101,7 +102,7 @@ export class UsageStripTap implements BodyTap {
       parts.push(...this.#held);
       this.#drop();
     }
-    return join(parts);
+    return joined(parts);
   }
 
   #hold(bytes: Uint8Array): void {
@@ -109,19 +110,4 @@ export class UsageStripTap implements BodyTap {
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
   }
-}
-
-/** The parts as one view; a copy only where there are several. */
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const filled = parts.filter((part) => part.length > 0);
-  const [first] = filled;
-  if (first === undefined) return EMPTY;
-  if (filled.length === 1) return first;
-  const whole = new Uint8Array(filled.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of filled) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -7,6 +7,7 @@
  */
 
 import type { Message } from "../exchange.ts";
+import { joined } from "../lib/bytes.ts";
 
 const REQUESTS_MAX = 1_000;
 const BYTES_MAX = 64 * 1024 * 1024;
@@ -60,15 +61,7 @@ export class Recording implements RecordedRequest {
   }
 
   get body(): Uint8Array {
-    const first = this.#pieces[0];
-    if (first === undefined) return new Uint8Array(0);
-    if (this.#pieces.length === 1) return first;
-    const whole = new Uint8Array(this.#pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of this.#pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
+    const whole = joined(this.#pieces);
     this.#pieces = [whole];
     return whole;
   }

@@ -8,6 +8,7 @@
  */
 
 import { GatewayError } from "../errors.ts";
+import { joined } from "../lib/bytes.ts";
 import { otherCharset } from "../lib/charset.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import type { Ending } from "./ending.ts";
@@ -249,11 +250,11 @@ async function readChunks(
       patience.wait(() => stop(tooSlow()));
       const { done, value } = await reader.read();
       if (stopped !== null) throw stopped;
-      if (done) return { bytes: join(chunks, size), rest: null };
+      if (done) return { bytes: joined(chunks), rest: null };
       patience.arrived(value.byteLength);
       size += value.byteLength;
       chunks.push(value);
-      if (exceeds(size, bytesMax)) return { bytes: join(chunks, size), rest: reader };
+      if (exceeds(size, bytesMax)) return { bytes: joined(chunks), rest: reader };
       reservation.take(value.byteLength);
     }
   } catch (thrown) {
@@ -280,18 +281,6 @@ function goingOn(
     },
     { highWaterMark: 0 },
   );
-}
-
-function join(chunks: readonly Uint8Array<ArrayBuffer>[], size: number): Uint8Array<ArrayBuffer> {
-  const [first] = chunks;
-  if (first !== undefined && chunks.length === 1) return first;
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return whole;
 }
 
 /**

@@ -14,6 +14,7 @@
 
 import { GatewayError, asGatewayError } from "../errors.ts";
 import type { BodyTap } from "../exchange.ts";
+import { joinedCopy } from "../lib/bytes.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import { ClientGone } from "./ending.ts";
 import type { UpstreamAnswer } from "./forward.ts";
@@ -113,7 +114,7 @@ export class BodyRelay {
     this.#parts = parts;
     this.#watch.upstream();
     await read().then(this.#onWhole, this.#onReadError);
-    return this.#outcome === "complete" ? joined(parts) : this.#open();
+    return this.#outcome === "complete" ? joinedCopy(parts) : this.#open();
   }
 
   /**
@@ -256,16 +257,6 @@ export class BodyRelay {
     this.#options.answer.done();
     this.#options.onEnd({ outcome, error, bytes: this.#bytes, chunks: this.#chunks });
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.byteLength;
-  }
-  return whole;
 }
 
 /**

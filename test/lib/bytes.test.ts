@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { ByteQueue } from "../../src/lib/bytes.ts";
+import { ByteQueue, joined, joinedCopy } from "../../src/lib/bytes.ts";
 
 describe("ByteQueue", () => {
   test("gives back the pushed bytes in order, whatever the sizes dropped", () => {
@@ -31,5 +31,28 @@ describe("ByteQueue", () => {
     expect(() => queue.drop(1)).toThrow(RangeError);
     queue.push(new Uint8Array(2));
     expect(() => queue.drop(3)).toThrow(RangeError);
+  });
+});
+
+describe("joined()", () => {
+  test("gives all parts in order", () => {
+    const parts = [Uint8Array.of(1, 2), Uint8Array.of(), Uint8Array.of(3), Uint8Array.of(4, 5)];
+    expect(joined(parts)).toEqual(Uint8Array.of(1, 2, 3, 4, 5));
+    expect(joined([])).toEqual(new Uint8Array(0));
+  });
+
+  test("copies nothing where one part holds everything", () => {
+    const only = Uint8Array.of(1, 2, 3).subarray(1);
+    expect(joined([new Uint8Array(0), only, new Uint8Array(0)])).toBe(only);
+  });
+});
+
+describe("joinedCopy()", () => {
+  test("gives the parts in order, and shares memory with none of them", () => {
+    const only = Uint8Array.of(1, 2);
+    const copy = joinedCopy([only]);
+    only.fill(9);
+    expect(copy).toEqual(Uint8Array.of(1, 2));
+    expect(joinedCopy([Uint8Array.of(3), only])).toEqual(Uint8Array.of(3, 9, 9));
   });
 });
