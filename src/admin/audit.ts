@@ -6,6 +6,7 @@
  * Invariant: reading changes nothing.
  */
 
+import { SingleFlight } from "../lib/single_flight.ts";
 import { verifyAudit } from "../store/audit_chain.ts";
 import type { AuditQuery, AuditRow, AuditVerification, Store } from "../store/store.ts";
 import type { AdminOptions } from "./context.ts";
@@ -20,7 +21,8 @@ const QUERY = ["actor", "action", "subject", "since", "until", "limit", "cursor"
 
 /** The routes of this file. */
 export function auditRoutes(options: AdminOptions): Operations {
-  const verifying = new Verifying(options.store);
+  // The check reads everything: whoever asks while one runs shares what it finds.
+  const verifying = new SingleFlight<"audit", AuditVerification>();
   return {
     "/manage/audit": {
       GET: operation(
@@ -45,27 +47,12 @@ export function auditRoutes(options: AdminOptions): Operations {
         },
         async ({ query }) => {
           if (query.head !== undefined) requireHash(query.head);
-          const verified = await verifying.run();
+          const verified = await verifying.run("audit", () => verifyAudit(options.store));
           return Response.json(await withNoted(options.store, verified, query.head));
         },
       ),
     },
   };
-}
-
-/** The check reads everything: whoever asks while one runs shares what it finds. */
-class Verifying {
-  readonly #store: Store;
-  #running: Promise<AuditVerification> | null = null;
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
-
-  run(): Promise<AuditVerification> {
-    this.#running ??= verifyAudit(this.#store).finally(() => (this.#running = null));
-    return this.#running;
-  }
 }
 
 /** A chain may be whole and another one than it was: then it lacks what was its end once. */
