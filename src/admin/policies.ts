@@ -18,8 +18,8 @@ import {
   type ServiceTierPolicy,
   ServiceTierPolicyError,
 } from "../policy/service_tier_policy.ts";
-import { decodeCursor, encodeCursor } from "../store/cursor.ts";
-import type { AuditEntry, PolicyRow } from "../store/store.ts";
+import { cutPage, decodeCursor } from "../store/cursor.ts";
+import type { AuditEntry, PolicyRow, PolicyVersion } from "../store/store.ts";
 import { type AdminContext, entryFor } from "./call.ts";
 import type { AdminOptions } from "./context.ts";
 import {
@@ -119,11 +119,8 @@ function listVersions(options: AdminOptions): Operation {
       const limit = parseLimit(query.limit, LIMIT_DEFAULT);
       const before = query.cursor === undefined ? null : positionOf(query.cursor);
       const found = await options.store.listPolicyVersions(SERVICE_TIER, limit + 1, before);
-      const page = found.slice(0, limit);
-      const versions = page.map((row) => ({ ...row, created_at: rfc3339(row.created_at) }));
-      const last = found.length > limit ? page.at(-1) : undefined;
-      const next_cursor = last === undefined ? null : encodeCursor([last.version]);
-      return Response.json({ versions, next_cursor });
+      const page = cutPage(found, limit, versionJson, ({ version }) => [version]);
+      return Response.json({ versions: page.entries, next_cursor: page.nextCursor });
     },
   );
 }
@@ -295,6 +292,10 @@ function refusalOf(
     if (error instanceof GatewayError) return error.message;
     throw error;
   }
+}
+
+function versionJson(row: PolicyVersion) {
+  return { ...row, created_at: rfc3339(row.created_at) };
 }
 
 function positionOf(cursor: string): number {

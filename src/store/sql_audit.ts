@@ -55,10 +55,7 @@ export async function listAudit(queries: Queries, query: AuditQuery): Promise<Au
         );
   const statement = sql.listAudit(query, position);
   const found = await queries.query(statement.sql, statement.parameters);
-  const { entries, nextCursor } = cutPage(found, query.limit, rows.auditRow, ({ sequence }) => [
-    sequence,
-  ]);
-  return { entries, nextCursor };
+  return cutPage(found, query.limit, rows.auditRow, ({ sequence }) => [sequence]);
 }
 
 /** See `Store.checkAudit`. */
