@@ -6,7 +6,7 @@
  * already when it is asked for.
  */
 
-import type { LimitChanges, Restrictions } from "../exchange.ts";
+import type { AllowLists, LimitChanges, Restrictions } from "../exchange.ts";
 import type { AuditEntry, TokenRow } from "../store/store.ts";
 import { detailsOf, entryFor } from "./call.ts";
 import { type AdminOptions, projectOf } from "./context.ts";
@@ -20,14 +20,11 @@ const MINUTE_MS = 60_000;
 /** Longer than the rest of a second, less than anybody waits for an answer. */
 const ISSUE_WAIT_MAX_MS = 2_000;
 
-interface MintFields {
+interface MintFields extends Partial<AllowLists> {
   readonly project_id: string;
   readonly duration_minutes: number;
   readonly label?: string | null;
   readonly max_requests?: number | null;
-  readonly models?: readonly string[] | null;
-  readonly endpoints?: readonly string[] | null;
-  readonly tiers?: readonly string[] | null;
   readonly limits?: LimitChanges;
 }
 

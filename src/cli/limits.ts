@@ -6,7 +6,7 @@
  */
 
 import { parseLimits } from "../config/limits.ts";
-import { LIMIT_NAMES, type LimitName } from "../exchange.ts";
+import { LIMIT_NAMES, type LimitChanges } from "../exchange.ts";
 import { UsageError } from "./command.ts";
 
 /** Options of whatever sets limits. */
@@ -20,9 +20,6 @@ export const LIMIT_CHANGE_OPTIONS = {
 
 export const LIMITS_HELP = `Limits are whole numbers, money in millionths of a dollar, days in UTC:
 ${LIMIT_NAMES.map((name) => `  ${name}\n`).join("")}`;
-
-/** Limits by name; null where one is taken away. */
-export type LimitChanges = Partial<Record<LimitName, number | null>>;
 
 interface LimitValues {
   readonly limit?: readonly string[] | undefined;

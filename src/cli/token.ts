@@ -3,6 +3,7 @@
  * shown, and the rule that `mint` prints nothing but the token where a program reads it.
  */
 
+import type { LimitChanges } from "../exchange.ts";
 import {
   connect,
   isRecord,
@@ -15,13 +16,7 @@ import {
 import { ALLOW_HELP, ALLOW_OPTIONS, allowFields } from "./allow_lists.ts";
 import { group, parseArguments, type Subcommand, UsageError, wholeNumber } from "./command.ts";
 import type { Io } from "./io.ts";
-import {
-  LIMIT_CHANGE_OPTIONS,
-  LIMIT_OPTIONS,
-  limitChanges,
-  type LimitChanges,
-  LIMITS_HELP,
-} from "./limits.ts";
+import { LIMIT_CHANGE_OPTIONS, LIMIT_OPTIONS, limitChanges, LIMITS_HELP } from "./limits.ts";
 import { type Column, printEntries, printEntry, printJson, say } from "./print.ts";
 import { ACTIVE_OPTIONS, activeField, pathOf, showOne } from "./resource.ts";
 
