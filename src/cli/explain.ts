@@ -66,28 +66,29 @@ const OBSTACLES = {
 export function explain(config: Config, asked: string, model: string | null): Explanation {
   const request = parseAsked(asked);
   const table = buildTable(config.providers, config.defaultProvider);
+  const optionsFor = (on: Route) => optionsOf(config, model ?? modelOfUrl(on, request.query));
+  // What is known of the request where it is refused after all.
+  let route: Route | null = null;
   try {
-    const route = resolve({ ...request, headers: new Headers() }, table, providerOf);
-    const options = optionsOf(config, model ?? modelOfUrl(route, request.query));
-    const [first] = options.doors.choose(() => choose(route, options));
-    requireUpgrade(route.endpoint, request.upgrade);
+    const found = resolve({ ...request, headers: new Headers() }, table, providerOf);
+    route = found;
+    const options = optionsFor(found);
+    const [first] = options.doors.choose(() => choose(found, options));
+    requireUpgrade(found.endpoint, request.upgrade);
     const url = upstreamUrl(first.provider, first.path, request.query);
     const lines = [
-      `${asked} is ${route.endpoint.name} of ${route.pool.type}.`,
-      ...asking(route, options),
-      ...others(config, table, request, route),
+      `${asked} is ${found.endpoint.name} of ${found.pool.type}.`,
+      ...asking(found, options),
+      ...others(config, table, request, found),
       `The first would be sent to ${url}${credentialOf(first)}`,
     ];
     return { text: `${lines.join("\n")}\n`, isTaken: true };
   } catch (thrown) {
     if (!(thrown instanceof GatewayError)) throw thrown;
     const { status, code, message } = thrown;
-    const route = routeOf(request, table);
     const lines = [
       `${asked} is refused: ${status} ${code}: ${message}.`,
-      ...(route === null
-        ? []
-        : asking(route, optionsOf(config, model ?? modelOfUrl(route, request.query)))),
+      ...(route === null ? [] : asking(route, optionsFor(route))),
       ...others(config, table, request, route),
     ];
     return { text: `${lines.join("\n")}\n`, isTaken: false };
@@ -126,15 +127,6 @@ function optionsOf(config: Config, model: KnownModel): ChoiceOptions & { doors: 
     hasOwnKey: () => false,
     random: () => 0,
   };
-}
-
-function routeOf(request: AskedRequest, table: RoutingTable): Route | null {
-  try {
-    return resolve({ ...request, headers: new Headers() }, table, providerOf);
-  } catch {
-    // Why there is none has been said.
-    return null;
-  }
 }
 
 /** The upstreams of the route, a line each: those that would be asked in their order. */
