@@ -80,7 +80,7 @@ export async function insertProjectRevocation(
 /** When the last token of the project was issued, on whichever node; `nowMs` at the least. */
 async function newest(change: Change, projectId: string, nowMs: number): Promise<number> {
   const [row = {}] = await change.queries.query(sql.NEWEST_TOKEN_OF_PROJECT, [projectId]);
-  return Math.max(nowMs, Number(row["created_at"] ?? 0));
+  return Math.max(nowMs, rows.number(row, "created_at"));
 }
 
 /** See `Store.markRevokedTokens`. */

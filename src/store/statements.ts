@@ -43,7 +43,7 @@ export const UPDATE_TOKEN = "UPDATE tokens SET label = $1 WHERE id = $2 RETURNIN
 export const REVOKE_TOKEN =
   "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2 RETURNING *";
 export const NEWEST_TOKEN_OF_PROJECT =
-  "SELECT MAX(created_at) AS created_at FROM tokens WHERE project_id = $1";
+  "SELECT COALESCE(MAX(created_at), 0) AS created_at FROM tokens WHERE project_id = $1";
 /** Some of those that the project's revocation is about. */
 export const MARK_REVOKED_TOKENS = `UPDATE tokens SET revoked_at =
   (SELECT revoked_at FROM project_revocations WHERE project_id = $1)
