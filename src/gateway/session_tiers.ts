@@ -102,6 +102,8 @@ export class SessionTiers {
       : renameInMessage(dialect, asked, this.#names.toUpstream);
     const reading = readTiers(dialect, "message", message);
     const { sessionModel, responseModel, asks, isQuiet } = reading;
+    // Most messages: audio and text of a session that holds nothing to be judged.
+    if (isQuiet && this.#standing.length === 0) return { message, tiers: null, isQuiet };
     if (sessionModel !== null) this.#requireMove(sessionModel);
     for (const transcription of reading.transcriptionModels) this.#requireModel(transcription);
     if (responseModel !== null) this.#requireModel(responseModel);
