@@ -1,14 +1,14 @@
 /** What a hostile or broken peer sends, on either side, and what it gets. The node goes on. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
 import {
   metricsText,
   type Node,
+  nodeForFile,
   openaiConfig,
   startNode,
-  startProvider,
   usageEvents,
 } from "./harness.ts";
 import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
@@ -18,19 +18,13 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
 });
 
 afterEach(async () => {
   expect((await fetch(`${node.url}/health/ready`)).status).toBe(200);
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 /** Sends bytes as they are and returns what came back until the node closed, or for a second. */

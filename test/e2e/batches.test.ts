@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 
-import { type Node, openaiConfig, startNode } from "./harness.ts";
+import { dialectsConfig, type Node, startNode } from "./harness.ts";
 
 const ANTHROPIC = "/v1/messages/batches";
 const GEMINI = "/v1beta/models/gemini-3-flash:batchGenerateContent";
@@ -28,11 +28,7 @@ const upstream = Bun.serve({
 let node: Node;
 
 beforeAll(async () => {
-  const url = upstream.url.origin;
-  const more = ["anthropic", "gemini"].map(
-    (type) => `  - {type: ${type}, endpoint: "${url}", api_key: upstream-secret-0002}`,
-  );
-  node = await startNode({ config: openaiConfig(url, more.join("\n")) });
+  node = await startNode({ config: dialectsConfig(upstream.url.origin) });
 });
 
 afterAll(async () => {

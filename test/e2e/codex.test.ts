@@ -3,11 +3,11 @@
  * at once. Nothing that it does by itself afterwards gets the tier past the policy.
  */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
 import { runCodex } from "./codex_client.ts";
-import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+import { type Node, nodeForFile, openaiConfig } from "./harness.ts";
 
 const RETRIES = 3;
 const PRIORITY = { service_tier: "priority" };
@@ -18,14 +18,8 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
+nodeForFile(openaiConfig, (started) => {
+  ({ provider, node } = started);
 });
 
 beforeEach(async () => {

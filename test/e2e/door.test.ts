@@ -3,10 +3,10 @@
  * are limited, over HTTP and WebSocket.
  */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, startNode, startProvider } from "./harness.ts";
+import { type Node, nodeForFile } from "./harness.ts";
 import { connect, refusal } from "./ws_client.ts";
 
 const APP = "https://app.example.com";
@@ -17,11 +17,7 @@ let upstream: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  upstream = await startProvider();
-  const { url } = upstream;
-  node = await startNode({
-    config: `cors:
+const config = (url: string) => `cors:
   allowed_origins: ["${APP}", "https://*.preview.example.com"]
 providers:
   - {name: open, type: openai, endpoint: "${url}", api_key: sk-x}
@@ -34,14 +30,11 @@ providers:
        purpose: [batch]}}
   - {name: google, type: gemini, host: google.example, endpoint: "${url}", api_key: k,
      param_whitelist: {model: [gemini-3-*], max_output_tokens: ["[1-9][0-9]"]}}
-`,
-  });
-  token = await node.mint();
-});
+`;
 
-afterAll(async () => {
-  await node.stop();
-  await upstream.stop();
+nodeForFile(config, async (started) => {
+  ({ provider: upstream, node } = started);
+  token = await node.mint();
 });
 
 beforeEach(() => upstream.clear());

@@ -4,6 +4,7 @@
  * `dist/sluice` over sockets, its command line and its log.
  */
 
+import { afterAll, beforeAll } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -223,6 +224,36 @@ export function openaiConfig(upstreamUrl: string, more = ""): string {
     endpoint: ${upstreamUrl}
     api_key: sk-upstream-secret-0001
 ${more}`;
+}
+
+/** The configuration of a node with a provider of every dialect behind one upstream. */
+export function dialectsConfig(upstreamUrl: string): string {
+  const others = ["anthropic", "gemini"].map(
+    (type) => `  - {type: ${type}, endpoint: "${upstreamUrl}", api_key: sk-upstream-secret-0002}`,
+  );
+  return openaiConfig(upstreamUrl, others.join("\n"));
+}
+
+/**
+ * Starts a provider and a node in front of it before the tests of a file, hands them to `take`, and
+ * stops both after the last.
+ * @param config the node's, by the provider's URL
+ */
+export function nodeForFile(
+  config: (upstreamUrl: string) => string,
+  take: (started: { readonly provider: Mock; readonly node: Node }) => unknown,
+): void {
+  let provider: Mock;
+  let node: Node;
+  beforeAll(async () => {
+    provider = await startProvider();
+    node = await startNode({ config: config(provider.url) });
+    await take({ provider, node });
+  });
+  afterAll(async () => {
+    await node.stop();
+    await provider.stop();
+  });
 }
 
 /** Usage events of the node that pass `filter`, oldest first, once there are `count` of them. */

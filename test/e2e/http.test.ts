@@ -1,6 +1,6 @@
 /** HTTP and SSE through the executable: what passes unchanged, what is refused, and how. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import { join } from "node:path";
 
@@ -8,9 +8,9 @@ import type { Mock } from "../../src/mock/mock.ts";
 import {
   metricsText,
   type Node,
+  nodeForFile,
   openaiConfig,
   startNode,
-  startProvider,
   tokenId,
   usageEvents,
 } from "./harness.ts";
@@ -20,15 +20,9 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 function call(path: string, init: RequestInit = {}): Promise<Response> {

@@ -3,10 +3,17 @@
  * every turn of a WebSocket, in the words of the caller's protocol.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
+import {
+  dialectsConfig,
+  type Node,
+  nodeForFile,
+  openaiConfig,
+  startNode,
+  usageEvents,
+} from "./harness.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 const CREATE = JSON.stringify({ type: "response.create", model: "gpt-5.5", input: "Go" });
@@ -14,17 +21,8 @@ const CREATE = JSON.stringify({ type: "response.create", model: "gpt-5.5", input
 let provider: Mock;
 let node: Node;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  const others = ["anthropic", "gemini"].map(
-    (type) => `  - {type: ${type}, endpoint: "${provider.url}", api_key: sk-upstream-secret-0002}`,
-  );
-  node = await startNode({ config: openaiConfig(provider.url, others.join("\n")) });
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
+nodeForFile(dialectsConfig, (started) => {
+  ({ provider, node } = started);
 });
 
 const sluice = (...args: string[]) => node.sluice(args);

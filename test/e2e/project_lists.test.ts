@@ -3,26 +3,20 @@
  * sessions that are open already, beside what the token says. Other nodes: `nodes.test.ts`.
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+import { type Node, nodeForFile, openaiConfig } from "./harness.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 let provider: Mock;
 let node: Node;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({
-    config: openaiConfig(provider.url, "auth_keys: [static-key-0001]"),
-  });
-  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
-});
+const config = (url: string) => openaiConfig(url, "auth_keys: [static-key-0001]");
 
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
+nodeForFile(config, async (started) => {
+  ({ provider, node } = started);
+  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
 });
 
 afterEach(async () => {

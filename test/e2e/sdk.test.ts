@@ -1,27 +1,28 @@
 /** The official OpenAI SDK talks to the executable as to OpenAI, with nothing but a base URL. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
 import OpenAI, { toFile } from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
+import {
+  type Node,
+  nodeForFile,
+  openaiConfig,
+  startNode,
+  startProvider,
+  usageEvents,
+} from "./harness.ts";
 
 let provider: Mock;
 let node: Node;
 let client: OpenAI;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider, node } = started);
   client = new OpenAI({ apiKey: await node.mint(), baseURL: `${node.url}/v1`, maxRetries: 0 });
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 /** The event of the newest turn, once it is in the ledger. */

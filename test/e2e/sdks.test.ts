@@ -3,7 +3,7 @@
  * each gets its answers, and each turn is metered.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import { createOpenAI } from "@ai-sdk/openai";
 import Anthropic from "@anthropic-ai/sdk";
@@ -12,7 +12,7 @@ import { generateText, streamText } from "ai";
 import OpenAI from "openai";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider, usageEvents } from "./harness.ts";
+import { dialectsConfig, type Node, nodeForFile, usageEvents } from "./harness.ts";
 
 const CLAUDE = "claude-opus-4-6";
 const GEMINI = "gemini-3-flash";
@@ -21,18 +21,9 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  const others = ["anthropic", "gemini"].map(
-    (type) => `  - {type: ${type}, endpoint: "${provider.url}", api_key: sk-upstream-secret-0002}`,
-  );
-  node = await startNode({ config: openaiConfig(provider.url, others.join("\n")) });
+nodeForFile(dialectsConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 /** The usage of the turns since the last call. */

@@ -1,9 +1,9 @@
 /** The service tier policy where Anthropic and Google have their own names for a tier. */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+import { dialectsConfig, type Node, nodeForFile } from "./harness.ts";
 import { type Client, connect } from "./ws_client.ts";
 
 const MESSAGES = "/v1/messages";
@@ -18,18 +18,9 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  const more = ["anthropic", "gemini"].map(
-    (type) => `  - {type: ${type}, endpoint: "${provider.url}", api_key: upstream-secret-0002}`,
-  );
-  node = await startNode({ config: openaiConfig(provider.url, more.join("\n")) });
+nodeForFile(dialectsConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 beforeEach(() => provider.clear());

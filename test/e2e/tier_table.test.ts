@@ -3,25 +3,19 @@
  * reads: the request as it came but for the one field, or nothing at all.
  */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+import { type Node, nodeForFile, openaiConfig } from "./harness.ts";
 import { connect } from "./ws_client.ts";
 
 let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 /** What is left of a field: another value, no field, the field as it came; or the refusal. */

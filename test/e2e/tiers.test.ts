@@ -3,16 +3,15 @@
  * the usage says; and a policy that changes while a session is open.
  */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import { constants, deflateRawSync } from "node:zlib";
 
 import type { Mock } from "../../src/mock/mock.ts";
 import {
   metricsText,
   type Node,
+  nodeForFile,
   openaiConfig,
-  startNode,
-  startProvider,
   tokenId,
   usageEvents,
 } from "./harness.ts";
@@ -22,16 +21,11 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  const { url } = provider;
-  const anthropic = `  - {type: anthropic, endpoint: "${url}", api_key: sk-ant-secret-0002}`;
-  node = await startNode({ config: openaiConfig(provider.url, anthropic) });
-});
+const config = (url: string) =>
+  openaiConfig(url, `  - {type: anthropic, endpoint: "${url}", api_key: sk-ant-secret-0002}`);
 
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
+nodeForFile(config, (started) => {
+  ({ provider, node } = started);
 });
 
 beforeEach(async () => {

@@ -3,10 +3,10 @@
  * are in that part's tests; every title begins with the number of its trap.
  */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 
 import type { Mock } from "../../src/mock/mock.ts";
-import { type Node, openaiConfig, startNode, startProvider } from "./harness.ts";
+import { type Node, nodeForFile, openaiConfig, startNode } from "./harness.ts";
 import { rawUpstream, type RawUpstream } from "./raw_upstream.ts";
 import { connect } from "./ws_client.ts";
 
@@ -14,15 +14,9 @@ let upstream: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  upstream = await startProvider();
-  node = await startNode({ config: openaiConfig(upstream.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider: upstream, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await upstream.stop();
 });
 
 beforeEach(() => upstream.clear());

@@ -6,9 +6,9 @@ import type { Mock } from "../../src/mock/mock.ts";
 import {
   metricsText,
   type Node,
+  nodeForFile,
   openaiConfig,
   startNode,
-  startProvider,
   tokenId,
   usageEvents,
 } from "./harness.ts";
@@ -19,15 +19,9 @@ let provider: Mock;
 let node: Node;
 let token: string;
 
-beforeAll(async () => {
-  provider = await startProvider();
-  node = await startNode({ config: openaiConfig(provider.url) });
+nodeForFile(openaiConfig, async (started) => {
+  ({ provider, node } = started);
   token = await node.mint();
-});
-
-afterAll(async () => {
-  await node.stop();
-  await provider.stop();
 });
 
 const create = (over: object = {}) =>
