@@ -1,13 +1,13 @@
 /** The part of the store suite about sums, leases and nodes; see `store_suite.ts`. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 
 import type { LeaseRequest } from "../../src/store/leases.ts";
 import type { Store } from "../../src/store/store.ts";
 import { Prng } from "../support/prng.ts";
 import { UNRESTRICTED } from "../support/unrestricted.ts";
 import { usageEvent } from "../support/usage_event.ts";
-import { by, type OpenedStore, type OpenStore, token } from "./store_fixtures.ts";
+import { by, freshly, type OpenedStore, type OpenStore, token } from "./store_fixtures.ts";
 
 /** 2026-11-20 16:06:40 UTC. */
 const NOON_MS = 1_795_190_800_000;
@@ -45,15 +45,15 @@ async function spent(store: Store, subject: string): Promise<Record<string, numb
 
 /** Runs this part as `name`. */
 export function limitsSuite(name: string, openStore: OpenStore): void {
-  describe(name, () => {
-    let opened: OpenedStore;
-    let store: Store;
-    beforeAll(async () => {
-      opened = await openStore();
-      store = opened.store;
-    });
-    afterAll(() => opened.dispose());
+  let opened: OpenedStore;
+  let store: Store;
 
+  const fresh = freshly(openStore, (next) => {
+    opened = next;
+    store = next.store;
+  });
+
+  fresh(name, () => {
     test("insertUsage() adds what was settled to the sums of token and project, once", async () => {
       const place = { project_id: "s1", token_id: "s2", recorded_at: NOON_MS };
       const events = [

@@ -1,24 +1,23 @@
 /** The part of the store suite about policies and their versions; see `store_suite.ts`. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 
 import type { Store } from "../../src/store/store.ts";
-import { by, type OpenedStore, type OpenStore } from "./store_fixtures.ts";
+import { by, freshly, type OpenedStore, type OpenStore } from "./store_fixtures.ts";
 
 const NAME = "service-tier";
 
 /** Runs this part as `name`. In order: each test stands on those before. */
 export function policiesSuite(name: string, openStore: OpenStore): void {
-  describe(name, () => {
-    let opened: OpenedStore;
-    let store: Store;
+  let opened: OpenedStore;
+  let store: Store;
 
-    beforeAll(async () => {
-      opened = await openStore();
-      store = opened.store;
-    });
-    afterAll(() => opened.dispose());
+  const fresh = freshly(openStore, (next) => {
+    opened = next;
+    store = next.store;
+  });
 
+  fresh(name, () => {
     test("getPolicy() and the lists of a policy that never was are empty", async () => {
       expect(await store.getPolicy(NAME)).toBeNull();
       expect(await store.getPolicyVersion(NAME, 1)).toBeNull();
