@@ -16,7 +16,7 @@ const config = (url: string) => openaiConfig(url, "auth_keys: [static-key-0001]"
 
 nodeForFile(config, async (started) => {
   ({ provider, node } = started);
-  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
+  await node.setRules();
 });
 
 afterEach(async () => {
@@ -112,12 +112,12 @@ describe("a project's lists", () => {
     const project = await newProject("forced", "--tier", "default");
     const token = await mint(project);
     const force = { service_tier: "priority", action: "force", force_tier: "flex" };
-    await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [force] }));
+    await node.setRules(force);
     try {
       expect(await post(token, { service_tier: "priority" })).toContain('the service tier "flex"');
       expect(await post(token)).toBe("200");
     } finally {
-      await node.sluice(["policy", "set", "-"], JSON.stringify({ rules: [] }));
+      await node.setRules();
     }
     expect(provider.requests).toHaveLength(1);
   });

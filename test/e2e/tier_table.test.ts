@@ -144,12 +144,6 @@ const GROUPS: readonly Group[] = [
   },
 ];
 
-async function putPolicy(policy: object | null): Promise<void> {
-  const args = policy === null ? ["policy", "reset"] : ["policy", "set", "-"];
-  const { code, stderr } = await node.run(args, JSON.stringify(policy ?? {}));
-  if (code !== 0) throw new Error(stderr);
-}
-
 /** A request in which all else would show that it was written anew. */
 function textOf(head: string, field: string, model: string): string {
   return `{ ${head}"n" : 1.50, ${field}"model":"${model}" ,\n"input":"\\u0047o \\/ é", "a":{} }`;
@@ -200,7 +194,8 @@ const TRANSPORTS = [
 
 describe.each(TRANSPORTS)("over $transport", ({ head, send }) => {
   test.each([...GROUPS])("$title decides", async ({ policy, cases }) => {
-    await putPolicy(policy);
+    if (policy === null) await node.sluice(["policy", "reset"]);
+    else await node.sluice(["policy", "set", "-"], JSON.stringify(policy));
     for (const { tier, model = "gpt-5.5", becomes } of cases) {
       provider.clear();
       const text = textOf(head, fieldOf(tier), model);

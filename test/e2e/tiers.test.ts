@@ -33,11 +33,6 @@ beforeEach(async () => {
   token = await node.mint();
 });
 
-/** Puts a policy of these rules in force. */
-async function setRules(...rules: object[]): Promise<void> {
-  await node.sluice(["policy", "set", "-"], JSON.stringify({ rules }));
-}
-
 const PRIORITY = { service_tier: "priority" };
 
 function post(body: object, path = "/v1/responses", headers: object = {}): Promise<Response> {
@@ -97,7 +92,7 @@ describe("by default", () => {
 
 describe("a stored policy", () => {
   test("forces, on both", async () => {
-    await setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
+    await node.setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
     await post({ service_tier: "fast" });
     const client = await open();
     await turn(client, "fast");
@@ -106,7 +101,7 @@ describe("a stored policy", () => {
   });
 
   test("blocks: the upstream sees nothing, HTTP is no way past it", async () => {
-    await setRules({ ...PRIORITY, action: "block", error_message: "Not on this plan" });
+    await node.setRules({ ...PRIORITY, action: "block", error_message: "Not on this plan" });
     const client = await open();
     expect(await turn(client, null)).toMatchObject({ type: "response.completed" });
     const event = await turn(client, "fast");
@@ -134,7 +129,7 @@ describe("a stored policy", () => {
   });
 
   test("fails the turn alone where it says so", async () => {
-    await setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
+    await node.setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
     const client = await open();
     const failed = await turn(client, "fast");
     expect(failed).toMatchObject({
@@ -147,7 +142,7 @@ describe("a stored policy", () => {
   });
 
   test("that takes a held tier away fails turns until the session sets another", async () => {
-    await setRules();
+    await node.setRules();
     const client = await open("/v1/realtime?model=gpt-realtime");
     const ask = async (event: object, ends: string) => {
       client.send(JSON.stringify(event));
@@ -158,7 +153,7 @@ describe("a stored policy", () => {
     const CREATE = { type: "response.create" };
     await hold("priority");
     expect((await ask(CREATE, "response.done")).response.status).toBe("completed");
-    await setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
+    await node.setRules({ ...PRIORITY, action: "block", on_block: "fail_turn" });
     const frames = received().length;
     expect((await ask(CREATE, "response.done")).response).toMatchObject({
       status: "failed",
@@ -174,12 +169,12 @@ describe("a stored policy", () => {
   });
 
   test("that changes is in force with the next turn of an open session", async () => {
-    await setRules();
+    await node.setRules();
     const client = await open();
     await turn(client, "fast");
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     await turn(client, "fast");
-    await setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
+    await node.setRules({ ...PRIORITY, action: "force", force_tier: "flex" });
     await turn(client, "fast");
     client.close();
     const sent = received().map((frame) => frame["service_tier"]);
@@ -187,7 +182,7 @@ describe("a stored policy", () => {
   });
 
   test("is told in shadow what it would have done", async () => {
-    await setRules({ ...PRIORITY, action: "block", shadow: true });
+    await node.setRules({ ...PRIORITY, action: "block", shadow: true });
     expect((await post({ service_tier: "fast" })).status).toBe(200);
     expect(received()[0]?.["service_tier"]).toBe("priority");
     const line = await node.logged(({ event }) => event === "policy_shadow");
@@ -196,7 +191,7 @@ describe("a stored policy", () => {
   });
 
   test("takes Anthropic's fast mode out, in all of its spellings", async () => {
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     const body = { model: "claude-opus-4-6", max_tokens: 9, speed: "fast", messages: [] };
     await post(body, "/v1/messages", { "anthropic-beta": "fast-mode-2026-02-01,other-1" });
     const [request] = provider.requests;
@@ -205,7 +200,7 @@ describe("a stored policy", () => {
   });
 
   test("bills Anthropic's fast mode as it was served", async () => {
-    await setRules();
+    await node.setRules();
     const body = { model: "claude-opus-4-6", max_tokens: 9, speed: "fast", messages: [] };
     const answer = await post(body, "/v1/messages", { "anthropic-beta": "fast-mode-2026-02-01" });
     await answer.text();
@@ -230,7 +225,7 @@ describe("a stored policy", () => {
   ];
 
   test.each(BYPASSES)("is not got past by %s", async (_title, frame) => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     for (const message of [frame, new TextEncoder().encode(frame)]) {
       const client = await open();
       client.send(message);
@@ -243,7 +238,7 @@ describe("a stored policy", () => {
 
   test("is not got past by a model inside the response", async () => {
     const only = { model_whitelist: ["gpt-5.5"], fallback_action: "block" };
-    await setRules({ ...PRIORITY, action: "pass", ...only });
+    await node.setRules({ ...PRIORITY, action: "pass", ...only });
     const client = await open();
     await turn(client, null);
     client.send('{"type":"response.create","response":{"model":"o3","service_tier":"fast"}}');
@@ -253,7 +248,7 @@ describe("a stored policy", () => {
 
   test("is not got past by a prompt, whose model nobody here knows", async () => {
     const only = { model_whitelist: ["gpt-5.5"], fallback_action: "block" };
-    await setRules({ ...PRIORITY, action: "pass", ...only });
+    await node.setRules({ ...PRIORITY, action: "pass", ...only });
     const client = await open();
     await turn(client, "fast");
     client.send('{"type":"response.create","prompt":{"id":"pmpt_1"},"service_tier":"fast"}');
@@ -262,7 +257,7 @@ describe("a stored policy", () => {
   });
 
   test("is not got past by a frame for every byte", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const client = await rawHandshake(node.url, "/v1/responses", {
       authorization: `Bearer ${token}`,
     });
@@ -277,7 +272,7 @@ describe("a stored policy", () => {
   });
 
   test("is not got past by a compressed frame, which nobody agreed to", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const client = await rawHandshake(node.url, "/v1/responses", {
       authorization: `Bearer ${token}`,
       "sec-websocket-extensions": "permessage-deflate; client_max_window_bits",
@@ -291,7 +286,7 @@ describe("a stored policy", () => {
   });
 
   test.each(["gzip", "br", "zstd", "deflate"])("is not got past by %s bodies", async (coding) => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const answer = await post({ service_tier: "fast" }, "/v1/responses", {
       "content-encoding": coding,
     });
@@ -302,14 +297,14 @@ describe("a stored policy", () => {
   const TYPES = ["application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", ""] as const;
 
   test.each(TYPES)("is not got past by the content type %p", async (type) => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const answer = await post({ service_tier: "fast" }, "/v1/responses", { "content-type": type });
     expect(answer.status).toBe(403);
     expect(received()).toEqual([]);
   });
 
   test("is not got past by another charset", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const key = "+AHMAZQByAHYAaQBjAGUAXwB0AGkAZQBy-";
     const answer = await post({ [key]: "priority" }, "/v1/responses", {
       "content-type": "application/json; charset=utf-7",
@@ -334,7 +329,7 @@ describe("a stored policy", () => {
   ];
 
   test.each(TIER_PARTS)("is not got past by a form with %s", async (_title, name, value) => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const parts = [
       `${DISPOSITION}"model"\r\n\r\nwhisper-1`,
       `${DISPOSITION}${name}\r\n\r\n${value}`,
@@ -366,7 +361,7 @@ describe("a stored policy", () => {
   ];
 
   test.each(CALLS)("is not got past by the session %s", async (_title, type, path) => {
-    await setRules({ ...PRIORITY, action: "filter" });
+    await node.setRules({ ...PRIORITY, action: "filter" });
     const call = (session: object) => {
       const json = JSON.stringify({ type: "realtime", model: "gpt-realtime", ...session });
       const form = new FormData();
@@ -391,7 +386,7 @@ describe("a stored policy", () => {
   });
 
   test("is not in the way of an SDP alone", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     await fetch(`${node.url}/v1/realtime/calls`, {
       method: "POST",
       body: "v=0\r\n",
@@ -401,7 +396,7 @@ describe("a stored policy", () => {
   });
 
   test("is not got past by a chunked body", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const text = '{"model":"gpt-5.5","input":"Go","service_tier":"priority"}';
     const pieces = [...text].map((piece) => new TextEncoder().encode(piece));
     const body = new ReadableStream<Uint8Array>({
@@ -443,7 +438,7 @@ describe("a stored policy", () => {
   }
 
   test("is not got past by JSON where forms are usual, nor by what is neither", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     for (const path of ["/v1/images/edits", "/v1/audio/transcriptions"]) {
       const json = { "content-type": "application/json" };
       expect((await post({ service_tier: "fast" }, path, json)).status).toBe(403);
@@ -454,7 +449,7 @@ describe("a stored policy", () => {
   });
 
   test("is not got past by a form; of a small one the upstream hears nothing", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const path = "/v1/audio/transcriptions";
     const fields = { model: "whisper-1", service_tier: "priority" };
     expect((await postForm(fields, path)).status).toBe(403);
@@ -465,7 +460,7 @@ describe("a stored policy", () => {
   });
 
   test("is asked once about a form, whatever its length", async () => {
-    await setRules({ ...PRIORITY, action: "block", shadow: true });
+    await node.setRules({ ...PRIORITY, action: "block", shadow: true });
     const fields = { model: "whisper-1", service_tier: "priority" };
     const decisions = async () => {
       const found = /action="block",shadow="true"} (\d+)/.exec(await metricsText(node));
@@ -481,7 +476,7 @@ describe("a stored policy", () => {
   });
 
   test("says of a form which tier it asked for and which was sent", async () => {
-    await setRules({ ...PRIORITY, action: "block" });
+    await node.setRules({ ...PRIORITY, action: "block" });
     const fields = { model: "whisper-1", service_tier: "flex" };
     const answer = await postForm(fields, "/v1/audio/transcriptions");
     expect(answer.headers.get("x-sluice-service-tier")).toBe("flex;flex");
@@ -491,7 +486,7 @@ describe("a stored policy", () => {
   });
 
   test("explains itself", async () => {
-    await setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
+    await node.setRules({ ...PRIORITY, action: "block", model_whitelist: ["gpt-5*"] });
     const args = ["policy", "explain", "--tier", "fast", "--model", "gpt-5.5", "--json"];
     const { decision } = JSON.parse(await node.sluice(args));
     expect(decision).toMatchObject({ action: "block", rule: 0, reason: "action" });
