@@ -20,6 +20,7 @@ import {
   startNode,
   startProvider,
   temporaryFolder,
+  until,
 } from "./harness.ts";
 import { connect, refusal } from "./ws_client.ts";
 
@@ -93,14 +94,6 @@ function ask(url: string, body: object = {}, signal?: AbortSignal): Promise<Resp
 }
 
 const bearer = () => ({ authorization: `Bearer ${token}` });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 4_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error("Not within 4 s");
-    await Bun.sleep(20);
-  }
-}
 
 /** One turn of a session. */
 async function turn(url: string): Promise<string> {
@@ -218,7 +211,7 @@ describe("a provider behind a proxy, with certificates of its own", () => {
     const stream = await ask(url, body, leaving.signal);
     await stream.body?.getReader().read();
     leaving.abort();
-    await until(() => mock.requests.at(-1)?.outcome === "aborted");
+    await until("the abort", () => mock.requests.at(-1)?.outcome === "aborted", 4_000);
   });
 
   test("is a timeout where the proxy keeps silent", async () => {
@@ -261,7 +254,7 @@ describe("connection", () => {
       fetch(`${url}/v1/models`, { headers: { ...bearer(), host } }).then((answer) => answer.text());
     for (let count = 0; count < 3; count += 1) await askOf("once.example");
     expect(proxy.heads).toHaveLength(3);
-    await until(() => proxy.open === 0);
+    await until("the tunnels closed", () => proxy.open === 0, 4_000);
     for (let count = 0; count < 3; count += 1) await askOf("kept.example");
     expect([proxy.heads.length, proxy.open]).toEqual([4, 1]);
     const keptAtMs = Date.now();

@@ -271,6 +271,19 @@ export async function usageEvents(
   }
 }
 
+/** @throws Error that names `what`, where the condition does not hold in time */
+export async function until(
+  what: string,
+  condition: () => boolean,
+  withinMs = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`);
+    await Bun.sleep(20);
+  }
+}
+
 /** The node's counters and gauges, as Prometheus reads them. */
 export async function metricsText(node: Node): Promise<string> {
   return await (await fetch(`${node.adminUrl}/metrics`)).text();

@@ -10,6 +10,7 @@ import {
   openaiConfig,
   startNode,
   tokenId,
+  until,
   usageEvents,
 } from "./harness.ts";
 import { acceptUpgrade, rawUpstream } from "./raw_upstream.ts";
@@ -261,7 +262,7 @@ describe("closing", () => {
     upstreamCloses.length = 0;
     const client = await openEcho();
     client.close(4321, "done here");
-    await until(() => upstreamCloses.length > 0);
+    await until("the upstream's close", () => upstreamCloses.length > 0, 5_000);
     expect(upstreamCloses[0]).toEqual({ code: 4321, reason: "done here" });
   });
 
@@ -269,7 +270,7 @@ describe("closing", () => {
     upstreamCloses.length = 0;
     const client = await openEcho();
     client.terminate();
-    await until(() => upstreamCloses.length > 0);
+    await until("the upstream's close", () => upstreamCloses.length > 0, 5_000);
     expect(upstreamCloses[0]?.code).toBe(1001);
   });
 
@@ -391,12 +392,6 @@ test("the turns of a client that left are metered while the upstream still answe
 async function residentBytes(pid: number): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text();
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000;
-  while (!condition() && Date.now() < deadline) await Bun.sleep(10);
-  expect(condition()).toBe(true);
 }
 
 describe("a dial that fails", () => {

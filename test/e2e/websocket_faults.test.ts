@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 
 import { serverClose, serverFrame, serverMessage } from "../support/reference_codec.ts";
 import { type FrameUpstream, frameUpstream, type UpstreamPeer } from "./frame_upstream.ts";
-import { type Node, openaiConfig, startNode } from "./harness.ts";
+import { type Node, openaiConfig, startNode, until } from "./harness.ts";
 import { type RawUpstream, rawUpstream } from "./raw_upstream.ts";
 import { type Client, connect } from "./ws_client.ts";
 
@@ -56,14 +56,6 @@ async function openMany(url: string, bearer: string, count: number): Promise<Cli
 function filler(size: number): string {
   const around = '{"type":"x","pad":""}'.length;
   return `{"type":"x","pad":"${"p".repeat(size - around)}"}`;
-}
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`Not within 10 s: ${what}`);
-    await Bun.sleep(20);
-  }
 }
 
 async function residentBytes(pid: number): Promise<number> {
