@@ -13,7 +13,8 @@ import {
   NAMES_MAX,
   TEXT_LENGTH_MAX,
 } from "./fields.ts";
-import { type JsonSchema, operation, type Operation, type Operations } from "./operation.ts";
+import { type JsonSchema, object } from "./json_schema.ts";
+import { operation, type Operation, type Operations } from "./operation.ts";
 import { POLICY_DOCUMENT } from "./policy_schemas.ts";
 import { ref, SCHEMAS } from "./schemas.ts";
 
@@ -124,8 +125,7 @@ function bodyOf({ required, optional }: { required: Kinds; optional: Kinds }): o
     Object.entries({ ...required, ...optional }).map(([name, kind]) => [name, KIND_SCHEMAS[kind]]),
   );
   const names = Object.keys(required);
-  const schema = { type: "object", required: names, additionalProperties: false, properties };
-  return { required: names.length > 0, ...contentOf(schema) };
+  return { required: names.length > 0, ...contentOf(object(properties, names)) };
 }
 
 function contentOf(schema: JsonSchema): object {

@@ -11,10 +11,8 @@ import type { MaybePromise } from "../runtime/runtime.ts";
 import { type AdminContext, type AuditAction, entryOf } from "./call.ts";
 import { type Fields, type Kinds, readFields, readQuery, type Shape } from "./fields.ts";
 import { readJson } from "./guard.ts";
+import type { JsonSchema } from "./json_schema.ts";
 import { Problem } from "./problem.ts";
-
-/** A JSON Schema (2020-12), as OpenAPI 3.1 takes it. */
-export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** A body without fields, which may be left out. */
 export const NO_FIELDS = { required: {}, optional: {} } as const satisfies Shape;

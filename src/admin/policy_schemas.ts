@@ -7,7 +7,7 @@
  */
 
 import { KNOWN_TIERS } from "../exchange.ts";
-import type { JsonSchema } from "./operation.ts";
+import { type JsonSchema, object } from "./json_schema.ts";
 
 const TEXT = { type: "string" };
 const TEXT_OR_NULL = { type: ["string", "null"] };
@@ -15,14 +15,6 @@ const NAMES = { type: "array", items: TEXT };
 const INTEGER = { type: "integer" };
 const TIME = { type: "string", format: "date-time" };
 const ACTION = { ...TEXT, enum: ["pass", "filter", "block", "force"] };
-
-/** An object of exactly these properties; without a list all of them are required. */
-function object(
-  properties: Readonly<Record<string, JsonSchema>>,
-  required: readonly string[] = Object.keys(properties),
-): JsonSchema {
-  return { type: "object", required, additionalProperties: false, properties };
-}
 
 const RULE = {
   service_tier: { ...TEXT, enum: ["priority", "flex", "all"] },

@@ -8,7 +8,7 @@
  */
 
 import { LIMIT_NAMES } from "../exchange.ts";
-import type { JsonSchema } from "./operation.ts";
+import { type JsonSchema, object } from "./json_schema.ts";
 import { POLICY_SCHEMAS } from "./policy_schemas.ts";
 
 const TEXT = { type: "string" };
@@ -41,12 +41,6 @@ export function pageOf(
   more: Readonly<Record<string, JsonSchema>> = {},
 ): JsonSchema {
   return object({ ...more, [field]: arrayOf(name), next_cursor: TEXT_OR_NULL });
-}
-
-/** An object of exactly these properties. */
-function object(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
-  const required = Object.keys(properties);
-  return { type: "object", required, additionalProperties: false, properties };
 }
 
 const LIMITS = {
@@ -187,11 +181,8 @@ const PROVIDER = object({
 
 /** Every schema by its name in `components`. */
 export const SCHEMAS = {
-  Error: {
-    type: "object",
-    required: ["error", "code", "description"],
-    additionalProperties: false,
-    properties: {
+  Error: object(
+    {
       error: TEXT,
       code: TEXT,
       description: { ...TEXT, description: "What to do about it." },
@@ -201,7 +192,8 @@ export const SCHEMAS = {
         description: "Where several things are wrong with a document: each of them.",
       },
     },
-  },
+    ["error", "code", "description"],
+  ),
   Limits: LIMITS,
   Spend: object({
     requests: { ...INTEGER, description: "Counted for `max_requests`." },
@@ -258,13 +250,11 @@ export const SCHEMAS = {
     entries: INTEGER,
     head: { ...TEXT_OR_NULL, description: "Hash of the last entry, to be noted elsewhere." },
     broken: {
-      type: ["object", "null"],
-      required: ["sequence", "reason"],
-      additionalProperties: false,
-      properties: {
-        sequence: { type: ["integer", "null"], description: "Null: which one is not known." },
+      ...object({
+        sequence: { ...INTEGER_OR_NULL, description: "Null: which one is not known." },
         reason: TEXT,
-      },
+      }),
+      type: ["object", "null"],
     },
   }),
   OpenApi: ANY_OBJECT,
