@@ -42,12 +42,11 @@ beforeEach(() => {
 });
 
 async function post(path: string, text: string, options: readonly string[] = [], headers = {}) {
-  const { stdout, stderr } = await node.run(["token", "mint", ...options]);
-  if (stdout === "") throw new Error(stderr);
+  const token = await node.sluice(["token", "mint", ...options]);
   return await fetch(`${node.url}${path}`, {
     method: "POST",
     body: text,
-    headers: { authorization: `Bearer ${stdout.trim()}`, ...headers },
+    headers: { authorization: `Bearer ${token}`, ...headers },
   });
 }
 

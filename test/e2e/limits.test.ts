@@ -319,8 +319,8 @@ describe("the audit", () => {
   test("has refused traffic, summed, at the latest when a node stops", async () => {
     const config = openaiConfig(provider.url);
     const first = await startNode({ config });
-    const minted = await first.run(["token", "mint", "--max-requests", "1", "--json"]);
-    const { id, token: limited } = JSON.parse(minted.stdout);
+    const minted = await first.sluice(["token", "mint", "--max-requests", "1", "--json"]);
+    const { id, token: limited } = JSON.parse(minted);
     const ask = () =>
       fetch(`${first.url}/v1/responses`, {
         method: "POST",

@@ -170,7 +170,7 @@ describe("a model with another name at the upstream", () => {
     const first = { ...one, url: broken.url };
     const fallback = ", is_fallback: true, models: {fast: gpt-5}";
     await start(provider("openai", "one", first, names), provider("openai", "b", other, fallback));
-    token = (await node.run(["token", "mint", "--model", "gpt-5-mini"])).stdout.trim();
+    token = await node.sluice(["token", "mint", "--model", "gpt-5-mini"]);
     expect((await ask(RESPONSES, { model: "fast", input: "Hello" })).status).toBe(500);
     expect(other.requests).toHaveLength(0);
     await broken.stop();
@@ -178,8 +178,7 @@ describe("a model with another name at the upstream", () => {
 
   test("is listed for a token under any of its names", async () => {
     await start(provider("openai", "one", one, names));
-    const minted = await node.run(["token", "mint", "--model", "fast"]);
-    token = minted.stdout.trim();
+    token = await node.sluice(["token", "mint", "--model", "fast"]);
     expect((await ask(RESPONSES, { model: "fast", input: "x" })).status).toBe(200);
     const refused = await ask(RESPONSES, { model: "o3", input: "x" });
     expect([refused.status, (await refused.json()).error.code]).toEqual([403, "model_not_allowed"]);
@@ -278,7 +277,7 @@ describe("a session whose first message decides", () => {
 
   test("is closed when nothing comes, and gives its place back", async () => {
     node = await startNode({ config: config("") });
-    token = (await node.run(["token", "mint", "--limit", "concurrent_sessions=1"])).stdout.trim();
+    token = await node.sluice(["token", "mint", "--limit", "concurrent_sessions=1"]);
     for (let count = 0; count < 2; count += 1) {
       const client = await connect(node.url, `${LIVE}?key=${token}`, {});
       expect(await client.closed).toEqual({ code: 1008, reason: "missing first setup message" });
@@ -303,9 +302,8 @@ describe("a session whose first message decides", () => {
     node = await startNode({ config: `providers:\n${provider("gemini", "one", one, "")}` });
     token = await node.mint();
     const client = await connect(node.url, `${LIVE}?key=${token}`, {});
-    const { stdout } = await node.run(["token", "list", "--json"]);
-    const [{ id }] = JSON.parse(stdout);
-    await node.run(["token", "revoke", id]);
+    const [{ id }] = JSON.parse(await node.sluice(["token", "list", "--json"]));
+    await node.sluice(["token", "revoke", id]);
     expect(await client.closed).toMatchObject({ code: 1008 });
   });
 
@@ -340,7 +338,7 @@ describe("a session whose first message decides", () => {
     ["session_idle_seconds", "idle"],
   ])("is held to %s of its token", async (limit, reason) => {
     await start(provider("openai", "one", one, ""), provider("openai", "other", other, ""));
-    token = (await node.run(["token", "mint", "--limit", `${limit}=1`])).stdout.trim();
+    token = await node.sluice(["token", "mint", "--limit", `${limit}=1`]);
     const client = await open();
     expect(await client.next()).toContain(reason);
     expect(await client.closed).toMatchObject({ code: 1008 });

@@ -262,8 +262,7 @@ describe("the executable on PostgreSQL", () => {
       const nodes = [await startNode({ config }), await startNode({ config: denying })] as const;
       const [allows, denies] = nodes;
       try {
-        const minted = await allows.run(["token", "mint", "--max-requests", "100"]);
-        const token = minted.stdout.trim();
+        const token = await allows.sluice(["token", "mint", "--max-requests", "100"]);
         server.freeze();
         expect(await post(allows, token)).toStartWith("resp_");
         expect(await post(denies, token).catch(String)).toContain("503");

@@ -286,12 +286,10 @@ describe("closing", () => {
   });
 
   test("deactivating the project ends its sessions, and no token of it passes", async () => {
-    const made = await node.run(["project", "create", "team", "--json"]);
-    const project = JSON.parse(made.stdout).id;
-    const minted = await node.run(["token", "mint", "--project", project]);
-    const own = minted.stdout.trim();
+    const project = JSON.parse(await node.sluice(["project", "create", "team", "--json"])).id;
+    const own = await node.sluice(["token", "mint", "--project", project]);
     const client = await connect(node.url, "/v1/responses", { authorization: `Bearer ${own}` });
-    await node.run(["project", "update", project, "--deactivate"]);
+    await node.sluice(["project", "update", project, "--deactivate"]);
     expect(JSON.parse(await client.next()).error.code).toBe("project_inactive");
     expect((await client.closed).code).toBe(1008);
     const answer = await refusal(node.url, "/v1/responses", { authorization: `Bearer ${own}` });

@@ -216,8 +216,8 @@ describe("a session whose upstream is being dialled", () => {
 
   test("is refused at once when its token is revoked", async () => {
     const { opened } = await dial();
-    const { stdout } = await dialling.run(["token", "list", "--json"]);
-    await dialling.run(["token", "revoke", JSON.parse(stdout)[0].id]);
+    const [{ id }] = JSON.parse(await dialling.sluice(["token", "list", "--json"]));
+    await dialling.sluice(["token", "revoke", id]);
     expect(await opened).toContain("401");
   });
 

@@ -81,12 +81,6 @@ export function ids(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, index) => usageEvent(from + index).event_id);
 }
 
-/** The segments of a spool folder, oldest first. */
-export function segmentsIn(folder: string): string[] {
-  const names = readdirSync(folder).filter((name) => name !== "lock");
-  return names.toSorted().map((name) => join(folder, name));
-}
-
 /** Whether `run` throws `ledger_unavailable`. */
 export function isUnavailable(run: () => unknown): boolean {
   try {

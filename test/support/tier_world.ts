@@ -24,7 +24,7 @@ export const PRINCIPAL: Principal = {
   restrictions: null,
 };
 
-export const PATHS = {
+const PATHS = {
   openai_responses: ["openai", "/v1/responses"],
   openai_realtime: ["openai", "/v1/realtime"],
   anthropic_messages: ["anthropic", "/v1/messages"],
