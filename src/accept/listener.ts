@@ -5,6 +5,7 @@
  * Invariant: a failure names the address and the configuration's keys.
  */
 
+import { bracketed } from "../lib/host_name.ts";
 import type { Listener, ListenOptions, Runtime } from "../runtime/runtime.ts";
 
 /**
@@ -42,6 +43,5 @@ const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", 
 export function urlOf(listener: Listener): string {
   const { secure, port } = listener;
   const hostname = ANY_ADDRESS[listener.hostname] ?? listener.hostname;
-  const host = hostname.includes(":") && !hostname.startsWith("[") ? `[${hostname}]` : hostname;
-  return `${secure ? "https" : "http"}://${host}:${port}`;
+  return `${secure ? "https" : "http"}://${bracketed(hostname)}:${port}`;
 }

@@ -6,6 +6,7 @@
  * unless the configuration says in so many words that it is not.
  */
 
+import { unbracketed } from "../lib/host_name.ts";
 import type { DatabaseConfig } from "./config.ts";
 import type { Report } from "./listeners.ts";
 import type { RootValues } from "./schema.ts";
@@ -47,7 +48,7 @@ export function databaseOf(values: RootValues, report: Report): DatabaseConfig |
   if (user === "") problem("names no user: postgres://user:password@host:port/name");
   if (name === "") problem("names no database: postgres://user:password@host:port/name");
   return {
-    hostname: bare(url.hostname),
+    hostname: unbracketed(url.hostname),
     port: url.port === "" ? PORT : Number(url.port),
     user: user ?? "",
     password: password ?? "",
@@ -79,11 +80,7 @@ function tlsOf(
   }
   const asked = given ?? SSL_MODES[mode ?? ""] ?? (caFile === null ? "off" : "on");
   if (asked === "off") return null;
-  return { verify: asked === "on", caFile, serverName: tls_server_name ?? bare(hostname) };
-}
-
-function bare(hostname: string): string {
-  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+  return { verify: asked === "on", caFile, serverName: tls_server_name ?? unbracketed(hostname) };
 }
 
 function decoded(text: string): string | null {

@@ -7,6 +7,7 @@
 
 import { encodeBase64, encodeUtf8 } from "../lib/encoding.ts";
 import { parseGlob } from "../lib/glob.ts";
+import { unbracketed } from "../lib/host_name.ts";
 import type { EgressProxyConfig, RetryCause } from "./config.ts";
 import type { ConfigNode } from "./document.ts";
 import type { Reader } from "./reader.ts";
@@ -168,7 +169,7 @@ const egressProxy: Rule<EgressProxyConfig> = {
     }
     const authorization = login === "" ? null : `Basic ${encodeBase64(encodeUtf8(login))}`;
     reader.addSecret(authorization ?? "");
-    const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    const hostname = unbracketed(url.hostname);
     return { hostname, port: url.port === "" ? 80 : Number(url.port), authorization };
   },
 };

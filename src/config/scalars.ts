@@ -8,6 +8,7 @@
 
 import { decodeBase64 } from "../lib/encoding.ts";
 import { formatDuration, formatSize, parseDurationMs, parseSizeBytes } from "../lib/duration.ts";
+import { unbracketed } from "../lib/host_name.ts";
 import type { EncryptionKeyConfig } from "./config.ts";
 import { type ScalarRule, scalar } from "./rule.ts";
 
@@ -91,7 +92,7 @@ export function size(low = "0", high = formatSize(2 ** 50)): ScalarRule<number> 
 
 /** An address to listen on, IPv6 without brackets. */
 export const address: ScalarRule<string> = scalar("an IP address or host name", (value) => {
-  const bare = value.startsWith("[") && value.endsWith("]") ? value.slice(1, -1) : value;
+  const bare = unbracketed(value);
   const known = bare.includes(":")
     ? URL.canParse(`http://[${bare}]/`)
     : /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})$/.test(bare);

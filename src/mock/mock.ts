@@ -9,6 +9,7 @@
  * Invariant: everything listens on the runtime that it is given; no file of this folder names one.
  */
 
+import { bracketed } from "../lib/host_name.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Connection, ListenOptions, Runtime } from "../runtime/runtime.ts";
 import { deliver } from "./deliver.ts";
@@ -85,9 +86,8 @@ export async function startMock(options: MockOptions): Promise<Mock> {
     messageBytesMax: MESSAGE_BYTES_MAX,
     handle: (request, connection) => front.handle(request, connection),
   });
-  const host = options.hostname.includes(":") ? `[${options.hostname}]` : options.hostname;
   return {
-    url: `${listener.secure ? "https" : "http"}://${host}:${listener.port}`,
+    url: `${listener.secure ? "https" : "http"}://${bracketed(options.hostname)}:${listener.port}`,
     port: listener.port,
     get requests() {
       return recorder.requests;

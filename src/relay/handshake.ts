@@ -11,6 +11,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 
+import { bracketed, unbracketed } from "../lib/host_name.ts";
 import { DialFailed } from "./close.ts";
 
 export type HeaderPairs = readonly (readonly [string, string])[];
@@ -92,9 +93,9 @@ export function upgradeRequest(request: UpgradeRequest, key: string): Uint8Array
 }
 
 function hostHeader({ hostname, port, tls }: UpgradeRequest): string {
-  const name = hostname.replace(/^\[(.*)\]$/, "$1");
+  const name = unbracketed(hostname);
   if (!/^[A-Za-z0-9._:%-]+$/.test(name)) throw unsendable("the host name");
-  const host = name.includes(":") ? `[${name}]` : name;
+  const host = bracketed(name);
   return port === (tls ? 443 : 80) ? host : `${host}:${port}`;
 }
 

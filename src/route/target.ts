@@ -8,6 +8,7 @@
  */
 
 import type { ProviderConfig } from "../config/config.ts";
+import { bracketed, unbracketed } from "../lib/host_name.ts";
 import type { ConnectOptions } from "../runtime/runtime.ts";
 
 /** What of a provider's configuration decides the URL. */
@@ -19,7 +20,7 @@ const VERSION = /^v\d+(?:(?:alpha|beta)\d*)?$/;
 /** Host and port as a `Host` header has them: without the scheme's own port, IPv6 in brackets. */
 export function upstreamHost(upstream: ProviderConfig["upstream"]): string {
   const { hostname, port, tls } = upstream;
-  const host = hostname.includes(":") && !hostname.startsWith("[") ? `[${hostname}]` : hostname;
+  const host = bracketed(hostname);
   return port === (tls ? 443 : 80) ? host : `${host}:${port}`;
 }
 
@@ -29,7 +30,7 @@ export function upstreamRoute(
 ): ConnectOptions {
   const { upstream, egressProxy, certificates } = provider;
   const { port, tls } = upstream;
-  const hostname = upstream.hostname.replace(/^\[(.*)\]$/, "$1");
+  const hostname = unbracketed(upstream.hostname);
   return {
     hostname,
     port,

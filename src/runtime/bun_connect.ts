@@ -11,6 +11,7 @@ import { Buffer } from "node:buffer";
 
 import type { Socket as TcpSocket, SocketHandler as TcpHandler, TLSOptions } from "bun";
 
+import { bracketed } from "../lib/host_name.ts";
 import {
   type Certificates,
   type ConnectOptions,
@@ -207,7 +208,7 @@ const TUNNEL_HANDLER: TcpHandler<Tunnel, "buffer"> = {
 };
 
 function connectRequest({ hostname, port, proxy }: ConnectOptions): Uint8Array {
-  const authority = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  const authority = `${bracketed(hostname)}:${port}`;
   const lines = [`CONNECT ${authority} HTTP/1.1`, `Host: ${authority}`];
   if (proxy !== null && proxy.authorization !== null) {
     lines.push(`Proxy-Authorization: ${proxy.authorization}`);

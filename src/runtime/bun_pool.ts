@@ -7,6 +7,7 @@
  * side's certificate is always verified.
  */
 
+import { bracketed } from "../lib/host_name.ts";
 import { tlsOptions } from "./bun_connect.ts";
 import {
   type Fetch,
@@ -37,9 +38,8 @@ export function openPool(options: PoolOptions): Pool {
 }
 
 function proxyOption({ hostname, port, authorization }: ProxyAddress) {
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return {
-    url: `http://${host}:${port}`,
+    url: `http://${bracketed(hostname)}:${port}`,
     headers: authorization === null ? {} : { "proxy-authorization": authorization },
     respectNoProxy: false,
   };

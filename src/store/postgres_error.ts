@@ -8,6 +8,7 @@
  */
 
 import type { DatabaseConfig } from "../config/config.ts";
+import { bracketed } from "../lib/host_name.ts";
 
 /** Where a server is, as messages name it. */
 type DatabaseAddress = Pick<DatabaseConfig, "hostname" | "port">;
@@ -56,8 +57,7 @@ export class DatabaseError extends Error {
 
   constructor(address: DatabaseAddress, code: string, message: string) {
     const { hostname, port } = address;
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    super(`PostgreSQL at ${host}:${port}: ${message} (${code})`);
+    super(`PostgreSQL at ${bracketed(hostname)}:${port}: ${message} (${code})`);
     this.code = code;
   }
 
