@@ -26,7 +26,7 @@ interface ConfigFile extends Omit<ConfigSource, "text"> {
  */
 export async function loadConfig(source: ConfigFile): Promise<ParsedConfig> {
   const { file } = source;
-  const text = source.text ?? (file === null ? null : await readText(file, "", file));
+  const text = source.text ?? (file === null ? null : await readText(file, ""));
   const parsed = parseConfig({ ...source, text });
   const { https, providers } = parsed.config;
   const { certFile: cert = null, keyFile: key = null } = https ?? {};
@@ -89,7 +89,7 @@ async function readPem<T>(
 ): Promise<Pem<T>> {
   if (file === null) return { pem: null, value: null, problems: [] };
   try {
-    const pem = await readText(file, path, file);
+    const pem = await readText(file, path);
     return { pem, value: parse(pem), problems: [] };
   } catch (error) {
     // What the parser says may quote the file, which can be the private key.
@@ -106,10 +106,10 @@ function parseCertificates(pem: string): X509Certificate[] {
   return blocks.map((block) => new X509Certificate(block));
 }
 
-/** A text file of bounded size. `what` begins the message where it cannot be read. */
-async function readText(file: string, path: string, what: string): Promise<string> {
+/** A text file of bounded size. */
+async function readText(file: string, path: string): Promise<string> {
   const fail = (message: string): never => {
-    throw new ConfigError([{ path, line: null, message: `${what} ${message}` }]);
+    throw new ConfigError([{ path, line: null, message: `${file} ${message}` }]);
   };
   let bytes: Uint8Array;
   try {

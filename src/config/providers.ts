@@ -290,8 +290,8 @@ function credentialsOf(
   const single = (values.api_key ?? []).map((key) => ({ key: read(key), weight: values.weight }));
   const all = [...listed, ...single];
   const given = values.auth_value === null ? null : read(values.auth_value);
-  const isPrinted = [...listed, ...single, { key: given }].some(
-    ({ key }) => key !== null && typeof key === "object",
+  const isPrinted = [...all.map(({ key }) => key), given].some(
+    (key) => key !== null && typeof key === "object",
   );
   if (values.credential_ttl !== null && !isPrinted) {
     warn("credential_ttl", "is not used: it is about a $(command), and there is none");
