@@ -1,10 +1,19 @@
 /**
- * Bytes that came in pieces: waiting to be written, in order, or joined.
+ * Bytes as they come, in pieces: looked at, joined, or waiting to be written, in order.
  *
  * Owns: a first-in first-out queue of views, and one view of many. Does not own: the bound of
  * either, which the caller keeps.
  * Invariant: `size` is the sum of what was pushed and not yet dropped.
  */
+
+import { Buffer } from "node:buffer";
+
+/** A Buffer of the same bytes. A read is one already, and asking for its `buffer` would move it. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 /** The parts as one view: a copy only where several of them hold anything. */
 export function joined<B extends ArrayBufferLike>(

@@ -10,6 +10,7 @@
 
 import { Buffer } from "node:buffer";
 
+import { asBuffer } from "../lib/bytes.ts";
 import { otherCharset } from "../lib/charset.ts";
 import { sameButForCase, type Span } from "../lib/json_scan.ts";
 
@@ -108,7 +109,7 @@ export class MultipartFields {
   push(chunk: Uint8Array): void {
     if (this.#state === "over") return;
     this.#pushed += chunk.length;
-    this.#rest = this.#rest.length === 0 ? viewOf(chunk) : Buffer.concat([this.#rest, chunk]);
+    this.#rest = this.#rest.length === 0 ? asBuffer(chunk) : Buffer.concat([this.#rest, chunk]);
     while (this.#step());
     // The rest is part of the caller's chunk, which may be reused.
     this.#rest = Buffer.from(this.#rest);
@@ -218,10 +219,6 @@ export class MultipartFields {
     this.#content = [];
     this.#contentBytes = 0;
   }
-}
-
-function viewOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** What the headers of a part say. */

@@ -11,6 +11,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 
 import type { Message } from "../exchange.ts";
+import { asBuffer } from "../lib/bytes.ts";
 
 /** RFC 6455 section 11.8. */
 export const OPCODE = {
@@ -242,13 +243,6 @@ export class FrameDecoder {
     if (!isWireCloseCode(code)) throw new FrameError(1002, "A close frame has a reserved code");
     return { kind: "close", code, reason: decodeText(payload, 2, payload.length) };
   }
-}
-
-/** A Buffer of the same bytes. A read is one already, and asking for its `buffer` would move it. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**

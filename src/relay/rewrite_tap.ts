@@ -11,6 +11,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 
 import type { BodyTap } from "../exchange.ts";
+import { asBuffer } from "../lib/bytes.ts";
 import { JsonArraySplitter } from "../provider/json_array.ts";
 import type { MaybePromise } from "../runtime/runtime.ts";
 
@@ -61,11 +62,11 @@ export class RewriteTap implements BodyTap {
   }
 
   #push(bytes: Uint8Array | null): Uint8Array | null {
-    return bytes === null ? null : filled(this.#cutter.push(viewOf(bytes)));
+    return bytes === null ? null : filled(this.#cutter.push(asBuffer(bytes)));
   }
 
   #finish(bytes: Uint8Array | null): Uint8Array | null {
-    const before = bytes === null ? EMPTY : this.#cutter.push(viewOf(bytes));
+    const before = bytes === null ? EMPTY : this.#cutter.push(asBuffer(bytes));
     return filled(joined(before, this.#cutter.end()));
   }
 }
@@ -131,7 +132,7 @@ class ObjectCutter implements Cutter {
   constructor(rewrite: Rewrite, bytesMax: number) {
     this.#rewrite = rewrite;
     this.#splitter = new JsonArraySplitter((source, start, end) => {
-      const json = viewOf(source.subarray(start, end)).toString("utf8");
+      const json = asBuffer(source.subarray(start, end)).toString("utf8");
       this.#objects.push({ json, bytes: end - start, end: this.#splitter.objectEnd });
     }, bytesMax);
   }
@@ -239,8 +240,4 @@ function joined(...parts: readonly Buffer[]): Buffer {
 
 function filled(bytes: Buffer): Uint8Array | null {
   return bytes.length === 0 ? null : bytes;
-}
-
-function viewOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { ByteQueue, joined, joinedCopy } from "../../src/lib/bytes.ts";
+import { asBuffer, ByteQueue, joined, joinedCopy } from "../../src/lib/bytes.ts";
 
 describe("ByteQueue", () => {
   test("gives back the pushed bytes in order, whatever the sizes dropped", () => {
@@ -54,5 +54,19 @@ describe("joinedCopy()", () => {
     only.fill(9);
     expect(copy).toEqual(Uint8Array.of(1, 2));
     expect(joinedCopy([Uint8Array.of(3), only])).toEqual(Uint8Array.of(3, 9, 9));
+  });
+});
+
+describe("asBuffer()", () => {
+  test("shows the bytes of a view, and only those, without a copy", () => {
+    const whole = Uint8Array.of(1, 2, 3, 4);
+    const buffer = asBuffer(whole.subarray(1, 3));
+    whole[1] = 9;
+    expect([...buffer]).toEqual([9, 3]);
+  });
+
+  test("leaves a Buffer as it is", () => {
+    const buffer = Buffer.from("ab");
+    expect(asBuffer(buffer)).toBe(buffer);
   });
 });
