@@ -8,6 +8,7 @@
  */
 
 import type { UpstreamAnswer } from "./forward.ts";
+import { goingOn } from "./request_body.ts";
 
 interface Peeked {
   /** The beginning, as far as it is UTF-8. */
@@ -38,18 +39,5 @@ export async function peekBody(answer: UpstreamAnswer, bytesMax: number): Promis
   } catch (thrown) {
     throw answer.failure(thrown);
   }
-  const body = new ReadableStream<Uint8Array<ArrayBuffer>>(
-    {
-      async pull(controller) {
-        const next = chunks.shift();
-        const { done, value } =
-          next === undefined ? await reader.read() : { done: false, value: next };
-        if (done || value === undefined) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-  return { text, answer: { ...answer, body, bytes: null } };
+  return { text, answer: { ...answer, body: goingOn(chunks, reader), bytes: null } };
 }

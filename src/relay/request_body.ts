@@ -124,7 +124,7 @@ export async function holdStart(
     const { bytes, rest } = await readChunks(request.body, bytesMax, reservation, patience, ending);
     if (rest === null) return { bytes, release };
     release();
-    return { body: goingOn(bytes, rest), headers };
+    return { body: goingOn([bytes], rest), headers };
   } catch (thrown) {
     release();
     throw thrown instanceof GatewayError ? thrown : brokenOff(thrown);
@@ -263,19 +263,20 @@ async function readChunks(
   }
 }
 
-/** What was read, and then the rest. */
-function goingOn(
-  beginning: Uint8Array<ArrayBuffer>,
+/**
+ * A body again of which the beginning was read.
+ * @param chunks that were read; they are taken out as they go on
+ */
+export function goingOn(
+  chunks: Uint8Array<ArrayBuffer>[],
   rest: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let first: Uint8Array<ArrayBuffer> | null = beginning;
   return new ReadableStream(
     {
       async pull(controller) {
-        const next = first === null ? await rest.read() : { done: false, value: first };
-        first = null;
-        if (next.value === undefined) controller.close();
-        else controller.enqueue(next.value);
+        const value = chunks.shift() ?? (await rest.read()).value;
+        if (value === undefined) controller.close();
+        else controller.enqueue(value);
       },
       cancel: (reason) => rest.cancel(reason),
     },
