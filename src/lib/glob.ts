@@ -1,6 +1,7 @@
 /**
  * Patterns with wildcards, as Go's `path.Match` has them: `*` is any text without a slash, `?` one
- * character but a slash, `[a-z]` and `[^a-z]` one of a class; `\` takes the next one as it is.
+ * character but a slash, `[a-z]` and `[^a-z]` one of a class; `\` takes the next one as it is. And
+ * the entries of lists of names, in which only a `*` at the end is one.
  *
  * Owns: their syntax and the comparison. Does not own: what they are compared with.
  * Invariant: a comparison takes at most the product of both lengths, whatever the pattern.
@@ -22,6 +23,11 @@ export function parseGlob(pattern: string): Glob | undefined {
   const steps = new Parser(pattern).steps();
   if (steps === undefined) return undefined;
   return { pattern, matches: (text) => matchesSteps(steps, [...text]) };
+}
+
+/** Whether an entry of a list is the whole name, or its beginning and a `*`. */
+export function coversName(entry: string, name: string): boolean {
+  return entry.endsWith("*") ? name.startsWith(entry.slice(0, -1)) : name === entry;
 }
 
 /** Goes back to the last `*` only: whatever an earlier one could take, the last one can too. */

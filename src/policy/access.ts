@@ -8,6 +8,7 @@
 
 import { GatewayError } from "../errors.ts";
 import type { AllowLists, SubjectLists } from "../exchange.ts";
+import { coversName } from "../lib/glob.ts";
 import { canonicalTier } from "../provider/tier_name.ts";
 import { bareModel } from "../provider/model_field.ts";
 
@@ -130,11 +131,8 @@ function refusalOf({ subject, list }: Refusal, what: string): { message: string;
   return { message: `This ${owner} may not be used ${what}, only for: ${listed(list)}`, subject };
 }
 
-/** An entry is the whole name, or its beginning and a `*`. */
 function isListed(list: readonly string[], name: string): boolean {
-  return list.some((entry) =>
-    entry.endsWith("*") ? name.startsWith(entry.slice(0, -1)) : name === entry,
-  );
+  return list.some((entry) => coversName(entry, name));
 }
 
 function shown(text: string): string {

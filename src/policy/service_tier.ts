@@ -8,6 +8,7 @@
  * is judged in its turn. Pure: the same policy and request give the same decision.
  */
 
+import { coversName } from "../lib/glob.ts";
 import { canonicalTier, isKnownTier } from "../provider/tier_name.ts";
 import type { ServiceTierPolicy, ServiceTierRule, TierAction } from "./service_tier_policy.ts";
 
@@ -177,15 +178,11 @@ function verdictOf(
 function reasonOf({ model_whitelist }: ServiceTierRule, model: string | null): TierReason {
   if (model_whitelist.length === 0) return "action";
   if (model === null) return "model_unknown";
-  return model_whitelist.some((entry) => covers(entry, model)) ? "action" : "fallback_action";
+  return model_whitelist.some((entry) => coversName(entry, model)) ? "action" : "fallback_action";
 }
 
 function fallbackIsStricter({ action, fallback_action }: ServiceTierRule): boolean {
   return STRICTNESS.indexOf(fallback_action) > STRICTNESS.indexOf(action);
-}
-
-function covers(entry: string, model: string): boolean {
-  return entry.endsWith("*") ? model.startsWith(entry.slice(0, -1)) : entry === model;
 }
 
 function defaultMessage(name: string, model: string | null): string {

@@ -11,6 +11,7 @@
 import type { ProviderConfig } from "../config/config.ts";
 import { GatewayError } from "../errors.ts";
 import type { ProviderType } from "../exchange.ts";
+import { coversName } from "../lib/glob.ts";
 import { bareModel } from "../provider/model_field.ts";
 import type { Endpoint } from "../provider/provider.ts";
 
@@ -31,7 +32,7 @@ export function servesModel({ models, allowedModels }: ModelRules, model: KnownM
   if (allowedModels === null || model === undefined) return true;
   if (model === null) return false;
   const names = [model, upstreamName(models, model)].flatMap((name) => [name, bareModel(name)]);
-  return allowedModels.some((entry) => names.some((name) => isNamed(entry, name)));
+  return allowedModels.some((entry) => names.some((name) => coversName(entry, name)));
 }
 
 /** Of a model that is named with its collection in front, it stays there. */
@@ -192,10 +193,6 @@ export function unversioned(model: string): string {
 
 function isVersionOf(name: string, model: string): boolean {
   return name === model || unversioned(name) === model;
-}
-
-function isNamed(entry: string, model: string): boolean {
-  return entry.endsWith("*") ? model.startsWith(entry.slice(0, -1)) : model === entry;
 }
 
 function namePattern(type: ProviderType): RegExp | null {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { parseGlob } from "../../src/lib/glob.ts";
+import { coversName, parseGlob } from "../../src/lib/glob.ts";
 
 /** Throws where the pattern is none. */
 function matches(pattern: string, text: string): boolean {
@@ -65,5 +65,20 @@ describe("parseGlob()", () => {
 
   test("takes a hostile text without going over it again and again for every star", () => {
     expect(matches("*a".repeat(20) + "b", "a".repeat(1_000))).toBe(false);
+  });
+});
+
+describe("coversName()", () => {
+  test.each([
+    ["gpt-5.5", "gpt-5.5", true],
+    ["gpt-5.5", "gpt-5.5-mini", false],
+    ["gpt-5*", "gpt-5", true],
+    ["gpt-5*", "gpt-5.5/mini", true],
+    ["gpt-5*", "gpt-4", false],
+    ["*", "anything", true],
+    ["*-mini", "gpt-5.5-mini", false],
+    ["gpt-?", "gpt-5", false],
+  ])("%p covers %p: %p", (entry, name, expected) => {
+    expect(coversName(entry, name)).toBe(expected);
   });
 });
