@@ -11,6 +11,7 @@
 
 import { GatewayError } from "../errors.ts";
 import { joined } from "../lib/bytes.ts";
+import { contentCodingOf } from "../lib/content_coding.ts";
 import { decodeUtf8, encodeUtf8 } from "../lib/encoding.ts";
 import { renameInAnswer } from "../provider/model_field.ts";
 import { givenSecret } from "../provider/openai_client_secret.ts";
@@ -74,8 +75,9 @@ async function replaceKey(
 
 /** It was asked for without a content coding. @throws GatewayError `upstream_unreadable` */
 function requirePlain(headers: Headers): void {
-  const coding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
-  if (coding !== "identity" && coding !== "") throw unreadable("It is compressed");
+  if (contentCodingOf(headers.get("content-encoding")) !== null) {
+    throw unreadable("It is compressed");
+  }
 }
 
 async function readWhole(

@@ -8,6 +8,7 @@
  */
 
 import type { BodyTap } from "../exchange.ts";
+import { contentCodingOf } from "../lib/content_coding.ts";
 import { isJson, mediaTypeOf } from "../meter/body_meter.ts";
 import { streamsAsArray } from "../provider/dialect.ts";
 import { renameInAnswer, renameInEvent } from "../provider/model_field.ts";
@@ -29,7 +30,7 @@ export function renamingTap(
 ): BodyTap | null {
   if (tap === null || !names.renamesAnswers || status >= 300) return tap;
   // It was asked for as it is; what comes otherwise cannot be read without delay.
-  if ((headers.get("content-encoding") ?? "identity") !== "identity") return tap;
+  if (contentCodingOf(headers.get("content-encoding")) !== null) return tap;
   const type = mediaTypeOf(headers.get("content-type"));
   const shape = shapeOf(type, dialect, requested?.stream ?? false);
   if (shape === null) return tap;

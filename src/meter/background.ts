@@ -9,6 +9,7 @@
  */
 
 import type { BodyTap, UsageEvent } from "../exchange.ts";
+import { contentCodingOf } from "../lib/content_coding.ts";
 import { responseBody, responsesReader } from "../provider/openai_responses.ts";
 import type { EndedSignal, TurnSignal } from "../provider/provider.ts";
 import { isJson, limitOf, mediaTypeOf } from "./body_meter.ts";
@@ -46,10 +47,10 @@ export interface BackgroundTapOptions {
 export function createBackgroundTap(options: BackgroundTapOptions): BodyTap | null {
   const turn = new WatchedTurn(options);
   const reader = readerOf(options, turn);
-  const encoding = (options.contentEncoding ?? "").trim().toLowerCase();
+  const coding = contentCodingOf(options.contentEncoding);
   if (reader === null) return null;
-  if (encoding === "" || encoding === "identity") return new BackgroundTap(options, reader, null);
-  const decoder = ContentDecoder.of(encoding, (bytes) => reader.push(bytes));
+  if (coding === null) return new BackgroundTap(options, reader, null);
+  const decoder = ContentDecoder.of(coding, (bytes) => reader.push(bytes));
   return decoder === null ? null : new BackgroundTap(options, reader, decoder);
 }
 

@@ -7,6 +7,7 @@
  */
 
 import type { BodyTap, ExchangeContext } from "../exchange.ts";
+import { contentCodingOf } from "../lib/content_coding.ts";
 import { bodyReaderOf, messageReaderOf, streamsAsArray } from "../provider/dialect.ts";
 import type { MeterDialect, RequestedTurn } from "../provider/provider.ts";
 import type { BodyReader } from "./body_reader.ts";
@@ -105,12 +106,12 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
   const isStream = type === "text/event-stream" && isSuccess(head.httpStatus);
   turn.answered(head, isStream ? "sse" : "http");
   const messages = isStream ? messageReaderOf(options.dialect) : null;
-  const encoding = (head.contentEncoding ?? "identity").trim().toLowerCase();
-  if (messages !== null && head.usageInjected && encoding === "identity") {
+  const coding = contentCodingOf(head.contentEncoding);
+  if (messages !== null && head.usageInjected && coding === null) {
     return new UsageStripTap(turn, messages, limitOf(options.bodyBytesMax));
   }
   const reader = readerOf(options, turn, head, type);
-  const feed = feedOf(turn, reader, encoding);
+  const feed = feedOf(turn, reader, coding);
   // What ends while the body goes on must not be held back for its last chunk.
   if (isStream || reader instanceof ArrayReader) return new StreamTap(feed);
   const length = head.contentLength;
@@ -120,11 +121,11 @@ function tapOf(options: BodyMeterOptions, turn: BodyTurn, head: AnswerHead): Bod
     : new LookAheadTap(feed);
 }
 
-function feedOf(turn: BodyTurn, reader: BodyReader, encoding: string): Feed {
-  if (encoding === "identity" || encoding === "" || reader instanceof OpaqueReader) {
+function feedOf(turn: BodyTurn, reader: BodyReader, coding: string | null): Feed {
+  if (coding === null || reader instanceof OpaqueReader) {
     return new Feed(turn, reader, null);
   }
-  const decoder = ContentDecoder.of(encoding, (bytes) => reader.push(bytes));
+  const decoder = ContentDecoder.of(coding, (bytes) => reader.push(bytes));
   if (decoder !== null) return new Feed(turn, reader, decoder);
   turn.parseFailed("bad_encoding");
   const unread = reader instanceof ErrorReader ? reader : new OpaqueReader(turn);

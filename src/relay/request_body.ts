@@ -10,6 +10,7 @@
 import { GatewayError } from "../errors.ts";
 import { joined } from "../lib/bytes.ts";
 import { otherCharset } from "../lib/charset.ts";
+import { contentCodingOf } from "../lib/content_coding.ts";
 import type { Clock, Timer } from "../runtime/clock.ts";
 import type { Ending } from "./ending.ts";
 
@@ -296,8 +297,7 @@ export function requirePlain(headers: Headers): void {
     const message = `Send this request in UTF-8. Its content-type names the charset ${shown}`;
     throw new GatewayError("unsupported_encoding", { message });
   }
-  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
-  if (encoding === "" || encoding === "identity") return;
+  if (contentCodingOf(headers.get("content-encoding")) === null) return;
   throw new GatewayError("unsupported_encoding", {
     message: "Send this request without content-encoding",
     headers: { "accept-encoding": "identity" },

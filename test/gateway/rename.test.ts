@@ -37,6 +37,8 @@ async function changed(answer: Answer, text: string): Promise<string> {
 describe("renamingTap() gives the caller's name", () => {
   test.each<[Answer, string]>([
     [{}, '{"model":"gpt-5-2026-01-31"}'],
+    [{ coding: "Identity" }, '{"model":"gpt-5"}'],
+    [{ coding: "" }, '{"model":"gpt-5"}'],
     [{ type: "text/event-stream; charset=utf-8" }, 'data: {"model":"gpt-5"}\n\n'],
     [{ dialect: "gemini_generate", stream: true }, '[{"modelVersion":"gpt-5"}]'],
     [{ dialect: "gemini_generate" }, '{"modelVersion":"gpt-5"}'],

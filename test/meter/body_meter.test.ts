@@ -290,6 +290,15 @@ describe("createBodyMeter()", () => {
     }
   });
 
+  test.each([null, "", "Identity"])("takes the injected usage out of coding %j", async (coding) => {
+    const head = { ...SSE_HEAD, contentEncoding: coding, usageInjected: true };
+    const { tap, rows } = open(head, "openai_chat");
+    const chunk = { choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } };
+    const out = await forward(tap, [sse(chunk), sse("[DONE]")]);
+    expect(new TextDecoder().decode(out)).not.toContain("completion_tokens");
+    expect(rows).toMatchObject([{ output_tokens: 2 }]);
+  });
+
   test("records a format without a reader with its usage missing", async () => {
     for (const head of [JSON_HEAD, SSE_HEAD]) {
       const { tap, rows } = open(head, "none");
